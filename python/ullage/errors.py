@@ -1,0 +1,237 @@
+"""Every exception of the package: one tree under `UllageError`, each with its numbers as attributes.
+
+A refusal for lack of memory is `BudgetExceeded`, which is also a `MemoryError`. Bad input is an `InputError`, which
+is also a `ValueError`, and names the file, offset or field at fault.
+"""
+
+from typing import Any, NamedTuple
+
+__all__ = [
+    "AccountPathError",
+    "ArgumentError",
+    "BudgetExceeded",
+    "ByteOverflowError",
+    "CatalogError",
+    "Holder",
+    "InputError",
+    "LeaseTimeoutError",
+    "LoadFailedError",
+    "ModelFileError",
+    "ModelNotFoundError",
+    "PoolClosedError",
+    "ProblemError",
+    "ProtocolError",
+    "QuantityError",
+    "ReleasedError",
+    "UllageError",
+    "UnknownDeviceError",
+    "UnknownModelError",
+    "UnreadableError",
+    "ViolationError",
+]
+
+
+class Holder(NamedTuple):
+    """A reservation as a refusal or a snapshot names it."""
+
+    account: str
+    """Path of the account it was made on."""
+    label: str
+    """The label it was given."""
+    bytes: int
+    """Its size."""
+
+
+class UllageError(Exception):
+    """Base of every exception that this package raises on purpose."""
+
+    def __init__(self, message: str = "", /, **fields: Any) -> None:
+        """Keep `message` for the reader and each of `fields` as an attribute for the program."""
+        super().__init__(message)
+        self.fields = fields
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the fields, so that a refusal survives a process boundary whole."""
+        return _rebuild, (type(self), str(self.args[0]), self.fields)
+
+    def __str__(self) -> str:
+        """Give the message alone, whatever the other base class would make of it."""
+        return str(self.args[0]) if self.args else ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the class name, the message and the fields, ready for JSON."""
+        fields = {
+            name: [holder._asdict() for holder in value] if name == "holders" else value
+            for name, value in self.fields.items()
+        }
+        return {"error": type(self).__name__, "message": str(self), **fields}
+
+
+def _rebuild(kind: type[UllageError], message: str, fields: dict[str, Any]) -> UllageError:
+    return kind(message, **fields)
+
+
+class BudgetExceeded(UllageError, MemoryError):  # noqa: N818 - the public name, fixed from the start
+    """A request that does not fit under a limit."""
+
+    account: str
+    """Path of the account whose limit refused; the root is `""`."""
+    requested: int
+    """Bytes asked for."""
+    available: int
+    """Bytes that were free under that limit at the instant of the decision."""
+    limit: int
+    """The limit in bytes."""
+    holders: list[Holder]
+    """The largest reservations below that account, largest first."""
+    blocked_by: list[str]
+    """In a pool: the models whose pins or leases stand in the way. Absent elsewhere."""
+
+
+class InputError(UllageError, ValueError):
+    """Input that cannot be what its place asks for."""
+
+
+class QuantityError(InputError):
+    """A value that is not a byte count."""
+
+    input: str
+    """The value as given, clipped."""
+    reason: str
+    """What is wrong with it."""
+
+
+class ArgumentError(InputError):
+    """An argument outside its domain."""
+
+    name: str
+    """The argument."""
+    reason: str
+    """What is wrong with it."""
+
+
+class ByteOverflowError(InputError, OverflowError):
+    """A byte count beyond 2^64 - 1."""
+
+    what: str
+    """The quantity that was being computed."""
+
+
+class AccountPathError(InputError):
+    """A text that is not an account path."""
+
+    path: str
+    """The path, clipped."""
+    reason: str
+    """What is wrong with it."""
+
+
+class ModelFileError(InputError):
+    """A model file that is damaged, hostile or of another format."""
+
+    path: str
+    """The file."""
+    offset: int | None
+    """The byte at fault, where one is known."""
+    field: str | None
+    """The tensor or key at fault, where one is known."""
+    reason: str
+    """What is wrong."""
+
+
+class UnreadableError(InputError, OSError):
+    """A file or directory that the operating system would not read."""
+
+    path: str
+    """The file or directory."""
+
+
+class ModelNotFoundError(UnreadableError, FileNotFoundError):
+    """A path where there is nothing."""
+
+
+class CatalogError(InputError):
+    """A catalog file that breaks its schema."""
+
+    path: str
+    """The file."""
+    field: str
+    """The row and key at fault."""
+    reason: str
+    """What is wrong."""
+
+
+class UnknownDeviceError(InputError, LookupError):
+    """A device name that no catalog knows."""
+
+    name: str
+    """The name asked for."""
+    suggestions: list[str]
+    """Known names that look like it."""
+
+
+class UnknownModelError(InputError, LookupError):
+    """A model name that no catalog or pool knows."""
+
+    name: str
+    """The name asked for."""
+    suggestions: list[str]
+    """Known names that look like it. Absent where there is no list to choose from."""
+
+
+class ProblemError(InputError):
+    """A packing problem that makes no sense."""
+
+    field: str
+    """The part at fault, such as `items[3]`."""
+    reason: str
+    """What is wrong with it."""
+
+
+class ViolationError(UllageError, ValueError):
+    """A plan that breaks one of its facts."""
+
+    fact: str
+    """The first violated fact, with the numbers."""
+
+
+class ReleasedError(UllageError, RuntimeError):
+    """An operation on a reservation that was already released."""
+
+    account: str
+    """The account it was made on."""
+    label: str
+    """Its label."""
+
+
+class ProtocolError(UllageError, RuntimeError):
+    """An event that does not fit the state of a pool."""
+
+    event: str
+    """The event."""
+    subject: str
+    """The model, request or lease it speaks of."""
+    reason: str
+    """Why it cannot be taken."""
+
+
+class LeaseTimeoutError(UllageError, TimeoutError):
+    """A lease that could not be granted in the time its caller gave."""
+
+    model: str
+    """The model asked for."""
+    waited_s: float
+    """Seconds waited."""
+
+
+class LoadFailedError(UllageError, RuntimeError):
+    """A model whose loader raised; the cause is chained."""
+
+    model: str
+    """The model."""
+
+
+class PoolClosedError(UllageError, RuntimeError):
+    """A request to a pool that is closing or closed."""

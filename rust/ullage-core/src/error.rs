@@ -1,0 +1,174 @@
+//! Every failure of the crate, with its numbers as fields.
+//!
+//! Messages are made when they are read, never before; whoever catches an error can act on the fields instead of
+//! parsing text.
+
+use std::path::PathBuf;
+
+use thiserror::Error as ThisError;
+
+use crate::units::Bytes;
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, and where.
+#[derive(Debug, ThisError)]
+pub enum Error {
+    /// A text that is not a byte count.
+    #[error("{input:?} is not a byte count: {reason}")]
+    Quantity {
+        /// The text as given, clipped.
+        input: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// An argument outside its domain.
+    #[error("{name}: {reason}")]
+    Argument {
+        /// The argument's name.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A byte count beyond 2^64 − 1.
+    #[error("{what} is larger than 2^64 - 1 bytes")]
+    Overflow {
+        /// The quantity that was being computed.
+        what: &'static str,
+    },
+
+    /// A reservation that does not fit under a limit.
+    #[error(transparent)]
+    BudgetExceeded(#[from] Box<Refusal>),
+
+    /// An account path that is not one.
+    #[error("account path {path:?}: {reason}")]
+    AccountPath {
+        /// The path as given, clipped.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// An operation on a reservation that was already released.
+    #[error("the reservation {label:?} of account {account:?} was released already")]
+    Released {
+        /// The account it was made on.
+        account: String,
+        /// The label it was given.
+        label: String,
+    },
+
+    /// A model file that is damaged, hostile or of another format.
+    #[error("{}{}{}: {reason}", path.display(), at(*offset), named(field.as_deref()))]
+    ModelFile {
+        /// The file.
+        path: PathBuf,
+        /// The byte offset of the fault, where one is known.
+        offset: Option<u64>,
+        /// The tensor or key at fault, where one is known.
+        field: Option<String>,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// A file or directory that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+
+    /// A packing problem that makes no sense.
+    #[error("{field}: {reason}")]
+    Problem {
+        /// The part at fault, such as `items[3]`.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A plan that breaks one of its facts.
+    #[error("invalid plan: {fact}")]
+    Violation {
+        /// The first violated fact, with the numbers.
+        fact: String,
+    },
+
+    /// A model that the pool does not know.
+    #[error("no model {name:?} is registered in this pool")]
+    UnknownModel {
+        /// The name asked for.
+        name: String,
+    },
+
+    /// An event that does not fit the state of the pool: a second release, a load nobody asked for.
+    #[error("{event} for {subject}: {reason}")]
+    Protocol {
+        /// The event as named in the pool's vocabulary.
+        event: &'static str,
+        /// The model, request or lease it speaks of.
+        subject: String,
+        /// Why it cannot be taken.
+        reason: String,
+    },
+}
+
+/// Why a reservation was refused: the account that is full, and who fills it.
+#[derive(Clone, Debug, PartialEq, Eq, ThisError)]
+#[error(
+    "{requested} requested of account {account:?}, {available} available under its limit of {limit}{}",
+    held_by(holders)
+)]
+pub struct Refusal {
+    /// Path of the account whose limit refused; the root is `""`.
+    pub account: String,
+    /// Bytes asked for.
+    pub requested: Bytes,
+    /// Bytes that were free under that limit at the instant of the decision.
+    pub available: Bytes,
+    /// The limit.
+    pub limit: Bytes,
+    /// The largest reservations below that account, largest first, at most [`Refusal::HOLDERS`].
+    pub holders: Vec<Holder>,
+}
+
+impl Refusal {
+    /// The most holders that a refusal names.
+    pub const HOLDERS: usize = 5;
+}
+
+/// One reservation as a refusal or a snapshot names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Path of the account it was made on.
+    pub account: String,
+    /// Its label.
+    pub label: String,
+    /// Its size.
+    pub bytes: Bytes,
+}
+
+fn at(offset: Option<u64>) -> String {
+    offset.map_or_else(String::new, |offset| format!(" at byte {offset}"))
+}
+
+fn named(field: Option<&str>) -> String {
+    field.map_or_else(String::new, |field| format!(" ({field})"))
+}
+
+fn held_by(holders: &[Holder]) -> String {
+    if holders.is_empty() {
+        return String::new();
+    }
+    let list: Vec<String> = holders
+        .iter()
+        .map(|holder| format!("{} {} ({})", holder.account, holder.label, holder.bytes))
+        .collect();
+    format!("; held by {}", list.join(", "))
+}

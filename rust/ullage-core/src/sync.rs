@@ -1,0 +1,15 @@
+//! The one place that names locks: `std` in use, `loom` under `--cfg loom`, so that the same ledger code is
+//! model-checked and shipped.
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
+#[cfg(not(loom))]
+pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Locks `mutex`, going on after a panic elsewhere.
+///
+/// Every critical section of this crate computes first and writes last, so a state left by a panicking thread is
+/// one that a caller could have seen anyway; refusing all further work would lose the bookings of the innocent.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,21 @@
+//! The extension module `ullage._core`: it converts, calls `ullage-core` and converts back. No decision is taken here.
+
+mod error;
+mod units;
+
+use pyo3::prelude::pymodule;
+
+/// The compiled half of `ullage`.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::units::{format_bytes, parse_bytes};
+
+    /// The crate's version, the only place it is written.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+    /// Whether this is a debug build, whose timings mean nothing.
+    #[pymodule_export]
+    const DEBUG_BUILD: bool = cfg!(debug_assertions);
+}
