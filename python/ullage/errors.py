@@ -77,7 +77,7 @@ class BudgetExceeded(UllageError, MemoryError):  # noqa: N818 - the public name,
     """A request that does not fit under a limit."""
 
     account: str
-    """Path of the account whose limit refused; the root is `""`."""
+    """Path of the account whose limit refused; the root is `/`."""
     requested: int
     """Bytes asked for."""
     available: int

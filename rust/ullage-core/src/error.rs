@@ -126,7 +126,7 @@ pub enum Error {
     held_by(holders)
 )]
 pub struct Refusal {
-    /// Path of the account whose limit refused; the root is `""`.
+    /// Path of the account whose limit refused; the root is `/`.
     pub account: String,
     /// Bytes asked for.
     pub requested: Bytes,

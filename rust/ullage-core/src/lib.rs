@@ -2,11 +2,13 @@
 //!
 //! Bytes are *estimated*, *booked* and *measured*; this crate owns the first two:
 //!
-//! - [`units`], [`error`]: quantities and failures.
+//! - [`units`], [`error`]: quantities and failures;
+//! - [`ledger`]: accounts, limits and reservations.
 pub mod error;
-#[expect(dead_code, unused_imports, reason = "the ledger, its user, is not built yet")]
+pub mod ledger;
 mod sync;
 pub mod units;
 
 pub use error::{Error, Holder, Refusal, Result};
+pub use ledger::{Account, Ledger, Reservation};
 pub use units::{Bytes, Time};
