@@ -3,12 +3,15 @@
 //! Bytes are *estimated*, *booked* and *measured*; this crate owns the first two:
 //!
 //! - [`units`], [`error`]: quantities and failures;
+//! - [`model`]: what a model is, from its headers;
 //! - [`ledger`]: accounts, limits and reservations.
 pub mod error;
 pub mod ledger;
+pub mod model;
 mod sync;
 pub mod units;
 
 pub use error::{Error, Holder, Refusal, Result};
 pub use ledger::{Account, Ledger, Reservation};
+pub use model::Model;
 pub use units::{Bytes, Time};

@@ -1,0 +1,168 @@
+//! Which files make up a model: one file, an index of shards, or a directory that holds either.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::tensor::Tensor;
+use crate::error::{Error, Result};
+use crate::units::clip;
+
+const INDEX: &str = "model.safetensors.index.json";
+const SINGLE: &str = "model.safetensors";
+
+/// An index maps each tensor to a shard; one of 1 GB would name ten million tensors.
+const LARGEST_JSON: u64 = 1 << 30;
+
+/// The weight files of one model.
+#[derive(Debug)]
+pub(super) struct WeightFiles {
+    /// What to call the model.
+    pub(super) name: String,
+    /// Where a configuration would lie.
+    pub(super) directory: PathBuf,
+    /// Every file, each once.
+    pub(super) files: Vec<PathBuf>,
+    index: Option<Index>,
+}
+
+#[derive(Debug)]
+struct Index {
+    path: PathBuf,
+    weight_map: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct IndexFile {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl WeightFiles {
+    /// Checks the tensors found against what the index promised.
+    ///
+    /// # Errors
+    /// [`Error::ModelFile`] naming the first tensor that stands twice or not at all.
+    pub(super) fn check(&self, tensors: &[Tensor]) -> Result<()> {
+        let mut seen = HashSet::with_capacity(tensors.len());
+        for tensor in tensors {
+            if !seen.insert(tensor.name.as_str()) {
+                return Err(fault(&self.directory, Some(&tensor.name), "the tensor stands in two files"));
+            }
+        }
+        let Some(index) = &self.index else { return Ok(()) };
+        match index.weight_map.iter().find(|(name, _)| !seen.contains(name.as_str())) {
+            None => Ok(()),
+            Some((name, shard)) => {
+                Err(fault(&index.path, Some(name), format!("the tensor is not in its shard {shard:?}")))
+            }
+        }
+    }
+}
+
+/// The files that make up the model at `path`.
+///
+/// # Errors
+/// [`Error::Io`] for an unreadable path, [`Error::ModelFile`] for a directory without weights or an index that cannot
+/// be followed.
+pub(super) fn weight_files(path: &Path) -> Result<WeightFiles> {
+    let metadata = fs::metadata(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    if metadata.is_dir() {
+        return in_directory(path);
+    }
+    let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+    if path.to_string_lossy().ends_with(".index.json") {
+        return indexed(path, directory);
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    // "model" is what every checkpoint's file is called; its directory says which one it is.
+    let name = if stem == "model" { directory_name(&directory).unwrap_or(stem) } else { stem };
+    Ok(WeightFiles { name, directory, files: vec![path.to_owned()], index: None })
+}
+
+fn in_directory(directory: &Path) -> Result<WeightFiles> {
+    let index = directory.join(INDEX);
+    if index.is_file() {
+        return indexed(&index, directory.to_owned());
+    }
+    let single = directory.join(SINGLE);
+    let files = if single.is_file() { vec![single] } else { unindexed(directory)? };
+    let name = directory_name(directory).unwrap_or_else(|| "model".to_owned());
+    Ok(WeightFiles { name, directory: directory.to_owned(), files, index: None })
+}
+
+/// The one `.safetensors` file of a directory, or a complete set named `…-00001-of-0000N`.
+fn unindexed(directory: &Path) -> Result<Vec<PathBuf>> {
+    let io = |source| Error::Io { path: directory.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path.extension().is_some_and(|extension| extension == "safetensors") && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    match files.len() {
+        0 => Err(fault(directory, None, "a directory without weights: no .safetensors file in it")),
+        1 => Ok(files),
+        count => {
+            let of_all = format!("-of-{count:05}.safetensors");
+            if files.iter().all(|file| file.to_string_lossy().ends_with(&of_all)) {
+                return Ok(files);
+            }
+            let reason =
+                format!("{count} .safetensors files and no {INDEX} that says how they belong together");
+            Err(fault(directory, None, reason))
+        }
+    }
+}
+
+fn indexed(path: &Path, directory: PathBuf) -> Result<WeightFiles> {
+    let parsed: IndexFile = read_json(path)?;
+    if parsed.weight_map.is_empty() {
+        return Err(fault(path, Some("weight_map"), "the index names no tensor"));
+    }
+    let shards: BTreeSet<&String> = parsed.weight_map.values().collect();
+    let mut files = Vec::with_capacity(shards.len());
+    for shard in shards {
+        let is_plain =
+            matches!(Path::new(shard).components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
+        if !is_plain || shard.contains('\\') {
+            let reason = format!("the shard {:?} is not a file name beside the index", clip(shard));
+            return Err(fault(path, Some("weight_map"), reason));
+        }
+        let file = directory.join(shard);
+        if !file.is_file() {
+            return Err(fault(path, Some("weight_map"), format!("the shard {:?} is missing", clip(shard))));
+        }
+        files.push(file);
+    }
+    let name = directory_name(&directory).unwrap_or_else(|| "model".to_owned());
+    let index = Some(Index { path: path.to_owned(), weight_map: parsed.weight_map });
+    Ok(WeightFiles { name, directory, files, index })
+}
+
+fn directory_name(directory: &Path) -> Option<String> {
+    let full =
+        fs::canonicalize(if directory.as_os_str().is_empty() { Path::new(".") } else { directory }).ok()?;
+    full.file_name().map(|name| name.to_string_lossy().into_owned())
+}
+
+/// Reads a JSON file of bounded size.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::ModelFile`] naming the file and what serde found.
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    let length = fs::metadata(path).map_err(io)?.len();
+    if length > LARGEST_JSON {
+        return Err(fault(path, None, format!("{length} bytes of JSON; nothing legitimate is that large")));
+    }
+    let text = fs::read(path).map_err(io)?;
+    serde_json::from_slice(&text).map_err(|error| fault(path, None, clip(&error.to_string())))
+}
+
+pub(super) fn fault(path: &Path, field: Option<&str>, reason: impl Into<String>) -> Error {
+    Error::ModelFile { path: path.to_owned(), offset: None, field: field.map(clip), reason: reason.into() }
+}

@@ -1,0 +1,250 @@
+//! The header of a safetensors file, read by the format's own crate.
+//!
+//! Layout: 8 bytes little-endian length `n`, `n` bytes of JSON (`name -> dtype, shape, data_offsets`), then the data.
+//! The crate parses and validates; what this file adds is reading the header alone, checking it against the length of
+//! the file, and saying which byte or tensor is at fault.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Metadata, TensorInfo};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+
+use super::dtype::Dtype;
+use super::tensor::Tensor;
+use crate::error::{Error, Result};
+use crate::units::{Bytes, clip};
+
+/// Length of the length field.
+const PREFIX: u64 = 8;
+
+/// The format's own limit on the JSON, 100 MB.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// What the header of one file says.
+#[derive(Clone, Debug)]
+pub struct Header {
+    /// Every tensor, in order of offset.
+    pub tensors: Vec<Tensor>,
+    /// Bytes of the whole file.
+    pub file_bytes: Bytes,
+}
+
+/// Reads the header of the file at `path`: its first `8 + n` bytes and its length, nothing else.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, [`Error::ModelFile`] with offset and tensor if it is not what it says.
+pub fn open(path: &Path) -> Result<Header> {
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(io)?;
+    let metadata = file.metadata().map_err(io)?;
+    if !metadata.is_file() {
+        return Err(Fault::new("not a regular file").at(path));
+    }
+    read_header(file, metadata.len()).map_err(|failure| match failure {
+        Failure::Io(source) => Error::Io { path: path.to_owned(), source },
+        Failure::Fault(fault) => fault.at(path),
+    })
+}
+
+/// Reads a header from `input`, the start of a file of `file_len` bytes.
+///
+/// # Errors
+/// [`Failure::Fault`] for what no valid file holds, [`Failure::Io`] for what `input` itself reports.
+pub fn read_header(mut input: impl Read, file_len: u64) -> Result<Header, Failure> {
+    let mut prefix = [0; 8];
+    input.read_exact(&mut prefix).map_err(|error| truncated(error, "the 8-byte header length"))?;
+    let length = u64::from_le_bytes(prefix);
+    if length > LONGEST_HEADER {
+        let reason =
+            format!("the header claims {length} bytes, more than the format's limit of {LONGEST_HEADER}");
+        return Err(Fault::new(reason).offset(0).into());
+    }
+    let data_start = length.saturating_add(PREFIX);
+    if data_start > file_len {
+        let reason = format!("the header claims {length} bytes, the file has {file_len} in all");
+        return Err(Fault::new(reason).offset(0).into());
+    }
+    // Bounded by the file's own length, so a lying header cannot ask for more memory than the file justifies.
+    let mut json = Vec::new();
+    input.take(length).read_to_end(&mut json)?;
+    if u64::try_from(json.len()) != Ok(length) {
+        return Err(truncated(ErrorKind::UnexpectedEof.into(), "the header"));
+    }
+    let header = parse(&json)?;
+    let data_len = u64::try_from(header.data_len()).unwrap_or(u64::MAX);
+    let expected = data_start.saturating_add(data_len);
+    if expected != file_len {
+        let reason = format!("the header describes a file of {expected} bytes, this one has {file_len}");
+        return Err(Fault::new(reason).offset(expected.min(file_len)).into());
+    }
+    tensors_of(&header, data_start).map(|tensors| Header { tensors, file_bytes: Bytes::new(file_len) })
+}
+
+/// The tensors of a header in order of offset, checked by the format's crate.
+fn parse(json: &[u8]) -> Result<Metadata, Failure> {
+    let text = std::str::from_utf8(json).map_err(|error| {
+        let offset = u64::try_from(error.valid_up_to()).unwrap_or(u64::MAX).saturating_add(PREFIX);
+        Fault::new("the header is not UTF-8 text").offset(offset)
+    })?;
+    let Entries { metadata, mut tensors } = serde_json::from_str(text).map_err(|error| {
+        Fault::new(format!("the header is not what the format asks for: {}", clip(&error.to_string())))
+            .offset(PREFIX)
+    })?;
+    tensors.sort_by_key(|(_, info)| info.data_offsets);
+    Metadata::new(metadata, tensors.clone()).map_err(|error| fault_of(&error, &tensors).into())
+}
+
+/// The JSON of a header, entry by entry: the crate's own form collapses names that stand twice.
+struct Entries {
+    metadata: Option<HashMap<String, String>>,
+    tensors: Vec<(String, TensorInfo)>,
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+        let mut entries = Entries { metadata: None, tensors: Vec::new() };
+        let mut names = HashSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if !names.insert(name.clone()) {
+                return Err(A::Error::custom(format!("{:?} stands twice", clip(&name))));
+            }
+            if name == "__metadata__" {
+                entries.metadata = map.next_value()?;
+            } else {
+                entries.tensors.push((name, map.next_value()?));
+            }
+        }
+        Ok(entries)
+    }
+}
+
+fn tensors_of(header: &Metadata, data_start: u64) -> Result<Vec<Tensor>, Failure> {
+    let names = header.offset_keys();
+    let mut tensors = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(info) = header.info(&name) else { continue };
+        let Some(dtype) = Dtype::of(info.dtype) else {
+            return Err(Fault::new(format!("unknown dtype {}", info.dtype)).field(&name).into());
+        };
+        let (start, end) = (wide(info.data_offsets.0), wide(info.data_offsets.1));
+        tensors.push(Tensor {
+            dtype,
+            shape: info.shape.iter().copied().map(wide).collect(),
+            offset: data_start.saturating_add(start),
+            bytes: Bytes::new(end.saturating_sub(start)),
+            name,
+        });
+    }
+    Ok(tensors)
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// Names the tensor behind an error of the format's crate, which mostly names none.
+fn fault_of(error: &SafeTensorError, tensors: &[(String, TensorInfo)]) -> Fault {
+    let culprit = |is_wrong: fn(&TensorInfo) -> bool| tensors.iter().find(|(_, info)| is_wrong(info));
+    let bits = |info: &TensorInfo| {
+        let elements = info.shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+        elements.and_then(|count| count.checked_mul(info.dtype.bitsize()))
+    };
+    let (found, reason) = match error {
+        SafeTensorError::InvalidOffset(name) => {
+            let reason = "data offsets leave a gap, overlap or run backwards";
+            return Fault::new(reason).field(name);
+        }
+        SafeTensorError::TensorInvalidInfo => {
+            let found = tensors.iter().find(|(_, info)| {
+                let held = info.data_offsets.1.checked_sub(info.data_offsets.0);
+                bits(info).map(|bits| bits / 8) != held
+            });
+            (found, "shape and dtype disagree with the data offsets")
+        }
+        SafeTensorError::ValidationOverflow => {
+            (tensors.iter().find(|(_, info)| bits(info).is_none()), "the shape's size overflows")
+        }
+        SafeTensorError::MisalignedSlice => {
+            (culprit(|info| info.dtype.bitsize() % 8 != 0), "the elements do not fill whole bytes")
+        }
+        other => return Fault::new(clip(&other.to_string())),
+    };
+    match found {
+        Some((name, _)) => Fault::new(reason).field(name),
+        None => Fault::new(reason),
+    }
+}
+
+/// What is wrong with a header, before the file has a name.
+#[derive(Debug)]
+pub struct Fault {
+    reason: String,
+    offset: Option<u64>,
+    field: Option<String>,
+}
+
+impl Fault {
+    fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), offset: None, field: None }
+    }
+
+    fn offset(self, offset: u64) -> Self {
+        Self { offset: Some(offset), ..self }
+    }
+
+    fn field(self, name: &str) -> Self {
+        Self { field: Some(clip(name)), ..self }
+    }
+
+    fn at(self, path: &Path) -> Error {
+        let Self { reason, offset, field } = self;
+        Error::ModelFile { path: path.to_owned(), offset, field, reason }
+    }
+}
+
+/// Why a header could not be read.
+#[derive(Debug)]
+pub enum Failure {
+    /// The operating system's answer.
+    Io(std::io::Error),
+    /// The header breaks the format.
+    Fault(Fault),
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+fn truncated(error: std::io::Error, part: &str) -> Failure {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => Fault::new(format!("the file ends within {part}")).offset(0).into(),
+        _ => Failure::Io(error),
+    }
+}

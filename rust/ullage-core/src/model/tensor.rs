@@ -1,0 +1,65 @@
+//! One tensor of a header.
+
+use super::dtype::Dtype;
+use crate::units::Bytes;
+
+/// One tensor as a header lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// Name, such as `encoder.layer.0.output.dense.weight`.
+    pub name: String,
+    /// Number format.
+    pub dtype: Dtype,
+    /// Shape, outermost dimension first; empty for a scalar.
+    pub shape: Vec<u64>,
+    /// First byte, counted from the start of its file.
+    pub offset: u64,
+    /// Bytes in the file.
+    pub bytes: Bytes,
+}
+
+impl Tensor {
+    /// Number of elements; one for a scalar.
+    #[must_use]
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().fold(1, |product: u64, &size| product.saturating_mul(size))
+    }
+
+    /// The part of the model it belongs to: the stack of numbered layers, or else its module.
+    #[must_use]
+    pub fn part(&self) -> &str {
+        let Some((start, _)) = self.layer_number() else {
+            return self.module();
+        };
+        self.name.get(..start.saturating_sub(1)).filter(|stack| !stack.is_empty()).unwrap_or(&self.name)
+    }
+
+    /// The numbered layer it belongs to, such as `encoder.layer.0`.
+    #[must_use]
+    pub fn layer(&self) -> Option<&str> {
+        let (_, end) = self.layer_number()?;
+        self.name.get(..end)
+    }
+
+    /// Where the first all-digit segment of the name starts and ends.
+    fn layer_number(&self) -> Option<(usize, usize)> {
+        let mut start: usize = 0;
+        for segment in self.name.split('.') {
+            let end = start.saturating_add(segment.len());
+            if !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Some((start, end));
+            }
+            start = end.saturating_add(1);
+        }
+        None
+    }
+
+    /// The name without its last segment, at most two segments of it.
+    fn module(&self) -> &str {
+        let dots: Vec<usize> = self.name.match_indices('.').map(|(place, _)| place).take(2).collect();
+        match dots.last() {
+            Some(&end) => &self.name[..end],
+            None => &self.name,
+        }
+    }
+}
