@@ -4,14 +4,17 @@
 //!
 //! - [`units`], [`error`]: quantities and failures;
 //! - [`model`]: what a model is, from its headers;
+//! - [`footprint`]: what it needs, part by part, and whether that fits a device;
 //! - [`ledger`]: accounts, limits and reservations.
 pub mod error;
+pub mod footprint;
 pub mod ledger;
 pub mod model;
 mod sync;
 pub mod units;
 
 pub use error::{Error, Holder, Refusal, Result};
+pub use footprint::{Device, Footprint, Interval, Workload};
 pub use ledger::{Account, Ledger, Reservation};
 pub use model::Model;
 pub use units::{Bytes, Time};
