@@ -1,0 +1,437 @@
+//! The state machine: events in, actions out.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::entry::{Entry, Registration, State};
+use super::event::{Action, Denial, Event, ModelId, RequestId, WaitFor};
+use super::policy::Policy;
+use super::schedule::Decision;
+use crate::error::{Error, Refusal, Result};
+use crate::ledger::{Account, Reservation};
+use crate::units::{Bytes, Time};
+
+/// A request that waits.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    request: RequestId,
+    model: ModelId,
+    since: Time,
+    deadline: Option<Time>,
+}
+
+/// A request that was granted.
+#[derive(Debug)]
+struct Lease {
+    model: ModelId,
+    /// Given back when the lease ends.
+    workspace: Reservation,
+}
+
+/// The scheduler of one memory domain. See the [module](super) for what it promises.
+#[derive(Debug)]
+pub struct Pool {
+    account: Account,
+    policy: Box<dyn Policy>,
+    entries: Vec<Entry>,
+    by_name: HashMap<String, ModelId>,
+    /// Oldest first.
+    queue: VecDeque<Waiting>,
+    leases: HashMap<RequestId, Lease>,
+    /// Counts the models that were told to drain.
+    drains: u64,
+    now: Time,
+    is_closed: bool,
+}
+
+impl Pool {
+    /// An empty pool that books on `account`.
+    #[must_use]
+    pub fn new(account: Account, policy: Box<dyn Policy>) -> Self {
+        Self {
+            account,
+            policy,
+            entries: Vec::new(),
+            by_name: HashMap::new(),
+            queue: VecDeque::new(),
+            leases: HashMap::new(),
+            drains: 0,
+            now: Time::ZERO,
+            is_closed: false,
+        }
+    }
+
+    /// Adds a model, cold.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a name in use or no leases allowed; [`Error::BudgetExceeded`] for a pinned model that
+    /// could never be in memory together with the other pinned ones.
+    pub fn register(&mut self, registration: Registration) -> Result<ModelId> {
+        let name = registration.name.clone();
+        if self.by_name.contains_key(&name) {
+            return Err(Error::Argument { name: "name", reason: format!("{name:?} is registered already") });
+        }
+        if registration.max_concurrency == Some(0) {
+            let reason = "a model that serves nobody; give at least 1, or none for no bound".to_owned();
+            return Err(Error::Argument { name: "max_concurrency", reason });
+        }
+        let entry = Entry::new(registration);
+        if entry.registration.is_pinned {
+            self.check_pins(&entry)?;
+        }
+        let id = ModelId(self.entries.len());
+        self.entries.push(entry);
+        self.by_name.insert(name, id);
+        Ok(id)
+    }
+
+    fn check_pins(&self, entry: &Entry) -> Result<()> {
+        let Some(limit) = self.account.tightest_limit() else { return Ok(()) };
+        let pinned = self.entries.iter().filter(|other| other.registration.is_pinned).map(Entry::needed);
+        let held = Bytes::sum(pinned, "the pinned models")?;
+        if entry.needed() <= limit.saturating_sub(held) {
+            return Ok(());
+        }
+        Err(Error::BudgetExceeded(Box::new(Refusal {
+            account: self.account.path(),
+            requested: entry.needed(),
+            available: limit.saturating_sub(held),
+            limit,
+            holders: self.account.holders(Refusal::HOLDERS),
+        })))
+    }
+
+    /// The model called `name`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`].
+    pub fn model(&self, name: &str) -> Result<ModelId> {
+        self.by_name.get(name).copied().ok_or_else(|| Error::UnknownModel { name: name.to_owned() })
+    }
+
+    /// Takes in what happened at `now`; returns what to do, in order. A clock that runs backwards is taken to stand.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] for an event that cannot have happened. The pool is then as it was.
+    pub fn handle(&mut self, now: Time, event: Event) -> Result<Vec<Action>> {
+        self.check(event)?;
+        self.now = self.now.max(now);
+        let mut actions = Vec::new();
+        // Before deadlines are looked at: who gives up is not told that time is up.
+        if let Event::Cancel { request } = event {
+            self.queue.retain(|waiting| waiting.request != request);
+            self.end_lease(request);
+        }
+        self.expire(&mut actions);
+        match event {
+            Event::Request { request, model, deadline } => {
+                self.enqueue(Waiting { request, model, since: self.now, deadline }, &mut actions);
+            }
+            Event::Released { request } => self.end_lease(request),
+            Event::Loaded { model } => self.loaded(model, &mut actions),
+            Event::LoadFailed { model } => {
+                self.entries[model.0].state = State::Cold;
+                self.refuse_all(|waiting| waiting.model == model, &Denial::LoadFailed, &mut actions);
+            }
+            Event::Unloaded { model } => self.entries[model.0].state = State::Cold,
+            Event::UnloadFailed { model } => self.entries[model.0].state = self.stuck(model),
+            Event::Measured { model, bytes } => self.measured(model, bytes),
+            Event::Cancel { .. } | Event::Tick => {}
+            Event::Close => {
+                self.is_closed = true;
+                self.refuse_all(|_| true, &Denial::Closed, &mut actions);
+            }
+        }
+        self.walk_queue(&mut actions);
+        if self.is_closed {
+            self.unload_idle(&mut actions);
+        }
+        Ok(actions)
+    }
+
+    /// When the next waiting request gives up.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.queue.iter().filter_map(|waiting| waiting.deadline).min()
+    }
+
+    /// Refuses events that contradict the state.
+    fn check(&self, event: Event) -> Result<()> {
+        let refuse = |event, subject: String, reason: &str| {
+            Err(Error::Protocol { event, subject, reason: reason.to_owned() })
+        };
+        let model_event = |name, model: ModelId, expected: &str| {
+            let Some(entry) = self.entries.get(model.0) else {
+                return refuse(name, format!("model {}", model.0), "no such model");
+            };
+            let state = entry.state.name();
+            if state == expected {
+                return Ok(());
+            }
+            refuse(name, entry.registration.name.clone(), &format!("the model is {state}, not {expected}"))
+        };
+        match event {
+            Event::Request { request, model, .. } => {
+                if self.entries.get(model.0).is_none() {
+                    return refuse("request", format!("model {}", model.0), "no such model");
+                }
+                if self.leases.contains_key(&request) || self.is_waiting(request) {
+                    return refuse("request", format!("request {}", request.0), "the number is in use");
+                }
+                Ok(())
+            }
+            Event::Released { request } if !self.leases.contains_key(&request) => {
+                refuse("released", format!("request {}", request.0), "no such lease")
+            }
+            Event::Loaded { model } => model_event("loaded", model, "loading"),
+            Event::LoadFailed { model } => model_event("load_failed", model, "loading"),
+            Event::Unloaded { model } => model_event("unloaded", model, "unloading"),
+            Event::UnloadFailed { model } => model_event("unload_failed", model, "unloading"),
+            Event::Measured { model, .. } if self.entries.get(model.0).is_none() => {
+                refuse("measured", format!("model {}", model.0), "no such model")
+            }
+            Event::Released { .. }
+            | Event::Measured { .. }
+            | Event::Cancel { .. }
+            | Event::Tick
+            | Event::Close => Ok(()),
+        }
+    }
+
+    fn is_waiting(&self, request: RequestId) -> bool {
+        self.queue.iter().any(|waiting| waiting.request == request)
+    }
+
+    fn expire(&mut self, actions: &mut Vec<Action>) {
+        let now = self.now;
+        self.queue.retain(|waiting| {
+            let is_late = waiting.deadline.is_some_and(|deadline| deadline <= now);
+            if is_late {
+                let denial = Denial::Timeout { waited: now.since(waiting.since) };
+                actions.push(Action::Refuse { request: waiting.request, denial });
+            }
+            !is_late
+        });
+    }
+
+    /// Puts a request at the end of the queue; a `Queue` action tells so unless the walk that follows settles it.
+    fn enqueue(&mut self, waiting: Waiting, actions: &mut Vec<Action>) {
+        if self.is_closed {
+            actions.push(Action::Refuse { request: waiting.request, denial: Denial::Closed });
+            return;
+        }
+        self.queue.push_back(waiting);
+        actions.push(Action::Queue { request: waiting.request, behind: WaitFor::Memory });
+    }
+
+    fn refuse_all(
+        &mut self,
+        concerns: impl Fn(&Waiting) -> bool,
+        denial: &Denial,
+        actions: &mut Vec<Action>,
+    ) {
+        self.queue.retain(|waiting| {
+            let is_refused = concerns(waiting);
+            if is_refused {
+                actions.push(Action::Refuse { request: waiting.request, denial: denial.clone() });
+            }
+            !is_refused
+        });
+    }
+
+    fn end_lease(&mut self, request: RequestId) {
+        let Some(lease) = self.leases.remove(&request) else { return };
+        let entry = &mut self.entries[lease.model.0];
+        entry.leases = entry.leases.saturating_sub(1);
+        entry.leased = entry.leased.saturating_sub(lease.workspace.bytes());
+        entry.last_used = self.now;
+    }
+
+    /// The first who waits for it takes the workspace that was booked with the load.
+    fn loaded(&mut self, model: ModelId, actions: &mut Vec<Action>) {
+        let entry = &mut self.entries[model.0];
+        let State::Loading { weights, workspace } = std::mem::replace(&mut entry.state, State::Cold) else {
+            return;
+        };
+        entry.state = State::Ready { weights };
+        entry.loads = entry.loads.saturating_add(1);
+        entry.last_used = self.now;
+        if let Some(place) = self.queue.iter().position(|waiting| waiting.model == model)
+            && let Some(first) = self.queue.remove(place)
+        {
+            self.grant(first, workspace, actions);
+        }
+    }
+
+    fn grant(&mut self, waiting: Waiting, workspace: Reservation, actions: &mut Vec<Action>) {
+        let Waiting { request, model, .. } = waiting;
+        let entry = &mut self.entries[model.0];
+        entry.leases = entry.leases.saturating_add(1);
+        entry.leased = entry.leased.saturating_add(workspace.bytes());
+        entry.last_used = self.now;
+        self.leases.insert(request, Lease { model, workspace });
+        actions.push(Action::Grant { request, model });
+    }
+
+    fn stuck(&mut self, model: ModelId) -> State {
+        match std::mem::replace(&mut self.entries[model.0].state, State::Cold) {
+            State::Unloading { weights } => State::Stuck { weights },
+            other => other,
+        }
+    }
+
+    /// A model larger than booked is booked as it is, if there is room; the next load books it so from the start.
+    fn measured(&mut self, model: ModelId, bytes: Bytes) {
+        let entry = &mut self.entries[model.0];
+        entry.measured = Some(entry.measured.map_or(bytes, |before| before.max(bytes)));
+        if let State::Ready { weights } = &entry.state
+            && bytes > weights.bytes()
+        {
+            // Without room the shortfall shows in the status; there is nothing to refuse, the bytes are in use.
+            let _ = weights.resize(bytes);
+        }
+    }
+
+    /// Settles every waiting request that can be settled, oldest first.
+    fn walk_queue(&mut self, actions: &mut Vec<Action>) {
+        let mut room = self.room();
+        let mut still_waiting = VecDeque::with_capacity(self.queue.len());
+        let mut draining = Vec::new();
+        // Each request leaves the queue while it is decided on, so that "awaited" means by a younger one.
+        while let Some(waiting) = self.queue.pop_front() {
+            let decision = self.decide(waiting.model, &mut room);
+            if let Decision::Wait { drain, .. } = &decision {
+                draining.extend_from_slice(drain);
+            }
+            if !self.carry_out(waiting, decision, actions) {
+                still_waiting.push_back(waiting);
+            }
+        }
+        self.queue = still_waiting;
+        self.keep_draining(&draining);
+    }
+
+    fn keep_draining(&mut self, chosen: &[ModelId]) {
+        for (index, entry) in self.entries.iter_mut().enumerate() {
+            if !chosen.contains(&ModelId(index)) {
+                entry.draining = None;
+            }
+        }
+        for &model in chosen {
+            self.drains = self.drains.saturating_add(1);
+            self.entries[model.0].draining.get_or_insert(self.drains);
+        }
+    }
+
+    /// Acts on a decision; false if the request goes on waiting.
+    fn carry_out(&mut self, waiting: Waiting, decision: Decision, actions: &mut Vec<Action>) -> bool {
+        match decision {
+            Decision::Grant => {
+                let workspace = self.entry(waiting.model).registration.workspace;
+                let Some(workspace) = self.book(waiting.model, workspace, "workspace") else { return false };
+                unqueue(waiting.request, actions);
+                self.grant(waiting, workspace, actions);
+                true
+            }
+            Decision::Load => {
+                let is_loading = self.start_load(waiting.model, actions);
+                note_wait(waiting.request, if is_loading { WaitFor::Load } else { WaitFor::Memory }, actions);
+                false
+            }
+            Decision::Wait { behind, unload, drain: _ } => {
+                for model in unload {
+                    self.start_unload(model, actions);
+                }
+                note_wait(waiting.request, behind, actions);
+                false
+            }
+            Decision::Refuse(denial) => {
+                unqueue(waiting.request, actions);
+                actions.push(Action::Refuse { request: waiting.request, denial });
+                true
+            }
+        }
+    }
+
+    /// Books for `model`; `None` where somebody else took the room since it was counted.
+    fn book(&self, model: ModelId, bytes: Bytes, what: &str) -> Option<Reservation> {
+        let label = format!("{} {what}", self.entry(model).registration.name);
+        self.account.reserve(bytes, &label).ok()
+    }
+
+    /// False where somebody else took the room since it was counted.
+    fn start_load(&mut self, model: ModelId, actions: &mut Vec<Action>) -> bool {
+        let entry = self.entry(model);
+        let weights = self.book(model, entry.weights_needed(), "weights");
+        let workspace = self.book(model, entry.registration.workspace, "workspace");
+        let (Some(weights), Some(workspace)) = (weights, workspace) else { return false };
+        self.entries[model.0].state = State::Loading { weights, workspace };
+        actions.push(Action::Load { model });
+        true
+    }
+
+    fn start_unload(&mut self, model: ModelId, actions: &mut Vec<Action>) {
+        let entry = &mut self.entries[model.0];
+        let State::Ready { weights } = std::mem::replace(&mut entry.state, State::Cold) else { return };
+        entry.state = State::Unloading { weights };
+        entry.evictions = entry.evictions.saturating_add(1);
+        actions.push(Action::Unload { model });
+    }
+
+    fn unload_idle(&mut self, actions: &mut Vec<Action>) {
+        let idle: Vec<ModelId> =
+            self.ids().filter(|&id| self.entry(id).is_ready() && self.entry(id).leases == 0).collect();
+        for model in idle {
+            self.start_unload(model, actions);
+        }
+    }
+
+    pub(super) const fn account(&self) -> &Account {
+        &self.account
+    }
+
+    pub(super) fn policy(&self) -> &dyn Policy {
+        self.policy.as_ref()
+    }
+
+    pub(super) const fn now(&self) -> Time {
+        self.now
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn entry(&self, model: ModelId) -> &Entry {
+        &self.entries[model.0]
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = ModelId> + use<> {
+        (0..self.entries.len()).map(ModelId)
+    }
+
+    /// Whether somebody in the queue waits for `model`.
+    pub(super) fn is_awaited(&self, model: ModelId) -> bool {
+        self.queue.iter().any(|waiting| waiting.model == model)
+    }
+
+    /// The models waited for, oldest request first.
+    pub(super) fn awaited(&self) -> impl Iterator<Item = ModelId> + '_ {
+        self.queue.iter().map(|waiting| waiting.model)
+    }
+}
+
+/// Takes back the news that `request` waits: it was settled in the same breath.
+fn unqueue(request: RequestId, actions: &mut Vec<Action>) {
+    actions.retain(|action| !matches!(action, Action::Queue { request: queued, .. } if *queued == request));
+}
+
+/// Completes the news that `request` waits with what it waits for.
+fn note_wait(request: RequestId, reason: WaitFor, actions: &mut [Action]) {
+    for action in actions {
+        if let Action::Queue { request: queued, behind } = action
+            && *queued == request
+        {
+            *behind = reason;
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The bytes that one walk through the queue can give out, and what the requests walked past have claimed.
+
+use super::event::ModelId;
+use crate::units::Bytes;
+
+/// Bytes free, coming free and claimed, as a walk through the queue sees them.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// Free in the ledger now.
+    free: u128,
+    /// Held by models that are being unloaded, or will be when their leases end.
+    incoming: u128,
+    /// Needed by older requests that wait.
+    claimed: u128,
+    /// Models that take no new lease, because an older request needs their memory.
+    draining: Vec<bool>,
+    /// Models that an older request waits for.
+    wanted: Vec<bool>,
+}
+
+impl Room {
+    pub(super) fn new(free: Bytes, incoming: impl Iterator<Item = Bytes>, models: usize) -> Self {
+        Self {
+            free: free.get().into(),
+            incoming: incoming.map(|bytes| u128::from(bytes.get())).sum(),
+            claimed: 0,
+            draining: vec![false; models],
+            wanted: vec![false; models],
+        }
+    }
+
+    /// Takes `bytes` if they are free now and no older request will miss them.
+    pub(super) fn take(&mut self, bytes: Bytes) -> bool {
+        let bytes = u128::from(bytes.get());
+        let spare = self.free.saturating_add(self.incoming).saturating_sub(self.claimed);
+        let fits = bytes <= self.free && bytes <= spare;
+        if fits {
+            self.free = self.free.saturating_sub(bytes);
+        }
+        fits
+    }
+
+    /// Sets `bytes` aside for a request that waits; returns how much of all that is claimed has no source yet.
+    pub(super) fn claim(&mut self, bytes: Bytes) -> u128 {
+        self.claimed = self.claimed.saturating_add(bytes.get().into());
+        self.claimed.saturating_sub(self.free.saturating_add(self.incoming))
+    }
+
+    /// Counts on the memory of a model that is on its way out.
+    pub(super) fn expect(&mut self, model: ModelId, bytes: Bytes) {
+        self.draining[model.0] = true;
+        self.incoming = self.incoming.saturating_add(bytes.get().into());
+    }
+
+    pub(super) fn is_draining(&self, model: ModelId) -> bool {
+        self.draining[model.0]
+    }
+
+    /// Notes that a request waits for `model`; true if it is the first.
+    pub(super) fn want(&mut self, model: ModelId) -> bool {
+        !std::mem::replace(&mut self.wanted[model.0], true)
+    }
+
+    pub(super) fn is_wanted(&self, model: ModelId) -> bool {
+        self.wanted[model.0]
+    }
+}

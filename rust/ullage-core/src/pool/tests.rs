@@ -1,0 +1,357 @@
+#![allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
+
+use super::*;
+use crate::ledger::Ledger;
+use crate::units::{Bytes, Time};
+use crate::{Error, pool::policy::by_name};
+
+fn bytes(count: u64) -> Bytes {
+    Bytes::new(count)
+}
+
+fn model(name: &str, size: u64) -> Registration {
+    Registration {
+        name: name.to_owned(),
+        estimated: bytes(size),
+        booked: bytes(size),
+        workspace: Bytes::ZERO,
+        is_pinned: false,
+        max_concurrency: None,
+    }
+}
+
+/// A pool with a clock that a test moves by hand.
+struct Bench {
+    pool: Pool,
+    ledger: Ledger,
+    now: u64,
+    requests: u64,
+}
+
+impl Bench {
+    fn new(limit: u64, models: &[Registration]) -> Self {
+        let ledger = Ledger::new(Some(bytes(limit)));
+        let mut pool = Pool::new(ledger.root(), by_name("lru").unwrap());
+        for model in models {
+            pool.register(model.clone()).unwrap();
+        }
+        Self { pool, ledger, now: 0, requests: 0 }
+    }
+
+    fn id(&self, name: &str) -> ModelId {
+        self.pool.model(name).unwrap()
+    }
+
+    fn tell(&mut self, event: Event) -> Vec<Action> {
+        self.now += 1;
+        self.pool.handle(Time::from_nanos(self.now), event).unwrap()
+    }
+
+    fn ask(&mut self, name: &str) -> (RequestId, Vec<Action>) {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        (request, self.tell(Event::Request { request, model: self.id(name), deadline: None }))
+    }
+
+    fn loaded(&mut self, name: &str) -> Vec<Action> {
+        self.tell(Event::Loaded { model: self.id(name) })
+    }
+
+    fn unloaded(&mut self, name: &str) -> Vec<Action> {
+        self.tell(Event::Unloaded { model: self.id(name) })
+    }
+
+    fn release(&mut self, request: RequestId) -> Vec<Action> {
+        self.tell(Event::Released { request })
+    }
+
+    /// Asks, loads and releases: leaves the model ready and idle.
+    fn warm(&mut self, name: &str) {
+        let (request, _) = self.ask(name);
+        self.loaded(name);
+        self.release(request);
+    }
+
+    fn used(&self) -> u64 {
+        self.ledger.root().used().get()
+    }
+
+    fn state(&self, name: &str) -> &'static str {
+        self.pool.status()[self.id(name).index()].state
+    }
+}
+
+#[test]
+fn a_cold_model_is_booked_loaded_once_and_granted_to_all() {
+    let mut bench = Bench::new(10, &[model("a", 6)]);
+    let a = bench.id("a");
+    let (first, actions) = bench.ask("a");
+    assert_eq!(actions, [Action::Queue { request: first, behind: WaitFor::Load }, Action::Load { model: a }]);
+    assert_eq!(bench.used(), 6, "booked before the load");
+    let (second, actions) = bench.ask("a");
+    assert_eq!(actions, [Action::Queue { request: second, behind: WaitFor::Load }]);
+    let granted = [first, second].map(|request| Action::Grant { request, model: a });
+    assert_eq!(bench.loaded("a"), granted);
+    let (third, actions) = bench.ask("a");
+    assert_eq!(actions, [Action::Grant { request: third, model: a }], "a hit is granted at once");
+}
+
+#[test]
+fn the_least_recently_used_goes_and_its_bytes_stay_booked_until_they_are_free() {
+    let mut bench = Bench::new(10, &[model("a", 4), model("b", 4), model("c", 5)]);
+    for name in ["a", "b", "a"] {
+        bench.warm_or_hit(name);
+    }
+    let (request, actions) = bench.ask("c");
+    assert_eq!(actions[1], Action::Unload { model: bench.id("b") });
+    assert_eq!((bench.used(), bench.state("b")), (8, "unloading"));
+    assert!(bench.tell(Event::Tick).is_empty());
+    let actions = bench.unloaded("b");
+    assert_eq!(actions, [Action::Load { model: bench.id("c") }]);
+    assert_eq!(bench.used(), 9);
+    assert_eq!(bench.loaded("c"), [Action::Grant { request, model: bench.id("c") }]);
+}
+
+impl Bench {
+    fn warm_or_hit(&mut self, name: &str) {
+        if self.state(name) == "ready" {
+            let (request, _) = self.ask(name);
+            self.release(request);
+        } else {
+            self.warm(name);
+        }
+    }
+}
+
+#[test]
+fn no_more_is_evicted_than_needed() {
+    let mut bench = Bench::new(10, &[model("small", 1), model("large", 8), model("new", 9)]);
+    bench.warm("small");
+    bench.warm("large");
+    let (_, actions) = bench.ask("new");
+    let unloads: Vec<_> =
+        actions.into_iter().filter(|action| matches!(action, Action::Unload { .. })).collect();
+    assert_eq!(
+        unloads,
+        [Action::Unload { model: bench.id("large") }],
+        "the small one, though older, is spared"
+    );
+}
+
+#[test]
+fn a_model_in_use_is_drained_not_destroyed_and_takes_no_new_lease() {
+    let mut bench = Bench::new(10, &[model("a", 6), model("b", 6)]);
+    let (first, _) = bench.ask("a");
+    bench.loaded("a");
+    let (for_b, actions) = bench.ask("b");
+    assert_eq!(actions, [Action::Queue { request: for_b, behind: WaitFor::Memory }]);
+    let (late, actions) = bench.ask("a");
+    assert_eq!(actions, [Action::Queue { request: late, behind: WaitFor::Memory }], "hits cannot starve b");
+    let actions = bench.release(first);
+    assert_eq!(actions, [Action::Unload { model: bench.id("a") }]);
+    assert_eq!(bench.unloaded("a"), [Action::Load { model: bench.id("b") }]);
+    assert_eq!(bench.loaded("b"), [Action::Grant { request: for_b, model: bench.id("b") }]);
+    assert_eq!(bench.release(for_b), [Action::Unload { model: bench.id("b") }]);
+    assert_eq!(bench.unloaded("b"), [Action::Load { model: bench.id("a") }]);
+    assert_eq!(bench.loaded("a"), [Action::Grant { request: late, model: bench.id("a") }]);
+}
+
+#[test]
+fn a_cancelled_request_leaves_nothing_behind() {
+    let mut bench = Bench::new(10, &[model("a", 6), model("b", 6)]);
+    let (first, _) = bench.ask("a");
+    bench.loaded("a");
+    let (for_b, _) = bench.ask("b");
+    let (late, _) = bench.ask("a");
+    let actions = bench.tell(Event::Cancel { request: for_b });
+    assert_eq!(actions, [Action::Grant { request: late, model: bench.id("a") }], "a drains no longer");
+    bench.tell(Event::Cancel { request: first });
+    bench.tell(Event::Cancel { request: RequestId(999) });
+    assert_eq!(bench.pool.status()[0].leases, 1, "a cancelled grant is a released lease");
+}
+
+#[test]
+fn a_load_that_nobody_waits_for_any_more_ends_idle() {
+    let mut roomy = model("a", 6);
+    roomy.workspace = bytes(2);
+    let mut bench = Bench::new(10, &[roomy]);
+    let (request, _) = bench.ask("a");
+    assert_eq!(bench.used(), 8);
+    bench.tell(Event::Cancel { request });
+    assert!(bench.loaded("a").is_empty());
+    assert_eq!((bench.used(), bench.state("a")), (6, "ready"));
+}
+
+#[test]
+fn workspace_is_booked_by_the_lease_and_bounds_concurrency() {
+    let mut bounded = model("a", 4);
+    bounded.workspace = bytes(3);
+    let mut bench = Bench::new(10, &[bounded]);
+    let (first, _) = bench.ask("a");
+    bench.loaded("a");
+    let (_, actions) = bench.ask("a");
+    assert!(matches!(actions[..], [Action::Grant { .. }]));
+    assert_eq!(bench.used(), 10);
+    let (third, actions) = bench.ask("a");
+    assert_eq!(actions, [Action::Queue { request: third, behind: WaitFor::Memory }]);
+    assert_eq!(bench.release(first), [Action::Grant { request: third, model: bench.id("a") }]);
+
+    let mut single = model("b", 1);
+    single.max_concurrency = Some(1);
+    let mut bench = Bench::new(10, &[single]);
+    let (first, _) = bench.ask("b");
+    bench.loaded("b");
+    let (second, actions) = bench.ask("b");
+    assert_eq!(actions, [Action::Queue { request: second, behind: WaitFor::Concurrency }]);
+    assert_eq!(bench.release(first), [Action::Grant { request: second, model: bench.id("b") }]);
+}
+
+#[test]
+fn a_younger_request_may_pass_only_with_bytes_the_older_does_not_need() {
+    let mut bench = Bench::new(10, &[model("a", 6), model("b", 9), model("tiny", 1), model("small", 3)]);
+    let (_, _) = bench.ask("a");
+    bench.loaded("a");
+    bench.ask("b");
+    let (_, actions) = bench.ask("small");
+    assert_eq!(actions.len(), 1, "3 of the 4 free bytes are spoken for");
+    let (_, actions) = bench.ask("tiny");
+    assert!(!actions.contains(&Action::Load { model: bench.id("tiny") }), "small is ahead of it");
+    bench.tell(Event::Cancel { request: RequestId(3) });
+    assert_eq!(bench.state("tiny"), "loading");
+}
+
+#[test]
+fn what_can_never_fit_is_refused_with_the_numbers() {
+    let mut pinned = model("pinned", 4);
+    pinned.is_pinned = true;
+    let mut bench = Bench::new(10, &[pinned, model("huge", 11), model("big", 7)]);
+    let (request, actions) = bench.ask("huge");
+    let denial = Denial::TooLarge { requested: bytes(11), limit: bytes(10) };
+    assert_eq!(actions, [Action::Refuse { request, denial }]);
+    bench.warm("pinned");
+    let (request, actions) = bench.ask("big");
+    let blocked_by = vec![bench.id("pinned")];
+    let denial = Denial::Pinned { requested: bytes(7), available: bytes(6), limit: bytes(10), blocked_by };
+    assert_eq!(actions, [Action::Refuse { request, denial }]);
+
+    let mut second = model("also pinned", 7);
+    second.is_pinned = true;
+    assert!(
+        matches!(bench.pool.register(second), Err(Error::BudgetExceeded(_))),
+        "impossible pins fail early"
+    );
+}
+
+#[test]
+fn a_failed_load_refuses_its_waiters_and_frees_its_bytes() {
+    let mut bench = Bench::new(10, &[model("a", 6)]);
+    let (first, _) = bench.ask("a");
+    let (second, _) = bench.ask("a");
+    let refused = [first, second].map(|request| Action::Refuse { request, denial: Denial::LoadFailed });
+    assert_eq!(bench.tell(Event::LoadFailed { model: bench.id("a") }), refused);
+    assert_eq!(bench.used(), 0);
+    let (_, actions) = bench.ask("a");
+    assert!(actions.contains(&Action::Load { model: bench.id("a") }), "the next request tries again");
+}
+
+#[test]
+fn a_failed_unload_keeps_its_bytes_booked_and_says_so() {
+    let mut bench = Bench::new(10, &[model("a", 6), model("b", 6)]);
+    bench.warm("a");
+    let (request, _) = bench.ask("b");
+    let actions = bench.tell(Event::UnloadFailed { model: bench.id("a") });
+    let blocked_by = vec![bench.id("a")];
+    let denial = Denial::Pinned { requested: bytes(6), available: bytes(4), limit: bytes(10), blocked_by };
+    assert_eq!(actions, [Action::Refuse { request, denial }]);
+    assert_eq!((bench.used(), bench.state("a")), (6, "stuck"));
+    let (request, actions) = bench.ask("a");
+    assert_eq!(actions, [Action::Refuse { request, denial: Denial::Stuck }]);
+}
+
+#[test]
+fn a_deadline_ends_a_wait() {
+    let mut bench = Bench::new(10, &[model("a", 6), model("b", 6)]);
+    bench.ask("a");
+    bench.loaded("a");
+    let (request, deadline) = (RequestId(50), Some(Time::from_nanos(100)));
+    bench.tell(Event::Request { request, model: bench.id("b"), deadline });
+    assert_eq!(bench.pool.next_deadline(), deadline);
+    bench.now = 98;
+    assert!(bench.tell(Event::Tick).is_empty());
+    let actions = bench.tell(Event::Tick);
+    assert!(matches!(actions[..], [Action::Refuse { denial: Denial::Timeout { .. }, .. }]));
+    assert_eq!(bench.pool.next_deadline(), None);
+}
+
+#[test]
+fn a_model_that_turns_out_larger_is_booked_larger() {
+    let mut bench = Bench::new(10, &[model("a", 4), model("b", 3)]);
+    bench.warm("a");
+    let a = bench.id("a");
+    bench.tell(Event::Measured { model: a, bytes: bytes(6) });
+    assert_eq!(bench.used(), 6);
+    bench.tell(Event::Measured { model: a, bytes: bytes(11) });
+    assert_eq!(bench.used(), 6, "there is no room for the truth; the status shows both");
+    assert_eq!(bench.pool.status()[0].measured, Some(bytes(11)));
+    let plan = bench.pool.plan(a);
+    assert_eq!(plan.needed, bytes(11), "the next load asks for what was seen");
+}
+
+#[test]
+fn a_plan_says_what_would_happen_and_changes_nothing() {
+    let mut bench = Bench::new(10, &[model("a", 6), model("b", 6), model("c", 20)]);
+    bench.warm("a");
+    let before = bench.pool.status();
+    let step = |bench: &Bench, name| bench.pool.plan(bench.id(name)).step;
+    assert_eq!(step(&bench, "a"), Step::Grant);
+    let evict = vec![bench.id("a")];
+    assert_eq!(step(&bench, "b"), Step::Wait { behind: WaitFor::Memory, evict, drain: vec![] });
+    assert!(matches!(step(&bench, "c"), Step::Refuse(Denial::TooLarge { .. })));
+    assert_eq!(bench.pool.status(), before);
+}
+
+#[test]
+fn a_closing_pool_refuses_drains_and_empties_the_ledger() {
+    let mut pinned = model("p", 2);
+    pinned.is_pinned = true;
+    let mut bench = Bench::new(10, &[model("a", 6), model("b", 6), pinned]);
+    bench.warm("p");
+    let (lease, _) = bench.ask("a");
+    bench.loaded("a");
+    let (waiting, _) = bench.ask("b");
+    let actions = bench.tell(Event::Close);
+    let refused = Action::Refuse { request: waiting, denial: Denial::Closed };
+    assert_eq!(actions, [refused, Action::Unload { model: bench.id("p") }]);
+    let (request, actions) = bench.ask("a");
+    assert_eq!(actions, [Action::Refuse { request, denial: Denial::Closed }]);
+    assert_eq!(bench.release(lease), [Action::Unload { model: bench.id("a") }]);
+    bench.unloaded("a");
+    bench.unloaded("p");
+    assert_eq!(bench.used(), 0);
+}
+
+#[test]
+fn events_that_cannot_have_happened_are_errors_and_change_nothing() {
+    let mut bench = Bench::new(10, &[model("a", 6)]);
+    let a = bench.id("a");
+    let before = bench.pool.status();
+    for event in [
+        Event::Loaded { model: a },
+        Event::LoadFailed { model: a },
+        Event::Unloaded { model: a },
+        Event::UnloadFailed { model: a },
+        Event::Released { request: RequestId(1) },
+        Event::Measured { model: ModelId(7), bytes: bytes(1) },
+        Event::Loaded { model: ModelId(7) },
+        Event::Request { request: RequestId(1), model: ModelId(7), deadline: None },
+    ] {
+        assert!(matches!(bench.pool.handle(Time::ZERO, event), Err(Error::Protocol { .. })), "{event:?}");
+    }
+    bench.ask("a");
+    let twice = Event::Request { request: RequestId(1), model: a, deadline: None };
+    assert!(matches!(bench.pool.handle(Time::ZERO, twice), Err(Error::Protocol { .. })));
+    assert_ne!(bench.pool.status(), before);
+    assert!(matches!(bench.pool.model("z"), Err(Error::UnknownModel { .. })));
+    assert!(matches!(bench.pool.register(model("a", 1)), Err(Error::Argument { .. })));
+    assert!(by_name("magic").is_err());
+}
