@@ -1,6 +1,10 @@
 //! The extension module `ullage._core`: it converts, calls `ullage-core` and converts back. No decision is taken here.
 
 mod error;
+mod footprint;
+mod ledger;
+mod model;
+mod pool;
 mod units;
 
 use pyo3::prelude::pymodule;
@@ -8,6 +12,14 @@ use pyo3::prelude::pymodule;
 /// The compiled half of `ullage`.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge};
+    #[pymodule_export]
+    use super::ledger::{Account, AccountSnapshot, Ledger, Reservation};
+    #[pymodule_export]
+    use super::model::{Model, Tensor, open_model};
+    #[pymodule_export]
+    use super::pool::Brain;
     #[pymodule_export]
     use super::units::{format_bytes, parse_bytes};
 

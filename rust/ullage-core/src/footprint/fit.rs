@@ -4,6 +4,8 @@
 //! by how much they give up. That order is an opinion (the entitlement costs nothing but a form, a shorter batch
 //! only speed, coarser weights quality, ever more steeply below 4 bits) and stands in one place, [`Change::loss`].
 
+use std::fmt;
+
 use super::device::{Availability, Device};
 use super::interval::Interval;
 use super::quantize::WeightFormat;
@@ -78,6 +80,18 @@ impl Change {
             Self::Weights(WeightFormat::Q4K) => 22,
             Self::Weights(WeightFormat::Q3K) => 60,
             Self::Weights(WeightFormat::Q2K) => 120,
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entitlement => f.write_str("increased-memory-limit entitlement"),
+            Self::Batch(batch) => write!(f, "batch {batch}"),
+            Self::Context(context) => write!(f, "context {context}"),
+            Self::KvCache(dtype) => write!(f, "KV cache {}", dtype.name()),
+            Self::Weights(format) => write!(f, "weights {format}"),
         }
     }
 }

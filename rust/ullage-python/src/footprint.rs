@@ -1,0 +1,325 @@
+//! `Footprint`, `Interval`, `Verdict`, `Remedy` and the functions that make them.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use ullage_core::footprint as core;
+use ullage_core::model::Model as CoreModel;
+
+use crate::error::Outcome;
+use crate::model::Model;
+use crate::units::ByteCount;
+
+/// A number of bytes between `lo` and `hi`, most likely `best`.
+#[pyclass(frozen, eq, module = "ullage")]
+#[derive(PartialEq)]
+pub(crate) struct Interval(core::Interval);
+
+#[pymethods]
+impl Interval {
+    #[getter]
+    fn lo(&self) -> u64 {
+        self.0.lo.get()
+    }
+
+    #[getter]
+    fn best(&self) -> u64 {
+        self.0.best.get()
+    }
+
+    #[getter]
+    fn hi(&self) -> u64 {
+        self.0.hi.get()
+    }
+
+    #[getter]
+    fn origin(&self) -> &'static str {
+        self.0.origin.name()
+    }
+
+    #[getter]
+    fn formula(&self) -> &'static str {
+        self.0.formula
+    }
+
+    fn __int__(&self) -> u64 {
+        self.0.best.get()
+    }
+
+    fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("lo", self.lo())?;
+        dict.set_item("best", self.best())?;
+        dict.set_item("hi", self.hi())?;
+        dict.set_item("origin", self.origin())?;
+        dict.set_item("formula", self.formula())?;
+        Ok(dict)
+    }
+
+    fn __repr__(&self) -> String {
+        let core::Interval { lo, best, hi, origin, .. } = &self.0;
+        if lo == hi {
+            return format!("Interval({best}, {origin})");
+        }
+        format!("Interval({best}, {lo} ... {hi}, {origin})")
+    }
+}
+
+/// What a model needs, by component.
+#[pyclass(frozen, module = "ullage")]
+pub(crate) struct Footprint {
+    model: Arc<CoreModel>,
+    workload: core::Workload,
+    footprint: core::Footprint,
+}
+
+#[pymethods]
+impl Footprint {
+    #[getter]
+    fn model(&self) -> Model {
+        Model(Arc::clone(&self.model))
+    }
+
+    #[getter]
+    fn context(&self) -> u64 {
+        self.workload.context
+    }
+
+    #[getter]
+    fn batch(&self) -> u64 {
+        self.workload.batch
+    }
+
+    #[getter]
+    fn kv_dtype(&self) -> &'static str {
+        self.workload.kv_dtype.name()
+    }
+
+    #[getter]
+    fn weights(&self) -> Interval {
+        Interval(self.footprint.weights.clone())
+    }
+
+    #[getter]
+    fn kv_cache(&self) -> Interval {
+        Interval(self.footprint.kv_cache.clone())
+    }
+
+    #[getter]
+    fn state(&self) -> Interval {
+        Interval(self.footprint.state.clone())
+    }
+
+    #[getter]
+    fn activations(&self) -> Interval {
+        Interval(self.footprint.activations.clone())
+    }
+
+    #[getter]
+    fn overhead(&self) -> Interval {
+        Interval(self.footprint.overhead.clone())
+    }
+
+    #[getter]
+    fn total(&self) -> Interval {
+        Interval(self.footprint.total.clone())
+    }
+
+    #[getter]
+    fn parts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (name, interval) in self.footprint.parts() {
+            dict.set_item(name, Py::new(py, Interval(interval.clone()))?)?;
+        }
+        Ok(dict)
+    }
+
+    fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("model", &self.model.name)?;
+        dict.set_item("architecture", self.model.architecture())?;
+        dict.set_item("parameters", self.model.parameters())?;
+        dict.set_item("tensor_bytes", self.model.tensor_bytes().get())?;
+        dict.set_item("file_bytes", self.model.file_bytes.get())?;
+        dict.set_item("context", self.workload.context)?;
+        dict.set_item("batch", self.workload.batch)?;
+        dict.set_item("kv_dtype", self.workload.kv_dtype.name())?;
+        let parts = PyDict::new(py);
+        for (name, interval) in self.footprint.parts() {
+            parts.set_item(name, Interval(interval.clone()).as_dict(py)?)?;
+        }
+        dict.set_item("parts", parts)?;
+        dict.set_item("total", self.total().as_dict(py)?)?;
+        Ok(dict)
+    }
+
+    fn __repr__(&self) -> String {
+        let core::Interval { lo, best, hi, .. } = &self.footprint.total;
+        format!("Footprint({:?}: {best}, {lo} ... {hi})", self.model.name)
+    }
+}
+
+/// Estimate what a model needs.
+#[pyfunction]
+#[pyo3(signature = (model, *, context = None, batch = 1, kv_dtype = "f16"))]
+pub(crate) fn estimate(
+    py: Python<'_>,
+    model: &Model,
+    context: Option<u64>,
+    batch: u64,
+    kv_dtype: &str,
+) -> Outcome<Footprint> {
+    let model = Arc::clone(&model.0);
+    let workload = core::Workload::new(&model, context, batch, kv_dtype.parse()?)?;
+    let footprint = py.detach(|| core::estimate(&model, &workload))?;
+    Ok(Footprint { model, workload, footprint })
+}
+
+/// Bytes that a device lets a process use, as `(lo, best, hi)`.
+type Limits = (ByteCount, ByteCount, ByteCount);
+
+fn availability(limits: Limits) -> Outcome<core::Availability> {
+    let (lo, best, hi) = limits;
+    Ok(core::Availability::new(lo.0, best.0, hi.0)?)
+}
+
+fn triple(available: core::Availability) -> (u64, u64, u64) {
+    (available.lo.get(), available.best.get(), available.hi.get())
+}
+
+/// Whether a footprint fits a device.
+#[pyclass(frozen, module = "ullage")]
+pub(crate) struct Verdict {
+    device: core::Device,
+    verdict: core::Verdict,
+}
+
+#[pymethods]
+impl Verdict {
+    #[getter]
+    fn device(&self) -> &str {
+        &self.device.name
+    }
+
+    #[getter]
+    fn verdict(&self) -> &'static str {
+        self.verdict.answer.name()
+    }
+
+    #[getter]
+    fn fits(&self) -> bool {
+        self.verdict.answer == core::Answer::Yes
+    }
+
+    #[getter]
+    fn required(&self) -> Interval {
+        Interval(self.verdict.required.clone())
+    }
+
+    #[getter]
+    fn available(&self) -> u64 {
+        self.verdict.available.best.get()
+    }
+
+    #[getter]
+    fn available_range(&self) -> (u64, u64, u64) {
+        triple(self.verdict.available)
+    }
+
+    #[getter]
+    fn short_by(&self) -> u64 {
+        self.verdict.short_by.get()
+    }
+
+    #[getter]
+    fn remedies(&self) -> Vec<Remedy> {
+        self.verdict.remedies.iter().cloned().map(Remedy).collect()
+    }
+
+    fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("device", &self.device.name)?;
+        dict.set_item("memory", self.device.memory.get())?;
+        dict.set_item("verdict", self.verdict())?;
+        dict.set_item("required", self.required().as_dict(py)?)?;
+        dict.set_item("available", self.available())?;
+        dict.set_item("available_range", self.available_range())?;
+        dict.set_item("short_by", self.short_by())?;
+        let remedies: PyResult<Vec<_>> = self.remedies().iter().map(|remedy| remedy.as_dict(py)).collect();
+        dict.set_item("remedies", remedies?)?;
+        Ok(dict)
+    }
+
+    fn __repr__(&self) -> String {
+        let core::Verdict { answer, required, available, .. } = &self.verdict;
+        format!("Verdict({}: {} needed, {} available)", answer.name(), required.best, available.best)
+    }
+}
+
+/// Changes that make a model fit, or nearly.
+#[pyclass(frozen, module = "ullage")]
+pub(crate) struct Remedy(core::Remedy);
+
+#[pymethods]
+impl Remedy {
+    #[getter]
+    fn changes(&self) -> Vec<String> {
+        self.0.changes.iter().map(ToString::to_string).collect()
+    }
+
+    #[getter]
+    fn verdict(&self) -> &'static str {
+        self.0.answer.name()
+    }
+
+    #[getter]
+    fn required(&self) -> Interval {
+        Interval(self.0.required.clone())
+    }
+
+    #[getter]
+    fn available(&self) -> u64 {
+        self.0.available.best.get()
+    }
+
+    #[getter]
+    fn saves(&self) -> u64 {
+        self.0.saves.get()
+    }
+
+    fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("changes", self.changes())?;
+        dict.set_item("required", self.required().as_dict(py)?)?;
+        dict.set_item("available", self.available())?;
+        dict.set_item("verdict", self.verdict())?;
+        dict.set_item("saves", self.saves())?;
+        Ok(dict)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Remedy({}: {})", self.0.answer.name(), self.changes().join(" + "))
+    }
+}
+
+/// Judge whether a footprint fits a device.
+#[pyfunction]
+#[pyo3(signature = (footprint, *, name, memory, available, entitled = None))]
+pub(crate) fn judge(
+    py: Python<'_>,
+    footprint: &Footprint,
+    name: &str,
+    memory: ByteCount,
+    available: Limits,
+    entitled: Option<Limits>,
+) -> Outcome<Verdict> {
+    let device = core::Device {
+        name: name.to_owned(),
+        memory: memory.0,
+        available: availability(available)?,
+        entitled: entitled.map(availability).transpose()?,
+    };
+    let verdict = py.detach(|| core::fit(&footprint.model, &footprint.workload, &device))?;
+    Ok(Verdict { device, verdict })
+}

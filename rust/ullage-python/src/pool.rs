@@ -1,0 +1,274 @@
+//! `Brain`: the scheduler's state machine. `ullage.pool` gives it a body.
+
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use ullage_core::pool as core;
+use ullage_core::pool::{Action, Denial, Event, ModelId, RequestId};
+use ullage_core::{Bytes, Time};
+
+use crate::error::Outcome;
+use crate::ledger::Account;
+use crate::units::ByteCount;
+
+/// The scheduler of one memory domain: events in, actions out, no I/O, no clock.
+#[pyclass(frozen, module = "ullage._core")]
+pub(crate) struct Brain {
+    pool: Mutex<core::Pool>,
+}
+
+impl Brain {
+    fn with<T>(&self, work: impl FnOnce(&mut core::Pool) -> T) -> T {
+        work(&mut self.pool.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn model(&self, name: &str) -> Outcome<ModelId> {
+        Ok(self.with(|pool| pool.model(name))?)
+    }
+
+    fn tell<'py>(&self, py: Python<'py>, now: f64, event: Event) -> Outcome<Bound<'py, PyList>> {
+        let now = Time::from_secs_f64(now)?;
+        // The names are looked up under the same lock, so that the list speaks of one instant.
+        let actions = self.with(|pool| {
+            let actions = pool.handle(now, event)?;
+            let name = |model: ModelId| pool.name(model).to_owned();
+            Ok::<_, ullage_core::Error>(
+                actions.into_iter().map(|action| Named::of(action, name)).collect::<Vec<_>>(),
+            )
+        })?;
+        let rows: PyResult<Vec<_>> = actions.into_iter().map(|action| action.into_tuple(py)).collect();
+        Ok(PyList::new(py, rows?)?)
+    }
+}
+
+#[pymethods]
+impl Brain {
+    #[new]
+    #[pyo3(signature = (account, policy))]
+    fn new(account: &Account, policy: &str) -> Outcome<Self> {
+        let policy = core::policy::by_name(policy)?;
+        Ok(Self { pool: Mutex::new(core::Pool::new(account.0.clone(), policy)) })
+    }
+
+    #[pyo3(signature = (name, *, estimated, booked, workspace, pinned, max_concurrency))]
+    fn register(
+        &self,
+        name: &str,
+        estimated: ByteCount,
+        booked: ByteCount,
+        workspace: ByteCount,
+        pinned: bool,
+        max_concurrency: Option<u64>,
+    ) -> Outcome<()> {
+        let registration = core::Registration {
+            name: name.to_owned(),
+            estimated: estimated.0,
+            booked: booked.0,
+            workspace: workspace.0,
+            is_pinned: pinned,
+            max_concurrency,
+        };
+        self.with(|pool| pool.register(registration))?;
+        Ok(())
+    }
+
+    #[pyo3(signature = (now, request, model, deadline))]
+    fn request<'py>(
+        &self,
+        py: Python<'py>,
+        now: f64,
+        request: u64,
+        model: &str,
+        deadline: Option<f64>,
+    ) -> Outcome<Bound<'py, PyList>> {
+        let deadline = deadline.map(Time::from_secs_f64).transpose()?;
+        let event = Event::Request { request: RequestId(request), model: self.model(model)?, deadline };
+        self.tell(py, now, event)
+    }
+
+    fn cancel<'py>(&self, py: Python<'py>, now: f64, request: u64) -> Outcome<Bound<'py, PyList>> {
+        self.tell(py, now, Event::Cancel { request: RequestId(request) })
+    }
+
+    fn released<'py>(&self, py: Python<'py>, now: f64, request: u64) -> Outcome<Bound<'py, PyList>> {
+        self.tell(py, now, Event::Released { request: RequestId(request) })
+    }
+
+    fn loaded<'py>(&self, py: Python<'py>, now: f64, model: &str) -> Outcome<Bound<'py, PyList>> {
+        self.tell(py, now, Event::Loaded { model: self.model(model)? })
+    }
+
+    fn load_failed<'py>(&self, py: Python<'py>, now: f64, model: &str) -> Outcome<Bound<'py, PyList>> {
+        self.tell(py, now, Event::LoadFailed { model: self.model(model)? })
+    }
+
+    fn unloaded<'py>(&self, py: Python<'py>, now: f64, model: &str) -> Outcome<Bound<'py, PyList>> {
+        self.tell(py, now, Event::Unloaded { model: self.model(model)? })
+    }
+
+    fn unload_failed<'py>(&self, py: Python<'py>, now: f64, model: &str) -> Outcome<Bound<'py, PyList>> {
+        self.tell(py, now, Event::UnloadFailed { model: self.model(model)? })
+    }
+
+    fn measured<'py>(
+        &self,
+        py: Python<'py>,
+        now: f64,
+        model: &str,
+        bytes: ByteCount,
+    ) -> Outcome<Bound<'py, PyList>> {
+        self.tell(py, now, Event::Measured { model: self.model(model)?, bytes: bytes.0 })
+    }
+
+    fn tick<'py>(&self, py: Python<'py>, now: f64) -> Outcome<Bound<'py, PyList>> {
+        self.tell(py, now, Event::Tick)
+    }
+
+    fn close<'py>(&self, py: Python<'py>, now: f64) -> Outcome<Bound<'py, PyList>> {
+        self.tell(py, now, Event::Close)
+    }
+
+    #[getter]
+    fn next_deadline(&self) -> Option<f64> {
+        self.with(|pool| pool.next_deadline()).map(Time::as_secs_f64)
+    }
+
+    fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let rows: PyResult<Vec<_>> =
+            self.with(|pool| pool.status()).iter().map(|status| status_dict(py, status)).collect();
+        PyList::new(py, rows?)
+    }
+
+    fn plan<'py>(&self, py: Python<'py>, model: &str) -> Outcome<Bound<'py, PyDict>> {
+        let id = self.model(model)?;
+        let (plan, names) = self.with(|pool| {
+            let names: Vec<String> = pool.status().into_iter().map(|status| status.name).collect();
+            (pool.plan(id), names)
+        });
+        Ok(plan_dict(py, model, &plan, &names)?)
+    }
+}
+
+fn status_dict<'py>(py: Python<'py>, status: &core::ModelStatus) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("name", &status.name)?;
+    dict.set_item("state", status.state)?;
+    dict.set_item("pinned", status.is_pinned)?;
+    dict.set_item("leases", status.leases)?;
+    dict.set_item("waiting", status.waiting)?;
+    dict.set_item("estimated", status.estimated.get())?;
+    dict.set_item("booked", status.booked.get())?;
+    dict.set_item("measured", status.measured.map(Bytes::get))?;
+    dict.set_item("loads", status.loads)?;
+    dict.set_item("evictions", status.evictions)?;
+    dict.set_item("last_used_s", status.last_used.as_secs_f64())?;
+    Ok(dict)
+}
+
+fn plan_dict<'py>(
+    py: Python<'py>,
+    model: &str,
+    plan: &core::PoolPlan,
+    names: &[String],
+) -> PyResult<Bound<'py, PyDict>> {
+    let name = |model: ModelId| names[model.index()].clone();
+    let listed = |models: &[ModelId]| models.iter().copied().map(name).collect::<Vec<_>>();
+    let dict = PyDict::new(py);
+    dict.set_item("model", model)?;
+    dict.set_item("needed", plan.needed.get())?;
+    dict.set_item("available", plan.available.map(Bytes::get))?;
+    dict.set_item("ahead", plan.ahead)?;
+    match &plan.step {
+        core::Step::Grant => dict.set_item("decision", "grant")?,
+        core::Step::Load => dict.set_item("decision", "load")?,
+        core::Step::Wait { behind, evict, drain } => {
+            dict.set_item("decision", "wait")?;
+            dict.set_item("behind", behind.name())?;
+            dict.set_item("evict", listed(evict))?;
+            dict.set_item("drain", listed(drain))?;
+        }
+        core::Step::Refuse(denial) => {
+            dict.set_item("decision", "refuse")?;
+            dict.update(denial_dict(py, denial, &blockers(denial, name))?.as_mapping())?;
+        }
+    }
+    Ok(dict)
+}
+
+/// An action with the names of its models.
+enum Named {
+    Load(String),
+    Unload(String),
+    Grant(RequestId, String),
+    Queue(RequestId, core::WaitFor),
+    Refuse(RequestId, Denial, Vec<String>),
+}
+
+impl Named {
+    fn of(action: Action, name: impl Fn(ModelId) -> String) -> Self {
+        match action {
+            Action::Load { model } => Self::Load(name(model)),
+            Action::Unload { model } => Self::Unload(name(model)),
+            Action::Grant { request, model } => Self::Grant(request, name(model)),
+            Action::Queue { request, behind } => Self::Queue(request, behind),
+            Action::Refuse { request, denial } => {
+                let blockers = match &denial {
+                    Denial::Pinned { blocked_by, .. } => {
+                        blocked_by.iter().map(|&model| name(model)).collect()
+                    }
+                    _ => Vec::new(),
+                };
+                Self::Refuse(request, denial, blockers)
+            }
+        }
+    }
+
+    fn into_tuple(self, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
+        match self {
+            Self::Load(model) => ("load", model).into_pyobject(py),
+            Self::Unload(model) => ("unload", model).into_pyobject(py),
+            Self::Grant(request, model) => ("grant", request.0, model).into_pyobject(py),
+            Self::Queue(request, behind) => ("queue", request.0, behind.name()).into_pyobject(py),
+            Self::Refuse(request, denial, blockers) => {
+                let denial = denial_dict(py, &denial, &blockers)?;
+                ("refuse", request.0, denial).into_pyobject(py)
+            }
+        }
+    }
+}
+
+/// The names of the models that a refusal puts the blame on.
+fn blockers(denial: &Denial, name: impl Fn(ModelId) -> String) -> Vec<String> {
+    match denial {
+        Denial::Pinned { blocked_by, .. } => blocked_by.iter().copied().map(name).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn denial_dict<'py>(py: Python<'py>, denial: &Denial, blockers: &[String]) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    match denial {
+        Denial::TooLarge { requested, limit } => {
+            dict.set_item("reason", "too_large")?;
+            dict.set_item("requested", requested.get())?;
+            dict.set_item("available", limit.get())?;
+            dict.set_item("limit", limit.get())?;
+        }
+        Denial::Pinned { requested, available, limit, blocked_by: _ } => {
+            dict.set_item("reason", "pinned")?;
+            dict.set_item("requested", requested.get())?;
+            dict.set_item("available", available.get())?;
+            dict.set_item("limit", limit.get())?;
+            dict.set_item("blocked_by", blockers)?;
+        }
+        Denial::Timeout { waited } => {
+            dict.set_item("reason", "timeout")?;
+            dict.set_item("waited_s", waited.as_secs_f64())?;
+        }
+        Denial::LoadFailed => dict.set_item("reason", "load_failed")?,
+        Denial::Stuck => dict.set_item("reason", "stuck")?,
+        Denial::Closed => dict.set_item("reason", "closed")?,
+    }
+    Ok(dict)
+}
