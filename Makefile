@@ -116,8 +116,8 @@ $(BENCH_VENV): $(VENV)
 	@.ci/venv bench
 	@touch $@
 
-# `missing-extension` rebuilds where the stamp stands and the extension was deleted.
-$(BUILT): $(VENV) $(SOURCES) $(if $(EXTENSION),,missing-extension) | cargo-ready
+# The extension stands among the sources of its own stamp: deleted or built by hand since, it is built anew.
+$(BUILT): $(VENV) $(SOURCES) $(or $(EXTENSION),missing-extension) | cargo-ready
 	$(say) "maturin develop --release"
 	@PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --quiet --release
 	@touch $@

@@ -1,8 +1,12 @@
 """Benches measure release builds only."""
 
+import warnings
+
 import pytest
 
-from ullage import _core
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # the refusal below says it better
+    from ullage import _core
 
 
 def pytest_configure() -> None:
