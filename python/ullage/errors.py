@@ -1,7 +1,7 @@
 """Every exception of the package: one tree under `UllageError`, each with its numbers as attributes.
 
-A refusal for lack of memory is `BudgetExceeded`, which is also a `MemoryError`. Bad input is an `InputError`, which
-is also a `ValueError`, and names the file, offset or field at fault.
+A refusal for lack of memory is `BudgetExceeded`, which is also a `MemoryError`. Bad input is an `InputError`,
+which is also a `ValueError`, and names the file, offset or field at fault.
 """
 
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ __all__ = [
     "BudgetExceeded",
     "ByteOverflowError",
     "CatalogError",
+    "DebugBuildWarning",
     "Holder",
     "InputError",
     "LeaseTimeoutError",
@@ -42,10 +43,14 @@ class Holder(NamedTuple):
     """Its size."""
 
 
+class DebugBuildWarning(RuntimeWarning):
+    """The extension was compiled without optimisation, so its timings mean nothing."""
+
+
 class UllageError(Exception):
     """Base of every exception that this package raises on purpose."""
 
-    def __init__(self, message: str = "", /, **fields: Any) -> None:
+    def __init__(self, message: str = "", /, **fields: Any) -> None:  # noqa: ANN401 - each class declares its own
         """Keep `message` for the reader and each of `fields` as an attribute for the program."""
         super().__init__(message)
         self.fields = fields

@@ -1,0 +1,125 @@
+# Every developer command. `make` alone lists them; nothing but Python >= 3.11, a Rust toolchain and make is needed.
+
+PYTHON ?= python3
+FUZZ_SECONDS ?= 60
+NEXTEST = .ci/cargo-tool nextest 0.9.143
+DENY = .ci/cargo-tool deny 0.20.2
+
+BIN = .venv/bin
+VENV = .venv/.dev-installed
+BENCH_VENV = .venv/.bench-installed
+BUILT = .venv/.ullage-built
+EXTENSION = $(wildcard python/ullage/_core*.so)
+SOURCES = Cargo.toml Cargo.lock pyproject.toml \
+	$(shell find rust/ullage-core rust/ullage-python -name '*.rs' -o -name Cargo.toml)
+say = @printf '\n== %s\n'
+
+export PYTHON
+.NOTPARALLEL:
+.PHONY: help venv build demo test lint fmt clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench \
+	fuzz pins format clean cargo-ready missing-extension
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
+		printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+venv: $(VENV) ## make .venv with the pinned development tools
+
+build: $(BUILT) ## build the extension into .venv, optimised and editable
+
+demo: $(BUILT) ## run the demonstration
+	@$(BIN)/ullage demo
+
+test: lint rust doctest rustdoc loom mypy stubtest python ## everything that must pass before a commit lands
+
+lint: fmt ruff clippy deny ## the checks that run no code
+
+fmt: cargo-ready ## check that Rust is formatted
+	$(say) "cargo fmt"
+	@cargo fmt --all --check
+
+ruff: $(VENV) ## check that Python is formatted and clean
+	$(say) "ruff"
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --quiet --check
+
+clippy: cargo-ready ## check Rust for mistakes
+	$(say) "cargo clippy"
+	@cargo clippy --quiet --locked --all-targets -- -D warnings
+
+deny: cargo-ready ## check licences, sources and bans of the crates
+	$(say) "cargo deny"
+	@$(DENY) --log-level error check bans licenses sources
+
+rust: cargo-ready ## run the Rust tests
+	$(say) "cargo nextest"
+	@$(NEXTEST) run --locked --cargo-quiet --status-level fail
+
+doctest: cargo-ready ## run the examples in the Rust documentation
+	$(say) "cargo test --doc"
+	@cargo test --quiet --locked --doc
+
+rustdoc: cargo-ready ## build the Rust documentation, every link resolved
+	$(say) "cargo doc"
+	@RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps
+
+# Without the release profile's fat LTO, which costs minutes here and changes no interleaving.
+loom: cargo-ready ## explore the interleavings of the lock-holding code
+	$(say) "loom"
+	@RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom CARGO_PROFILE_RELEASE_LTO=off \
+		CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --quiet --locked -p ullage-core --release --lib loom
+
+mypy: $(BUILT) ## check the types of the package and its tests
+	$(say) "mypy"
+	@$(BIN)/mypy --no-error-summary
+
+stubtest: $(BUILT) ## check that _core.pyi says what the extension is
+	$(say) "stubtest"
+	@$(BIN)/python -m mypy.stubtest --concise --allowlist tests/stubtest_allowlist.txt ullage._core
+
+python: $(BUILT) ## run the Python tests, the code in README and docs among them
+	$(say) "pytest"
+	@$(BIN)/pytest --quiet
+
+bench: $(BUILT) $(BENCH_VENV) ## measure, also against other packages
+	$(say) "cargo bench"
+	@cargo bench --locked -p ullage-core --benches
+	$(say) "pytest benches"
+	@$(BIN)/pytest benches --benchmark-only
+
+fuzz: cargo-ready ## fuzz every target for FUZZ_SECONDS (60) each
+	@.ci/fuzz $(FUZZ_SECONDS)
+
+format: $(VENV) cargo-ready ## format Rust and Python in place
+	@cargo fmt --all
+	@$(BIN)/ruff check --quiet --fix-only
+	@$(BIN)/ruff format --quiet
+
+pins: ## write .ci/constraints.txt anew from what pip resolves today
+	@rm -rf .venv && : > .ci/constraints.txt && .ci/venv dev bench
+	@$(BIN)/pip freeze --exclude pip --exclude ullage > .ci/constraints.txt
+
+clean: ## remove everything that these targets made
+	@rm -rf .venv target .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks python/ullage/_core*.so
+	@find python tests benches -name __pycache__ -type d -prune -exec rm -rf {} +
+
+cargo-ready:
+	@.ci/cargo-ready
+
+$(VENV): pyproject.toml .ci/constraints.txt .ci/venv
+	$(say) "python packages into .venv"
+	@.ci/venv dev model
+	@touch $@
+
+$(BENCH_VENV): $(VENV)
+	$(say) "benchmark peers into .venv"
+	@.ci/venv bench
+	@touch $@
+
+# The extension stands among the sources of its own stamp: deleted or built by hand since, it is built anew.
+$(BUILT): $(VENV) $(SOURCES) $(or $(EXTENSION),missing-extension) | cargo-ready
+	$(say) "maturin develop --release"
+	@PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --quiet --release
+	@touch $@
+
+missing-extension:

