@@ -1,8 +1,13 @@
 """The compiled half of `ullage`."""
 
-from typing import Final
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, Self, TypeAlias, final
 
-__all__ = ["DEBUG_BUILD", "VERSION", "format_bytes", "parse_bytes"]
+from ullage.errors import Holder
+
+ByteCount: TypeAlias = float | str
+"""A byte count as arguments take it: an int, an integral float, or a text such as `"24GiB"`."""
 
 VERSION: Final[str]
 """The package's version."""
@@ -10,15 +15,501 @@ VERSION: Final[str]
 DEBUG_BUILD: Final[bool]
 """Whether this is a debug build, whose timings mean nothing."""
 
-def parse_bytes(value: float | str) -> int:
+def parse_bytes(value: ByteCount) -> int:
     """Read a byte count: an int, an integral float, or a text such as `"24GiB"` or `"1.5 GB"`.
 
     A fraction of a byte in a text is rounded up. Raises `QuantityError` for anything that is not a count of
     0 to 2^64 - 1 bytes.
     """
 
-def format_bytes(value: float | str, *, binary: bool = False) -> str:
+def format_bytes(value: ByteCount, *, binary: bool = False) -> str:
     """Show a byte count with two decimals: `"4.20 GB"`, or `"3.91 GiB"` with `binary=True`.
 
     Takes what `parse_bytes` takes and raises what it raises.
     """
+
+@final
+class Ledger:
+    """A tree of accounts with limits. Every handle may be used from any thread.
+
+    At every instant no account is over its limit, an account's use is the sum of its own reservations and its
+    children's use, and a request is refused only if it did not fit at that instant.
+    """
+
+    def __new__(cls, limit: ByteCount | None = None) -> Self:
+        """Make an empty tree whose root may hold `limit` bytes; any number without a limit."""
+
+    @property
+    def root(self) -> Account:
+        """The account above all others, `/`."""
+
+    @property
+    def used(self) -> int:
+        """Bytes booked in the whole tree."""
+
+    @property
+    def peak(self) -> int:
+        """The largest value `used` ever had."""
+
+    @property
+    def limit(self) -> int | None:
+        """The root's limit in bytes; `None` without one."""
+
+    @property
+    def available(self) -> int | None:
+        """Bytes that still fit under the root's limit; `None` without one."""
+
+    def account(self, path: str, limit: ByteCount | None = None) -> Account:
+        """Give the account at `path`, such as `"gpu0/resnet"`; it and its parents are made where missing.
+
+        A new account gets `limit`; an existing one keeps its own. Raises `AccountPathError` for a path with an
+        empty, overlong or unprintable segment or more than 32 levels, and `ArgumentError` if the account exists
+        with another limit than the one given.
+        """
+
+    def snapshot(self) -> list[AccountSnapshot]:
+        """Give every account at one instant, parents before children, siblings by path."""
+
+@final
+class Account:
+    """One account of a ledger."""
+
+    @property
+    def path(self) -> str:
+        """Path below the root, such as `"gpu0/resnet"`; the root is `"/"`."""
+
+    @property
+    def used(self) -> int:
+        """Bytes booked on this account and below."""
+
+    @property
+    def peak(self) -> int:
+        """The largest value `used` ever had."""
+
+    @property
+    def limit(self) -> int | None:
+        """The account's own limit in bytes; `None` without one."""
+
+    @property
+    def available(self) -> int | None:
+        """Bytes that could be reserved now, the least headroom up to the root; `None` where no limit stands."""
+
+    def set_limit(self, limit: ByteCount | None) -> None:
+        """Set the limit. Lowering it below what is booked is allowed: nothing new fits until it has drained."""
+
+    def holders(self, most: int = 5) -> list[Holder]:
+        """Give the `most` largest reservations on this account and below, largest first."""
+
+    def reserve(self, bytes: ByteCount, label: str = "") -> Reservation:  # noqa: A002 - the quantity's name
+        """Book `bytes` on this account and every account above it, or on none.
+
+        Raises `BudgetExceeded` with the numbers of the first account on the way up whose limit would be passed.
+        """
+
+@final
+class Reservation:
+    """Bytes booked on an account, until `release`, the end of a `with` block or garbage collection."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes held; 0 once released."""
+
+    @property
+    def label(self) -> str:
+        """What the bytes are for, as given."""
+
+    @property
+    def account(self) -> str:
+        """Path of the account."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the bytes are still held."""
+
+    def resize(self, bytes: ByteCount) -> None:  # noqa: A002 - the quantity's name
+        """Change the size in one step.
+
+        Raises `BudgetExceeded` if the growth does not fit (the old size stays booked) and `ReleasedError` if the
+        bytes were given back already.
+        """
+
+    def release(self) -> bool:
+        """Give the bytes back; false if that was done before."""
+
+    def __enter__(self) -> Self:
+        """Give the reservation itself."""
+
+    def __exit__(self, *_exception: object) -> None:
+        """Release."""
+
+@final
+class AccountSnapshot:
+    """One account at the instant of a snapshot."""
+
+    @property
+    def path(self) -> str:
+        """Path; the root is `"/"`."""
+
+    @property
+    def parent(self) -> str | None:
+        """Path of the account above; `None` for the root."""
+
+    @property
+    def limit(self) -> int | None:
+        """The limit in bytes; `None` without one."""
+
+    @property
+    def used(self) -> int:
+        """Bytes booked here and below: `own` plus the children's `used`."""
+
+    @property
+    def own(self) -> int:
+        """Bytes booked on this very account."""
+
+    @property
+    def peak(self) -> int:
+        """The largest `used` so far."""
+
+    @property
+    def reservations(self) -> int:
+        """Live reservations on this very account."""
+
+    @property
+    def refusals(self) -> int:
+        """Requests on this very account that were refused, here or further up."""
+
+    @property
+    def over_by(self) -> int:
+        """How far `used` stands over a limit that was lowered; 0 otherwise."""
+
+@final
+class Model:
+    """A model as its headers describe it. No page of weights is read."""
+
+    @staticmethod
+    def of_size(name: str, size: ByteCount) -> Model:
+        """Describe a model of which nothing is known but a size: `size` bytes of 16-bit weights.
+
+        Raises `ArgumentError` for a size of zero.
+        """
+
+    @staticmethod
+    def published(name: str, lo: ByteCount, best: ByteCount, hi: ByteCount) -> Model:
+        """Describe a model of which a total was published, all parts included.
+
+        Raises `ArgumentError` unless `0 < lo <= best <= hi`.
+        """
+
+    @property
+    def name(self) -> str:
+        """File stem, directory name or catalog key."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file or directory read; `None` for a model known by its size alone."""
+
+    @property
+    def architecture(self) -> str | None:
+        """The architecture's name from `config.json`, such as `"bert"`; `None` without one."""
+
+    @property
+    def parameters(self) -> int:
+        """Elements of the tensors of real numbers. Integer tensors count as buffers or packed storage."""
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Bytes of all tensors, without headers."""
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of all weight files, headers included."""
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Every tensor, in file order."""
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Bytes by part: a stack of numbered layers is one, anything else goes by its module."""
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """Bytes by numbered layer."""
+
+    @property
+    def dtypes(self) -> dict[str, int]:
+        """Bytes by dtype."""
+
+@final
+class Tensor:
+    """One tensor of a model."""
+
+    @property
+    def name(self) -> str:
+        """Name, such as `"encoder.layer.0.output.dense.weight"`."""
+
+    @property
+    def dtype(self) -> str:
+        """Number format as the file names it, such as `"F32"`."""
+
+    @property
+    def shape(self) -> list[int]:
+        """Shape, outermost dimension first; empty for a scalar."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes in the file."""
+
+    @property
+    def offset(self) -> int:
+        """First byte, counted from the start of its file."""
+
+def open_model(path: str | PathLike[str]) -> Model:
+    """Read the headers of a model: a `.safetensors` file, an index of shards, or a directory that holds either.
+
+    A `config.json` beside the weights is read too. Raises `ModelNotFoundError` or `UnreadableError` for a path
+    that cannot be read, and `ModelFileError` with path, offset and field for a damaged, lying or foreign file, a
+    missing shard or a directory without weights.
+    """
+
+@final
+class Interval:
+    """A number of bytes between `lo` and `hi`, most likely `best`. `int(interval)` is `best`."""
+
+    @property
+    def lo(self) -> int:
+        """The least it can be."""
+
+    @property
+    def best(self) -> int:
+        """The most likely."""
+
+    @property
+    def hi(self) -> int:
+        """The most it can be; what to book."""
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from: `header`, `config`, `measured`, `formula` or `assumed`."""
+
+    @property
+    def formula(self) -> str:
+        """The formula behind it."""
+
+    def __int__(self) -> int:
+        """Give `best`."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def as_dict(self) -> dict[str, Any]:
+        """Give the fields as a dictionary ready for JSON."""
+
+@final
+class Footprint:
+    """What a model needs, by component, for a context length and a batch."""
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+
+    @property
+    def context(self) -> int:
+        """Tokens of one sequence."""
+
+    @property
+    def batch(self) -> int:
+        """Sequences at once."""
+
+    @property
+    def kv_dtype(self) -> str:
+        """Format of the key-value cache."""
+
+    @property
+    def weights(self) -> Interval:
+        """The weights as stored."""
+
+    @property
+    def kv_cache(self) -> Interval:
+        """Keys and values of the tokens in the context."""
+
+    @property
+    def state(self) -> Interval:
+        """Recurrent or convolutional state, independent of the context."""
+
+    @property
+    def activations(self) -> Interval:
+        """Buffers of a forward pass."""
+
+    @property
+    def overhead(self) -> Interval:
+        """What the runtime holds beside all of these. A GPU context is not in it."""
+
+    @property
+    def total(self) -> Interval:
+        """Sum of the components."""
+
+    @property
+    def parts(self) -> dict[str, Interval]:
+        """The components by name."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the footprint as a dictionary ready for JSON."""
+
+def estimate(
+    model: Model, *, context: int | None = None, batch: int = 1, kv_dtype: str = "f16"
+) -> Footprint:
+    """Estimate what `model` needs.
+
+    Without `context`, the longest that the configuration allows, at most 4,096 tokens. `kv_dtype` is one of `f32`,
+    `f16`, `bf16`, `fp8`, `q8_0`, `q4_0`. Raises `ArgumentError` for a context or batch below 1 or above 2^32 or an
+    unknown `kv_dtype`, and `ByteOverflowError` where a component passes 2^64 - 1 bytes.
+    """
+
+@final
+class Verdict:
+    """Whether a footprint fits a device."""
+
+    @property
+    def device(self) -> str:
+        """The device's name."""
+
+    @property
+    def verdict(self) -> str:
+        """`yes`: the most it can need is certainly there; `no`: even the least is not; `depends` between."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether the verdict is `yes`."""
+
+    @property
+    def required(self) -> Interval:
+        """What is needed."""
+
+    @property
+    def available(self) -> int:
+        """Bytes the device most likely offers."""
+
+    @property
+    def available_range(self) -> tuple[int, int, int]:
+        """Bytes the device offers for certain, most likely and at most."""
+
+    @property
+    def short_by(self) -> int:
+        """Bytes missing by the most likely figures; 0 if they fit."""
+
+    @property
+    def remedies(self) -> list[Remedy]:
+        """What makes it fit, the least lossy first; empty if it fits as it is."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the verdict as a dictionary ready for JSON."""
+
+@final
+class Remedy:
+    """Changes that together make a model fit, or nearly."""
+
+    @property
+    def changes(self) -> list[str]:
+        """What to change, all of it together."""
+
+    @property
+    def verdict(self) -> str:
+        """The verdict after the changes."""
+
+    @property
+    def required(self) -> Interval:
+        """What is needed after the changes."""
+
+    @property
+    def available(self) -> int:
+        """Bytes the device most likely offers after the changes."""
+
+    @property
+    def saves(self) -> int:
+        """Bytes saved by the most likely figures."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the remedy as a dictionary ready for JSON."""
+
+def judge(
+    footprint: Footprint,
+    *,
+    name: str,
+    memory: ByteCount,
+    available: tuple[ByteCount, ByteCount, ByteCount],
+    entitled: tuple[ByteCount, ByteCount, ByteCount] | None = None,
+) -> Verdict:
+    """Judge whether `footprint` fits a device, and find what makes it fit.
+
+    `available` and `entitled` (with iOS's increased-memory-limit entitlement) are the bytes that the device offers for
+    certain, most likely and at most. Raises `ArgumentError` if such a triple is not in order.
+    """
+
+@final
+class Brain:
+    """The scheduler of one memory domain: events in, actions out, no I/O, no clock.
+
+    Every event method takes the time in seconds on a clock of the caller's and returns the actions to carry out, in
+    order: `("load", model)`, `("unload", model)`, `("grant", request, model)`, `("queue", request, behind)`,
+    `("refuse", request, denial)`. Raises `ProtocolError` for an event that cannot have happened and
+    `UnknownModelError` for a model that was not registered.
+    """
+
+    def __new__(cls, account: Account, policy: str) -> Self:
+        """Make an empty pool that books on `account`. Raises `ArgumentError` for an unknown policy."""
+
+    def register(
+        self,
+        name: str,
+        *,
+        estimated: ByteCount,
+        booked: ByteCount,
+        workspace: ByteCount,
+        pinned: bool,
+        max_concurrency: int | None,
+    ) -> None:
+        """Add a model, cold.
+
+        `booked` bytes are booked for a load and `workspace` bytes for each lease. Raises `ArgumentError` for a name in
+        use or a `max_concurrency` of 0, `BudgetExceeded` for pins that cannot be in memory together.
+        """
+
+    def request(self, now: float, request: int, model: str, deadline: float | None) -> list[tuple[Any, ...]]:
+        """Tell that `request`, a number not in use, wants `model` until `deadline`."""
+
+    def cancel(self, now: float, request: int) -> list[tuple[Any, ...]]:
+        """Tell that `request` is no longer wanted, granted or not."""
+
+    def released(self, now: float, request: int) -> list[tuple[Any, ...]]:
+        """Tell that the lease of `request` ended."""
+
+    def loaded(self, now: float, model: str) -> list[tuple[Any, ...]]:
+        """Tell that a load succeeded."""
+
+    def load_failed(self, now: float, model: str) -> list[tuple[Any, ...]]:
+        """Tell that a load failed and holds no memory."""
+
+    def unloaded(self, now: float, model: str) -> list[tuple[Any, ...]]:
+        """Tell that a model's memory was seen to be free again."""
+
+    def unload_failed(self, now: float, model: str) -> list[tuple[Any, ...]]:
+        """Tell that a model could not be unloaded; its bytes stay booked."""
+
+    def measured(self, now: float, model: str, bytes: ByteCount) -> list[tuple[Any, ...]]:  # noqa: A002
+        """Tell what a model was seen to use, workspaces not counted."""
+
+    def tick(self, now: float) -> list[tuple[Any, ...]]:
+        """Tell that time passed."""
+
+    def close(self, now: float) -> list[tuple[Any, ...]]:
+        """Take no request any more; what is idle goes."""
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When the next waiting request gives up."""
+
+    def status(self) -> list[dict[str, Any]]:
+        """Give every model in order of registration: state, leases, estimated, booked and measured bytes."""
+
+    def plan(self, model: str) -> dict[str, Any]:
+        """Give what a request for `model` would meet now; nothing changes."""

@@ -71,7 +71,7 @@ impl Interval {
 pub(crate) struct Footprint {
     model: Arc<CoreModel>,
     workload: core::Workload,
-    footprint: core::Footprint,
+    parts: core::Footprint,
 }
 
 #[pymethods]
@@ -98,38 +98,38 @@ impl Footprint {
 
     #[getter]
     fn weights(&self) -> Interval {
-        Interval(self.footprint.weights.clone())
+        Interval(self.parts.weights.clone())
     }
 
     #[getter]
     fn kv_cache(&self) -> Interval {
-        Interval(self.footprint.kv_cache.clone())
+        Interval(self.parts.kv_cache.clone())
     }
 
     #[getter]
     fn state(&self) -> Interval {
-        Interval(self.footprint.state.clone())
+        Interval(self.parts.state.clone())
     }
 
     #[getter]
     fn activations(&self) -> Interval {
-        Interval(self.footprint.activations.clone())
+        Interval(self.parts.activations.clone())
     }
 
     #[getter]
     fn overhead(&self) -> Interval {
-        Interval(self.footprint.overhead.clone())
+        Interval(self.parts.overhead.clone())
     }
 
     #[getter]
     fn total(&self) -> Interval {
-        Interval(self.footprint.total.clone())
+        Interval(self.parts.total.clone())
     }
 
     #[getter]
     fn parts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
-        for (name, interval) in self.footprint.parts() {
+        for (name, interval) in self.parts.parts() {
             dict.set_item(name, Py::new(py, Interval(interval.clone()))?)?;
         }
         Ok(dict)
@@ -146,7 +146,7 @@ impl Footprint {
         dict.set_item("batch", self.workload.batch)?;
         dict.set_item("kv_dtype", self.workload.kv_dtype.name())?;
         let parts = PyDict::new(py);
-        for (name, interval) in self.footprint.parts() {
+        for (name, interval) in self.parts.parts() {
             parts.set_item(name, Interval(interval.clone()).as_dict(py)?)?;
         }
         dict.set_item("parts", parts)?;
@@ -155,7 +155,7 @@ impl Footprint {
     }
 
     fn __repr__(&self) -> String {
-        let core::Interval { lo, best, hi, .. } = &self.footprint.total;
+        let core::Interval { lo, best, hi, .. } = &self.parts.total;
         format!("Footprint({:?}: {best}, {lo} ... {hi})", self.model.name)
     }
 }
@@ -172,8 +172,8 @@ pub(crate) fn estimate(
 ) -> Outcome<Footprint> {
     let model = Arc::clone(&model.0);
     let workload = core::Workload::new(&model, context, batch, kv_dtype.parse()?)?;
-    let footprint = py.detach(|| core::estimate(&model, &workload))?;
-    Ok(Footprint { model, workload, footprint })
+    let parts = py.detach(|| core::estimate(&model, &workload))?;
+    Ok(Footprint { model, workload, parts })
 }
 
 /// Bytes that a device lets a process use, as `(lo, best, hi)`.

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyAny, PyList};
+use ullage_core::Bytes;
 use ullage_core::ledger as core;
 
 use crate::error::{Outcome, holder_list};
@@ -46,12 +47,12 @@ impl Ledger {
 
     #[getter]
     fn limit(&self) -> Option<u64> {
-        self.0.root().limit().map(|limit| limit.get())
+        self.0.root().limit().map(Bytes::get)
     }
 
     #[getter]
     fn available(&self) -> Option<u64> {
-        self.0.root().available().map(|available| available.get())
+        self.0.root().available().map(Bytes::get)
     }
 
     fn __repr__(&self) -> String {
@@ -88,7 +89,7 @@ impl Account {
 
     #[getter]
     fn limit(&self) -> Option<u64> {
-        self.0.limit().map(|limit| limit.get())
+        self.0.limit().map(Bytes::get)
     }
 
     #[pyo3(signature = (limit))]
@@ -98,7 +99,7 @@ impl Account {
 
     #[getter]
     fn available(&self) -> Option<u64> {
-        self.0.available().map(|available| available.get())
+        self.0.available().map(Bytes::get)
     }
 
     #[pyo3(signature = (most = 5))]
@@ -189,7 +190,7 @@ impl AccountSnapshot {
 
     #[getter]
     fn limit(&self) -> Option<u64> {
-        self.0.limit.map(|limit| limit.get())
+        self.0.limit.map(Bytes::get)
     }
 
     #[getter]
