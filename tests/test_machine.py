@@ -219,6 +219,13 @@ def test_the_mount_that_shows_the_group_is_taken(tmp_path: Path) -> None:
     assert machine.memory(tree(tmp_path, files)).limit == 2 * GIB
 
 
+def test_of_two_mounts_the_one_with_more_ancestors_is_taken(tmp_path: Path) -> None:
+    files = dict(in_v2("/pod/job", v2("/pod/job", "max", GIB), v2("", str(3 * GIB), GIB)))
+    files["proc/self/mountinfo"] = "40 23 0:28 /pod /mnt/pod rw - cgroup2 none rw\n" + V2_MOUNT
+    files["mnt/pod/job/memory.max"] = "max\n"
+    assert machine.memory(tree(tmp_path, files)).limit == 3 * GIB
+
+
 def test_a_mount_point_with_a_space(tmp_path: Path) -> None:
     files = dict(in_v2("/job"))
     files["proc/self/mountinfo"] = V2_MOUNT.replace("/sys/fs/cgroup", "/my\\040groups")

@@ -93,7 +93,7 @@ def _memberships(probe: Probe) -> list[tuple[Hierarchy, str]]:
 
 
 def _mount(probe: Probe, hierarchy: Hierarchy, group: str) -> Mount | None:
-    """Give the mount that shows `group`, else the one nearest the hierarchy's root, else `None`."""
+    """Give the mount that shows `group` with the most ancestors, else any nearest the root, else `None`."""
     mounts = []
     for line in (probe.text("/proc/self/mountinfo") or "").splitlines():
         before, dash, after = line.partition(" - ")
@@ -104,9 +104,7 @@ def _mount(probe: Probe, hierarchy: Hierarchy, group: str) -> Mount | None:
         if is_v1 if hierarchy is V1 else kind[0] == "cgroup2":
             mounts.append(Mount(_unescaped(fields[3]), _unescaped(fields[4])))
     showing = [mount for mount in mounts if _below(group, mount.root) is not None]
-    if showing:
-        return max(showing, key=lambda mount: len(mount.root))
-    return min(mounts, key=lambda mount: len(mount.root)) if mounts else None
+    return min(showing or mounts, key=lambda mount: len(mount.root), default=None)
 
 
 def _unescaped(text: str) -> str:
