@@ -1,0 +1,68 @@
+"""Finding a row by any way of writing one of its names."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+from ullage.errors import ArgumentError
+
+__all__ = ["NameIndex", "fold"]
+
+Row = TypeVar("Row")
+
+LONGEST_NAME = 200
+"""Longer names are refused unseen: matching a text of megabytes against the catalog would take minutes."""
+
+
+def fold(name: str) -> str:
+    """Reduce a name to lower-case letters and digits: `iPhone 15 Pro` and `iphone_15_pro` are one."""
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
+class NameIndex(Generic[Row]):
+    """Rows by each of their names, folded."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._rows: dict[str, tuple[str, Row]] = {}
+
+    def add(self, row: Row, key: str, names: Iterable[str]) -> str | None:
+        """Enter `row` under `key` and its other names; give the first name that another row has already."""
+        for name in (key, *names):
+            holder, _ = self._rows.setdefault(fold(name), (key, row))
+            if holder != key:
+                return name
+        return None
+
+    def get(self, name: str) -> Row | None:
+        """Give the row of that name, or `None`; raises `ArgumentError` where it is no usable text."""
+        found = self._rows.get(fold(checked(name)))
+        return found[1] if found else None
+
+    def suggestions(self, name: str, most: int = 5) -> list[str]:
+        """Give keys that look like `name`: those that contain it first, then the closest."""
+        wanted = fold(name)
+        inside = [folded for folded in self._rows if wanted and wanted in folded]
+        close = difflib.get_close_matches(wanted, self._rows, n=2 * most, cutoff=0.6)
+        keys = dict.fromkeys(self._rows[folded][0] for folded in (*inside, *close))
+        return list(keys)[:most]
+
+    def search(self, text: str | None) -> list[Row]:
+        """Give the rows that have a name with every word of `text` in it, in the order of the file."""
+        words = [fold(word) for word in re.findall(r"\w+", checked(text).replace("_", " "))] if text else []
+        found = {
+            key: row for folded, (key, row) in self._rows.items() if all(word in folded for word in words)
+        }
+        return list(found.values())
+
+
+def checked(name: str) -> str:
+    """Give `name` back if it is a text of a sane length."""
+    if not isinstance(name, str):
+        reason = f"expected a name, found {type(name).__name__}"
+    elif len(name) > LONGEST_NAME:
+        reason = f"a name of {len(name)} characters"
+    else:
+        return name
+    raise ArgumentError(f"name: {reason}", name="name", reason=reason)

@@ -1,0 +1,168 @@
+"""Memory limits of the control groups a process is in: its own and every ancestor's, versions 1 and 2.
+
+A limit anywhere on the path binds. Page cache that the kernel can drop at once (`inactive_file`) is charged
+to the group but is not used memory: a container that has just read a model file is not full.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ullage.machine.probe import Probe
+
+__all__ = ["Level", "levels"]
+
+UNLIMITED_V1 = 2**62
+"""Version 1 writes "no limit" as 2^63 less one page, whatever the page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """One place where memory is counted, in bytes."""
+
+    source: str
+    """Such as `cgroup v2 memory.max /a/b`."""
+    limit: int | None
+    """What kills when passed; `None` where there is none."""
+    used: int | None
+    """Charged, less what can be dropped at once; `None` where unreadable."""
+    reclaimable: int
+    """Page cache that can be dropped at once."""
+    high: int | None = None
+    """What throttles when passed; `None` where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hierarchy:
+    """How one version of control groups writes memory down."""
+
+    name: str
+    limit: str
+    usage: str
+    inactive: str
+    high: str | None
+
+
+V1 = Hierarchy(
+    name="cgroup v1",
+    limit="memory.limit_in_bytes",
+    usage="memory.usage_in_bytes",
+    inactive="total_inactive_file",
+    high=None,
+)
+V2 = Hierarchy(
+    name="cgroup v2",
+    limit="memory.max",
+    usage="memory.current",
+    inactive="inactive_file",
+    high="memory.high",
+)
+
+
+class Mount(NamedTuple):
+    """Where a hierarchy is mounted: `root` is the group that `point` shows."""
+
+    root: str
+    point: str
+
+
+def levels(probe: Probe) -> list[Level]:
+    """Give every level of memory accounting above this process, innermost first."""
+    found: list[Level] = []
+    for hierarchy, group in _memberships(probe):
+        mount = _mount(probe, hierarchy, group)
+        if mount is not None:
+            found += _path_levels(probe, hierarchy, group, mount)
+    if not found:
+        probe.note("no memory control group is in sight")
+    return found
+
+
+def _memberships(probe: Probe) -> list[tuple[Hierarchy, str]]:
+    groups: list[tuple[Hierarchy, str]] = []
+    for line in (probe.text("/proc/self/cgroup") or "").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, colon, group = rest.partition(":")
+        if not colon or not group.startswith("/"):
+            probe.note(f"/proc/self/cgroup: the line {line[:80]!a} makes no sense; ignored")
+        elif "memory" in controllers.split(","):
+            groups.append((V1, group))
+        elif number == "0" and not controllers:
+            groups.append((V2, group))
+    return groups
+
+
+def _mount(probe: Probe, hierarchy: Hierarchy, group: str) -> Mount | None:
+    """Give the mount that shows `group` with the most ancestors, else any nearest the root, else `None`."""
+    mounts = []
+    for line in (probe.text("/proc/self/mountinfo") or "").splitlines():
+        before, dash, after = line.partition(" - ")
+        fields, kind = before.split(" "), after.split(" ")
+        if not dash or len(fields) < 5 or len(kind) < 3:  # noqa: PLR2004 - proc(5): root 4th, point 5th; type, -, options
+            continue
+        is_v1 = kind[0] == "cgroup" and "memory" in kind[2].split(",")
+        if is_v1 if hierarchy is V1 else kind[0] == "cgroup2":
+            mounts.append(Mount(_unescaped(fields[3]), _unescaped(fields[4])))
+    showing = [mount for mount in mounts if _below(group, mount.root) is not None]
+    return min(showing or mounts, key=lambda mount: len(mount.root), default=None)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def _below(group: str, root: str) -> list[str] | None:
+    """Give the names on the way from `root` down to `group`, or `None` where `group` is not below it."""
+    names, base = group.split("/"), root.rstrip("/").split("/")
+    if ".." in names or ".." in base or names[: len(base)] != base:
+        return None
+    return [name for name in names[len(base) :] if name]
+
+
+def _path_levels(probe: Probe, hierarchy: Hierarchy, group: str, mount: Mount) -> list[Level]:
+    names = _below(group, mount.root)
+    if names is None:
+        probe.note(
+            f"{hierarchy.name}: the group {group!a} is not below {mount.root!a}, which is mounted; "
+            f"the limits of {mount.point} are taken"
+        )
+        names = []
+    found: list[Level] = []
+    for depth in range(len(names), -1, -1):
+        path = "/" + "/".join(names[:depth])
+        directory = mount.point.rstrip("/") + path.rstrip("/")
+        if not probe.is_dir(directory):
+            probe.note(f"{directory!a} does not exist; its ancestors are read")
+            continue
+        found += _group_levels(probe, hierarchy, directory, path, inherited=not found)
+    return found
+
+
+def _group_levels(
+    probe: Probe, hierarchy: Hierarchy, directory: str, path: str, *, inherited: bool
+) -> list[Level]:
+    limit = _finite(probe.count(f"{directory}/{hierarchy.limit}", unlimited="max"))
+    high = probe.count(f"{directory}/{hierarchy.high}", unlimited="max") if hierarchy.high else None
+    charged = probe.count(f"{directory}/{hierarchy.usage}")
+    if limit is None and high is None and charged is None:
+        return []
+    stat = probe.fields(f"{directory}/memory.stat", {hierarchy.inactive, "hierarchical_memory_limit"})
+    reclaimable = min(stat.get(hierarchy.inactive, 0), charged or 0)
+    used = None if charged is None else charged - reclaimable
+    own = Level(
+        source=f"{hierarchy.name} {hierarchy.limit} {path}",
+        limit=limit,
+        used=used,
+        reclaimable=reclaimable,
+        high=high,
+    )
+    above = _finite(stat.get("hierarchical_memory_limit")) if inherited else None
+    if above is None or (limit is not None and limit <= above):
+        return [own]
+    # Version 1 names the least limit of all ancestors, those that a container cannot see among them.
+    source = f"{hierarchy.name} hierarchical_memory_limit {path}"
+    return [own, Level(source=source, limit=above, used=used, reclaimable=reclaimable)]
+
+
+def _finite(limit: int | None) -> int | None:
+    return None if limit is None or limit >= UNLIMITED_V1 else limit
