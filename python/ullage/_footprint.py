@@ -1,13 +1,13 @@
 """`footprint` and `fit`: find out what was named, then let the core compute."""
 
 import os
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeAlias
 
 from ullage._core import Footprint, Model, Verdict, estimate, judge, open_model, parse_bytes
-from ullage.catalog import Device, device, models
-from ullage.errors import InputError, QuantityError, UnknownModelError
+from ullage import catalog
+from ullage.catalog import Device
+from ullage.errors import QuantityError, UnknownModelError
 
 Subject: TypeAlias = Model | str | os.PathLike[str] | int
 """A model, or what names one: a file, a directory, a catalog name, or a plain size."""
@@ -67,19 +67,31 @@ def resolve(model: Subject) -> Model:
         return open_model(model)
     try:
         return Model.of_size(model, parse_bytes(model))
-    except QuantityError:
-        if model[:1].isdigit() and not _in_catalog(model):
-            raise  # a size with a unit that is none, rather than a name
-    return _published(model)
+    except QuantityError as not_a_size:
+        try:
+            return _published(model)
+        except UnknownModelError:
+            if model[:1].isdigit():
+                raise not_a_size from None  # "12 apples" is a size with a wrong unit rather than a name
+            raise
 
 
 def _looks_like_a_path(text: str) -> bool:
     return text.endswith((".safetensors", ".json")) or text.startswith((".", "/", "~"))
 
 
-def _in_catalog(name: str) -> bool:
+def _published(name: str) -> Model:
+    row = catalog.model(name)
+    memory = row.memory()
+    return Model.published(row.key, memory.lo, memory.best, memory.hi)
+
+
+def _target(on: Device | str | int) -> Device | int:
+    if isinstance(on, Device):
+        return on
+    if isinstance(on, int):
+        return parse_bytes(on)
     try:
-        _published(name)
-    except UnknownModelError:
-        return False
-    return True
+        return parse_bytes(on)
+    except QuantityError:
+        return catalog.device(on)

@@ -1,0 +1,518 @@
+"""The live body of the pool: threads, futures and a clock around the state machine of the core.
+
+The core decides (`Brain`); this module carries out. A lock guards the pairing of each event with its actions; no
+loader, unloader or waiter runs inside it. One background thread, the heart, runs while there is anything to wait for:
+it lets deadlines pass, notices memory that others gave back, and reports a model as unloaded when its object is
+really gone.
+"""
+
+import asyncio
+import gc
+import inspect
+import itertools
+import queue
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from ullage import machine
+from ullage._core import Account, Brain, ByteCount, Footprint, Ledger, format_bytes, parse_bytes
+from ullage.errors import (
+    BudgetExceeded,
+    LeaseTimeoutError,
+    LoadFailedError,
+    PoolClosedError,
+    UllageError,
+)
+
+__all__ = ["AsyncLease", "Pool", "SyncLease"]
+
+Action: TypeAlias = tuple[Any, ...]
+
+HEARTBEAT_S = 0.05
+"""How often the heart looks for memory that somebody outside the pool gave back."""
+
+WORKERS = 32
+"""Loads and unloads under way at once. Memory is the real bound; this one only keeps threads few."""
+
+
+@dataclass(slots=True)
+class _Resident:
+    """What the body knows of one model."""
+
+    load: Callable[[], Any]
+    unload: Callable[[Any], Any] | None
+    measure: Callable[[Any], int] | None
+    value: Any = None
+    failure: BaseException | None = None
+    growth: int | None = None
+    """By how much the process grew in the latest load that nothing else disturbed."""
+
+
+class Pool:
+    """Keeps models in memory under a limit, and lends them out.
+
+    Bytes are booked in the ledger before a load starts and stay booked until the model's object is gone, so what the
+    pool holds never passes a limit. Usable from any number of threads and event loops at once.
+    """
+
+    def __init__(
+        self, ledger: Ledger | Account, *, policy: str = "lru", account: str = "pool", events: int = 10_000
+    ) -> None:
+        """Make an empty pool that books on `ledger`'s account called `account`, or on the account given.
+
+        `events` is how many past events are kept. Raises `ArgumentError` for an unknown policy.
+        """
+        self._account = ledger.account(account) if isinstance(ledger, Ledger) else ledger
+        self._brain = Brain(self._account, policy)
+        self._lock = threading.Lock()
+        self._residents: dict[str, _Resident] = {}
+        self._futures: dict[int, tuple[str, Future[None]]] = {}
+        self._numbers = itertools.count(1)
+        self._started = time.monotonic()
+        self._events: deque[dict[str, Any]] = deque(maxlen=events)
+        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="ullage-pool")
+        self._moves = _Moves()
+        self._granted = 0
+        self._leased = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # Filled from finalizers, which may run in any thread at any moment: `put` is the one call safe there.
+        self._gone: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._heart: threading.Thread | None = None
+        self._closed = False
+        self._idle = threading.Condition(self._lock)
+
+    @property
+    def account(self) -> Account:
+        """The account that the pool books on."""
+        return self._account
+
+    def register(
+        self,
+        name: str,
+        *,
+        load: Callable[[], Any],
+        footprint: Footprint | ByteCount,
+        unload: Callable[[Any], Any] | None = None,
+        measure: Callable[[Any], int] | None = None,
+        pinned: bool = False,
+        max_concurrency: int | None = None,
+        workspace: ByteCount = 0,
+    ) -> None:
+        """Add a model, cold. It is loaded when it is first asked for.
+
+        `load` makes the model's object, `unload` (optional) takes it down; each a function, run in a worker thread,
+        or a coroutine function. `footprint` is booked before the load, at its upper end; `workspace` is booked by each
+        lease on top. `measure` tells how many bytes the object really takes; if that is more than was booked, it is
+        booked from then on. Without `measure` the status shows by how much the process grew during a load that nothing
+        else in the pool disturbed; that is shown only, because who else allocated cannot be known. A pinned model stays
+        once loaded. Raises `ArgumentError` for a name in use, `QuantityError` for sizes that are none, `BudgetExceeded`
+        for pins that cannot be in memory together.
+        """
+        if isinstance(footprint, Footprint):
+            estimated, booked = footprint.total.best, footprint.total.hi
+        else:
+            estimated = booked = parse_bytes(footprint)
+        with self._lock:
+            self._brain.register(
+                name,
+                estimated=estimated,
+                booked=booked,
+                workspace=workspace,
+                pinned=pinned,
+                max_concurrency=max_concurrency,
+            )
+            self._residents[name] = _Resident(load, unload, measure)
+
+    def lease(self, name: str, *, timeout: float | None = None) -> "AsyncLease":  # noqa: ASYNC109 - the wait is the pool's, not the event loop's
+        """Borrow a model: `async with pool.lease("minilm", timeout=30) as model: ...`.
+
+        Entering raises `BudgetExceeded` for a model that can never fit beside what is pinned, `LeaseTimeoutError`
+        after `timeout` seconds, `LoadFailedError` if its loader raised, `PoolClosedError` and `UnknownModelError`.
+        """
+        return AsyncLease(self, name, timeout)
+
+    def lease_sync(self, name: str, *, timeout: float | None = None) -> "SyncLease":
+        """Borrow a model from a thread: `with pool.lease_sync("minilm", timeout=30) as model: ...`.
+
+        Raises what `lease` raises.
+        """
+        return SyncLease(self, name, timeout)
+
+    def plan(self, name: str) -> dict[str, Any]:
+        """Give what a request for a model would meet now, as data; nothing changes.
+
+        `decision` is `grant`, `load`, `wait` (with `behind`, `evict`, `drain`) or `refuse` (with `reason` and the
+        numbers). Raises `UnknownModelError`.
+        """
+        return self._brain.plan(name)
+
+    def status(self) -> list[dict[str, Any]]:
+        """Give every model: state, leases, requests waiting, and its estimated, booked and measured bytes."""
+        rows = self._brain.status()
+        for row in rows:
+            if row["measured"] is None:
+                row["measured"] = self._residents[row["name"]].growth
+        return rows
+
+    def events(self) -> list[dict[str, Any]]:
+        """Give the latest events, oldest first: `time_s` since the pool was made, `event`, and what it concerns."""
+        with self._lock:
+            return list(self._events)
+
+    def close(self, timeout: float | None = None) -> None:
+        """Refuse what waits, let leases end, unload everything, and wait for that at most `timeout` seconds.
+
+        Raises `LeaseTimeoutError` if something is then still in use; closing again goes on waiting.
+        """
+        self._tell("close", self._brain.close)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._idle:
+            while still := [row["name"] for row in self._brain.status() if row["state"] not in {"cold", "stuck"}]:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    message = f"still in use after {timeout} s: {', '.join(still)}"
+                    raise LeaseTimeoutError(message, model=still[0], waited_s=timeout)
+                self._idle.wait(left)
+            self._closed = True
+            heart, self._heart = self._heart, None
+        if heart is not None:
+            self._gone.put(None)
+            heart.join()
+        self._workers.shutdown()
+
+    async def aclose(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in `close`
+        """Close without blocking the event loop."""
+        await asyncio.to_thread(self.close, timeout)
+
+    def __enter__(self) -> Self:
+        """Give the pool itself."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Close."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Give the pool itself; its coroutine loaders will run on this event loop."""
+        self._loop = asyncio.get_running_loop()
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        """Close without blocking the event loop."""
+        await self.aclose()
+
+    # What leases call.
+
+    def _ask(self, name: str, timeout: float | None) -> tuple[int, Future[None] | None]:
+        """Ask for a model; gives the request's number and, unless it was granted at once, what to wait for."""
+        request = next(self._numbers)
+        future: Future[None] = Future()
+        with self._lock:
+            now = self._now()
+            deadline = None if timeout is None else now + timeout
+            self._futures[request] = (name, future)
+            try:
+                actions = self._brain.request(now, request, name, deadline)
+            except UllageError:
+                del self._futures[request]
+                raise
+            self._note(now, "request", actions, model=name, request=request)
+            if actions == [("grant", request, name)]:
+                del self._futures[request]
+                self._granted += 1
+                self._leased += 1
+                return request, None
+            self._beat()
+        self._carry_out(actions)
+        return request, future
+
+    def _value(self, name: str) -> Any:  # noqa: ANN401 - whatever the loader made
+        return self._residents[name].value
+
+    def _release(self, request: int) -> None:
+        self._tell("released", lambda now: self._brain.released(now, request), lease_ends=1, request=request)
+
+    def _cancel(self, request: int) -> None:
+        """Give a request up, whether it waits or was granted just now."""
+        with self._lock:
+            is_waiting = self._futures.pop(request, None) is not None
+        ends = 0 if is_waiting else 1
+        self._tell("cancel", lambda now: self._brain.cancel(now, request), lease_ends=ends, request=request)
+
+    # Events and actions.
+
+    def _now(self) -> float:
+        return time.monotonic() - self._started
+
+    def _tell(
+        self,
+        event: str,
+        tell: Callable[[float], list[Action]],
+        *,
+        lease_ends: int = 0,
+        **about: Any,  # noqa: ANN401
+    ) -> None:
+        with self._lock:
+            now = self._now()
+            actions = tell(now)
+            self._leased -= lease_ends
+            self._note(now, event, actions, **about)
+            self._idle.notify_all()
+        if actions:
+            self._carry_out(actions)
+
+    def _note(self, now: float, event: str, actions: list[Action], **about: Any) -> None:  # noqa: ANN401
+        if event != "tick":
+            self._events.append({"time_s": now, "event": event, **about})
+        for kind, subject, *rest in actions:
+            row: dict[str, Any] = {"time_s": now, "event": kind}
+            if kind in {"load", "unload"}:
+                row["model"] = subject
+            else:
+                row["request"] = subject
+                row["model" if kind == "grant" else "behind" if kind == "queue" else "denial"] = rest[0]
+            self._events.append(row)
+
+    def _carry_out(self, actions: list[Action]) -> None:
+        for kind, subject, *rest in actions:
+            if kind == "load":
+                self._workers.submit(self._load, subject)
+            elif kind == "unload":
+                self._workers.submit(self._unload, subject)
+            elif kind == "grant":
+                self._settle(subject, None)
+            elif kind == "refuse":
+                self._settle(subject, rest[0])
+
+    def _settle(self, request: int, denial: dict[str, Any] | None) -> None:
+        with self._lock:
+            name, future = self._futures.pop(request, ("", None))
+            if future is not None and denial is None:
+                self._granted += 1
+                self._leased += 1
+        if future is None or not future.set_running_or_notify_cancel():
+            return  # its owner gave up, and has said so or is about to
+        if denial is None:
+            future.set_result(None)
+        else:
+            future.set_exception(self._error(name, denial))
+
+    def _error(self, name: str, denial: dict[str, Any]) -> UllageError:
+        """Turn a denial into the exception that its waiter sees."""
+        match denial["reason"]:
+            case "too_large" | "pinned":
+                return self._over_budget(name, denial)
+            case "timeout":
+                waited = denial["waited_s"]
+                return LeaseTimeoutError(f"{name} was not free within {waited:.3f} s", model=name, waited_s=waited)
+            case "closed":
+                return PoolClosedError("the pool is closed")
+            case "stuck":
+                return LoadFailedError(f"{name} is out of use: its unload failed", model=name)
+        failure = self._residents[name].failure
+        error = LoadFailedError(f"{name} could not be loaded: {failure!r}", model=name)
+        error.__cause__ = failure
+        return error
+
+    def _over_budget(self, name: str, denial: dict[str, Any]) -> BudgetExceeded:
+        blocked_by = denial.get("blocked_by", [])
+        needed, left = format_bytes(denial["requested"]), format_bytes(denial["available"])
+        beside = f" beside {', '.join(blocked_by)}" if blocked_by else ""
+        return BudgetExceeded(
+            f"{name} needs {needed}, {left} can be had{beside} under a limit of {format_bytes(denial['limit'])}",
+            account=self._account.path,
+            requested=denial["requested"],
+            available=denial["available"],
+            limit=denial["limit"],
+            holders=self._account.holders(),
+            blocked_by=blocked_by,
+        )
+
+    # Loading and unloading, in worker threads.
+
+    def _load(self, name: str) -> None:
+        resident = self._residents[name]
+        move = self._moves.begin(self._uses())
+        try:
+            resident.value = self._run(resident.load)
+            size = None if resident.measure is None else parse_bytes(resident.measure(resident.value))
+        except BaseException as failure:  # noqa: BLE001 - whatever a loader raises ends its waiters' wait
+            self._moves.end(move, None)
+            resident.failure, resident.value = failure, None
+            self._tell("load_failed", lambda now: self._brain.load_failed(now, name), model=name)
+            return
+        resident.growth = self._moves.end(move, self._uses())
+        if size is not None:
+            self._tell("measured", lambda now: self._brain.measured(now, name, size), model=name, bytes=size)
+        self._tell("loaded", lambda now: self._brain.loaded(now, name), model=name)
+
+    def _uses(self) -> int | None:
+        """Give how many leases there have been, or `None` while there are any."""
+        with self._lock:
+            return None if self._leased else self._granted
+
+    def _unload(self, name: str) -> None:
+        resident = self._residents[name]
+        move = self._moves.begin(None)
+        value, resident.value = resident.value, None
+        try:
+            if resident.unload is not None:
+                self._run(resident.unload, value)
+        except BaseException as failure:  # noqa: BLE001 - whatever an unloader raises leaves the memory in doubt
+            self._moves.end(move, None)
+            resident.failure = failure
+            self._tell("unload_failed", lambda now: self._brain.unload_failed(now, name), model=name)
+            return
+        watched = self._watch(name, value)
+        del value
+        if watched:
+            gc.collect()  # an object in a reference cycle would otherwise stay until the collector's next round
+        else:
+            self._gone.put(name)
+        self._moves.end(move, None)
+
+    def _watch(self, name: str, value: object) -> bool:
+        """Have the end of `value` reported; false for an object whose end cannot be seen, or is nobody's to see."""
+        if value is None:
+            return False
+        try:
+            weakref.finalize(value, self._gone.put, name).atexit = False
+        except TypeError:
+            return False
+        return True
+
+    def _run(self, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
+        """Call a function, or run a coroutine function on the pool's event loop, or on one of its own."""
+        if not inspect.iscoroutinefunction(function):
+            return function(*arguments)
+        loop = self._loop
+        if loop is not None and loop.is_running():
+            return asyncio.run_coroutine_threadsafe(function(*arguments), loop).result()
+        return asyncio.run(function(*arguments))
+
+    # The heart.
+
+    def _beat(self) -> None:
+        """See that the heart beats, now that somebody waits. Called under the lock."""
+        if self._heart is not None:
+            self._gone.put("")
+        elif not self._closed:
+            self._heart = threading.Thread(target=self._run_heart, name="ullage-pool-heart", daemon=True)
+            self._heart.start()
+
+    def _run_heart(self) -> None:
+        while True:
+            with self._lock:
+                is_waited_for = bool(self._futures)
+            try:
+                name = self._gone.get(timeout=HEARTBEAT_S if is_waited_for else None)
+            except queue.Empty:
+                self._tell("tick", self._brain.tick)
+                continue
+            if name is None:
+                return
+            if name:
+                self._unloaded(name)
+
+    def _unloaded(self, name: str) -> None:
+        self._tell("unloaded", lambda now: self._brain.unloaded(now, name), model=name)
+
+
+class _Moves:
+    """Measures the growth of the process over loads that nothing else in the pool disturbs."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._active = 0
+        self._begun = 0
+
+    def begin(self, uses: int | None) -> "_Move":
+        """Note that a load or unload begins, after `uses` leases, none of which lives (or some, if `None`)."""
+        with self._lock:
+            self._active += 1
+            self._begun += 1
+            begun, is_alone = self._begun, self._active == 1 and uses is not None
+        held = machine.process(full=True).uss if is_alone else None
+        return _Move(begun, held, uses)
+
+    def end(self, move: "_Move", uses: int | None) -> int | None:
+        """Give by how much the process grew since `begin`, or `None` if something else moved or was in use."""
+        with self._lock:
+            self._active -= 1
+            is_alone = self._begun == move.begun and uses == move.uses
+        if move.held is None or not is_alone:
+            return None
+        held = machine.process(full=True).uss
+        return None if held is None else max(held - move.held, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    begun: int
+    held: int | None
+    uses: int | None
+
+
+class AsyncLease:
+    """A model borrowed for the time of an `async with` block."""
+
+    def __init__(self, pool: Pool, name: str, timeout: float | None) -> None:
+        """Made by `Pool.lease`."""
+        self._pool, self._name, self._timeout = pool, name, timeout
+        self._request: int | None = None
+
+    async def __aenter__(self) -> Any:  # noqa: ANN401 - whatever the loader made
+        """Wait for the model; gives the object that its loader made."""
+        request, future = self._pool._ask(self._name, self._timeout)
+        if future is not None:
+            try:
+                await asyncio.wrap_future(future)
+            except asyncio.CancelledError:
+                self._pool._cancel(request)
+                raise
+        self._request = request
+        return self._pool._value(self._name)
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Give the model back."""
+        if self._request is not None:
+            request, self._request = self._request, None
+            self._pool._release(request)
+
+
+class SyncLease:
+    """A model borrowed for the time of a `with` block."""
+
+    def __init__(self, pool: Pool, name: str, timeout: float | None) -> None:
+        """Made by `Pool.lease_sync`."""
+        self._pool, self._name, self._timeout = pool, name, timeout
+        self._request: int | None = None
+
+    def __enter__(self) -> Any:  # noqa: ANN401 - whatever the loader made
+        """Wait for the model; gives the object that its loader made."""
+        request, future = self._pool._ask(self._name, self._timeout)
+        if future is not None:
+            try:
+                future.result()
+            except KeyboardInterrupt:
+                self._pool._cancel(request)
+                raise
+        self._request = request
+        return self._pool._value(self._name)
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Give the model back."""
+        if self._request is not None:
+            request, self._request = self._request, None
+            self._pool._release(request)
