@@ -3,7 +3,9 @@
 //! Bytes are *estimated*, *booked* and *measured*; this crate owns the first two:
 //!
 //! - [`units`], [`error`]: quantities and failures.
+//! - [`pack`]: which item goes into which bin.
 pub mod error;
+pub mod pack;
 #[expect(dead_code, unused_imports, reason = "the ledger, its user, is not built yet")]
 mod sync;
 pub mod units;
