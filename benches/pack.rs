@@ -6,6 +6,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use ullage_core::Bytes;
 use ullage_core::pack::{BinKind, Limits, Problem, Strategy, solve};
 
+/// Bytes of a bin.
 const CAPACITY: u64 = 80 << 30;
 
 /// Sizes spread evenly below two fifths of a bin, the same in every run (splitmix64).
@@ -16,7 +17,7 @@ fn sizes(count: u64) -> Vec<u64> {
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
     };
-    (1..=count).map(|seed| 1 + mix(seed) % (CAPACITY / 5 * 2)).collect()
+    (1..=count).map(|seed| mix(seed) % (CAPACITY / 5 * 2)).collect()
 }
 
 fn heuristics(criterion: &mut Criterion) {

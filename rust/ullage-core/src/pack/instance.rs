@@ -5,15 +5,16 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::pack::problem::Item;
 use crate::units::{Bytes, clip};
 
 /// What an instance file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// The items; nameless ones of a BPPLIB file are called by their position, from zero.
-    pub items: Vec<Item>,
-    /// The capacity of every bin, where the file gives one.
+    /// The size of every item.
+    pub sizes: Vec<Bytes>,
+    /// The name of every item, where the format has names.
+    pub names: Option<Vec<String>>,
+    /// The capacity of every bin, where the format gives one.
     pub capacity: Option<Bytes>,
 }
 
@@ -52,18 +53,18 @@ pub fn parse_bpp(text: &str) -> Result<Instance> {
     if capacity == 0 {
         return Err(at(line, "the capacity is zero".to_owned()));
     }
-    let mut items = Vec::new();
+    let mut sizes = Vec::new();
     for index in 0..count {
         // The list grows as lines come: a large count alone reserves nothing.
         let Some(next) = lines.next() else {
             return Err(wrong("file", format!("ends after {index} of {count} items")));
         };
         let (_, size) = whole(Some(next), "a size")?;
-        items.push(Item { name: index.to_string(), size: Bytes::new(size) });
+        sizes.push(Bytes::new(size));
     }
     match lines.next() {
         Some((line, text)) => Err(at(line, format!("{:?} after the last of {count} items", clip(text)))),
-        None => Ok(Instance { items, capacity: Some(Bytes::new(capacity)) }),
+        None => Ok(Instance { sizes, names: None, capacity: Some(Bytes::new(capacity)) }),
     }
 }
 
@@ -81,14 +82,15 @@ pub fn parse_csv(text: &str) -> Result<Instance> {
         }
         None => return Err(wrong("file", "empty, expected the header name,size".to_owned())),
     }
-    let items = lines.map(|(line, text)| {
+    let (mut names, mut sizes) = (Vec::new(), Vec::new());
+    for (line, text) in lines {
         let (name, size) = text
             .rsplit_once(',')
             .ok_or_else(|| at(line, format!("expected name,size, not {:?}", clip(text))))?;
-        let size = size.parse().map_err(|error: Error| at(line, error.to_string()))?;
-        Ok(Item { name: name.trim().to_owned(), size })
-    });
-    Ok(Instance { items: items.collect::<Result<_>>()?, capacity: None })
+        sizes.push(size.parse().map_err(|error: Error| at(line, error.to_string()))?);
+        names.push(name.trim().to_owned());
+    }
+    Ok(Instance { sizes, names: Some(names), capacity: None })
 }
 
 /// The lines that are not blank, trimmed, with their numbers from one.
@@ -124,14 +126,15 @@ mod tests {
     fn the_text_format_is_read_with_any_line_ends() {
         let instance = parse_bpp("\u{feff}3\r\n 10 \r\n6\r\n5\n4\n\n").unwrap();
         assert_eq!(instance.capacity, Some(Bytes::new(10)));
-        assert_eq!(instance.items.iter().map(|item| item.size.get()).collect::<Vec<_>>(), [6, 5, 4]);
-        assert_eq!(instance.items[2].name, "2");
+        assert_eq!(instance.sizes, [6, 5, 4].map(Bytes::new));
+        assert_eq!(instance.names, None);
     }
 
     #[test]
     fn a_csv_takes_units_and_commas_in_names() {
         let instance = parse_csv("name,size\nminilm, 90 MB\nllama, 8B, 16 GB\n").unwrap();
-        assert_eq!(instance.items[1], Item { name: "llama, 8B".into(), size: Bytes::new(16_000_000_000) });
+        assert_eq!(instance.names.unwrap()[1], "llama, 8B");
+        assert_eq!(instance.sizes[1], Bytes::new(16_000_000_000));
         assert_eq!(instance.capacity, None);
     }
 

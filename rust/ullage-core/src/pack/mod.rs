@@ -26,9 +26,9 @@
 //!
 //! # How
 //!
-//! [`Supply`](supply::Supply) joins kinds of equal capacity and drops bins that no plan needs. [`bounds`] gives the
-//! lower bounds and the cheap proofs of infeasibility, [`first_fit`] and [`best_fit`] the decreasing heuristics in
-//! O(n log n), [`search`] the exact depth-first branch and bound, and [`solve`](fn@solve) chooses among them.
+//! `supply` joins kinds of equal capacity and drops bins that no plan needs. `bounds` gives the lower bounds and the
+//! cheap proofs of infeasibility, `first_fit` and `best_fit` the decreasing heuristics in O(n log n), `search` the exact
+//! depth-first branch and bound, and [`solve`](fn@solve) chooses among them.
 
 mod best_fit;
 mod bounds;
@@ -44,6 +44,7 @@ mod supply;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod waiting;
 
 pub use instance::{Instance, parse_bpp, parse_csv, read_instance};
 pub use plan::{Infeasibility, Plan, PlannedBin, Proof, Status};

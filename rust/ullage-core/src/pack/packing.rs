@@ -2,8 +2,8 @@
 
 use crate::pack::decreasing::Decreasing;
 use crate::pack::plan::PlannedBin;
-use crate::pack::problem::Problem;
-use crate::pack::supply::Supply;
+use crate::pack::problem::{BinKind, Problem};
+use crate::pack::supply::{Stock, Supply};
 use crate::units::Bytes;
 
 /// Opened bins and who is in them, in the solver's terms.
@@ -23,6 +23,20 @@ impl Packing {
 
     pub(crate) fn with_capacity(items: usize) -> Self {
         Self { bin_of: Vec::with_capacity(items), class_of: Vec::new(), unplaced: 0 }
+    }
+
+    /// Opens a bin of `stock` for an item of `size`: its room, and its number.
+    pub(crate) fn open(&mut self, stock: &mut Stock<'_>, size: u64) -> Option<(u64, u32)> {
+        let (class, capacity) = stock.open(size)?;
+        let bin = u32::try_from(self.class_of.len()).ok()?;
+        self.class_of.push(u32::try_from(class).ok()?);
+        Some((capacity, bin))
+    }
+
+    /// Leaves the next item without a bin.
+    pub(crate) fn leave_out(&mut self) {
+        self.bin_of.push(Self::NOWHERE);
+        self.unplaced = self.unplaced.saturating_add(1);
     }
 
     /// Fills up with unplaced items, for a solver that was stopped.
@@ -46,38 +60,30 @@ impl Packing {
         supply: &Supply,
     ) -> (Vec<PlannedBin>, Vec<Option<usize>>) {
         let mut bins = self.copies(problem, supply);
+        self.add_loads(order, &mut bins);
         let opened = bins.len();
-        let mut used = vec![false; problem.kinds().len()];
-        for bin in &bins {
-            if let Some(used) = used.get_mut(bin.kind) {
-                *used = true;
-            }
-        }
-        for (kind, _) in used.iter().enumerate().filter(|(_, used)| !**used) {
-            if let Some(lone) = problem.kinds().get(kind).filter(|kind| kind.count == Some(1)) {
-                bins.push(PlannedBin { kind, copy: 0, capacity: lone.capacity, load: Bytes::ZERO });
-            }
-        }
-        let mut listed: Vec<usize> = (0..bins.len()).collect();
-        listed.sort_unstable_by_key(|&index| bins.get(index).map(|bin| (bin.kind, bin.copy)));
-        let mut place_of = vec![0; bins.len()];
-        for (place, &index) in listed.iter().enumerate() {
-            if let Some(slot) = place_of.get_mut(index) {
-                *slot = place;
-            }
-        }
-        place_of.truncate(opened);
-        let mut bins: Vec<PlannedBin> = listed.iter().filter_map(|&index| bins.get(index).copied()).collect();
+        list_lone_bins(problem, &mut bins);
+        let place_of = sort_bins(&mut bins);
+        let place_of = place_of.get(..opened).unwrap_or_default();
         let mut assignment = vec![None; problem.sizes().len()];
-        for ((&bin, &item), &size) in self.bin_of.iter().zip(&order.items).zip(&order.sizes) {
-            let place = usize::try_from(bin).ok().and_then(|bin| place_of.get(bin)).copied();
-            let Some(bin) = place.and_then(|place| bins.get_mut(place)) else { continue };
-            bin.load = bin.load.saturating_add(Bytes::new(size));
+        for (&bin, &item) in self.bin_of.iter().zip(&order.items) {
             if let Some(slot) = assignment.get_mut(item as usize) {
-                *slot = place;
+                *slot = place_of.get(bin as usize).map(|&place| place as usize);
             }
         }
         (bins, assignment)
+    }
+
+    fn add_loads(&self, order: &Decreasing, bins: &mut [PlannedBin]) {
+        let mut loads = vec![0_u64; bins.len()];
+        for (&bin, &size) in self.bin_of.iter().zip(&order.sizes) {
+            if let Some(load) = loads.get_mut(bin as usize) {
+                *load = load.saturating_add(size);
+            }
+        }
+        for (bin, load) in bins.iter_mut().zip(loads) {
+            bin.load = Bytes::new(load);
+        }
     }
 
     /// The kind and copy of every opened bin.
@@ -100,4 +106,36 @@ impl Packing {
         }
         bins
     }
+}
+
+/// Adds the bins that are the only copy of their kind and not among `bins`.
+fn list_lone_bins(problem: &Problem, bins: &mut Vec<PlannedBin>) {
+    let mut used = vec![false; problem.kinds().len()];
+    for bin in bins.iter() {
+        if let Some(used) = used.get_mut(bin.kind) {
+            *used = true;
+        }
+    }
+    let unused = problem.kinds().iter().zip(used).enumerate().filter(|(_, (_, used))| !used);
+    let lone = unused.filter(|(_, (kind, _))| kind.count == Some(1));
+    bins.extend(lone.map(|(kind, (BinKind { capacity, .. }, _))| PlannedBin {
+        kind,
+        copy: 0,
+        capacity: *capacity,
+        load: Bytes::ZERO,
+    }));
+}
+
+/// Sorts `bins` by kind and copy. Returns where each went.
+fn sort_bins(bins: &mut Vec<PlannedBin>) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..).take(bins.len()).collect();
+    order.sort_unstable_by_key(|&bin| bins.get(bin as usize).map(|bin| (bin.kind, bin.copy)));
+    let mut place_of = vec![0; bins.len()];
+    for (place, &bin) in (0..).zip(&order) {
+        if let Some(slot) = place_of.get_mut(bin as usize) {
+            *slot = place;
+        }
+    }
+    *bins = order.iter().filter_map(|&bin| bins.get(bin as usize).copied()).collect();
+    place_of
 }

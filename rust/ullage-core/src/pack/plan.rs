@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::pack::problem::Problem;
 use crate::units::Bytes;
 
 /// Where every item goes.
@@ -135,6 +136,20 @@ impl Infeasibility {
             Self::TooLittleCapacity { .. } => "too_little_capacity",
             Self::TooFewBins { .. } => "too_few_bins",
             Self::SearchExhausted => "search_exhausted",
+        }
+    }
+
+    /// The reason as a sentence that calls the items of `problem` by their names.
+    #[must_use]
+    pub fn explain(self, problem: &Problem) -> String {
+        match self {
+            Self::ItemTooLarge { item, size, largest } => format!(
+                "{:?} of {} bytes is larger than the largest bin, {} bytes",
+                problem.item_name(item).unwrap_or_default(),
+                size.get(),
+                largest.get()
+            ),
+            other => other.to_string(),
         }
     }
 }

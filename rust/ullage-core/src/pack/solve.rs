@@ -103,8 +103,8 @@ impl Limits<'_> {
 
 /// Packs the items of `problem` into few bins.
 ///
-/// Heuristics run twice where capacities differ, once for each [`Opening`], and the better plan stands: the one that
-/// leaves fewer items over, then the one with fewer bins.
+/// Where capacities differ, heuristics run twice: opening the largest bin left, then the smallest that holds the item.
+/// The better plan stands: the one that leaves fewer items over, then the one with fewer bins.
 ///
 /// ```
 /// use ullage_core::pack::{BinKind, Limits, Problem, Status, Strategy, solve, validate};
