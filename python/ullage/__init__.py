@@ -1,6 +1,23 @@
 """Memory accounting for machine-learning models."""
 
 from ullage._core import VERSION as __version__
-from ullage._core import format_bytes, parse_bytes
+from ullage._core import (
+    Plan,
+    PlannedBin,
+    format_bytes,
+    pack,
+    parse_bytes,
+    read_packing_instance,
+    validate,
+)
 
-__all__ = ["__version__", "format_bytes", "parse_bytes"]
+__all__ = [
+    "Plan",
+    "PlannedBin",
+    "__version__",
+    "format_bytes",
+    "pack",
+    "parse_bytes",
+    "read_packing_instance",
+    "validate",
+]

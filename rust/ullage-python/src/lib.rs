@@ -1,6 +1,8 @@
 //! The extension module `ullage._core`: it converts, calls `ullage-core` and converts back. No decision is taken here.
 
 mod error;
+mod pack;
+mod plan;
 mod units;
 
 use pyo3::prelude::pymodule;
@@ -8,6 +10,10 @@ use pyo3::prelude::pymodule;
 /// The compiled half of `ullage`.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::pack::{pack_items, read_packing_instance, validate};
+    #[pymodule_export]
+    use super::plan::{Plan, PlannedBin};
     #[pymodule_export]
     use super::units::{format_bytes, parse_bytes};
 
