@@ -1,13 +1,99 @@
-"""Memory accounting for machine-learning models."""
+"""Memory accounting for machine-learning models: footprint, fit, packing, ledger and pool.
 
+What is named here stays; everything else may move.
+"""
+
+import importlib
 import warnings
+from typing import TYPE_CHECKING, Any
 
 from ullage import _core
 from ullage._core import VERSION as __version__  # noqa: N811 - a constant there, a dunder here
-from ullage._core import format_bytes, parse_bytes
-from ullage.errors import DebugBuildWarning
+from ullage._core import (
+    Account,
+    AccountSnapshot,
+    Footprint,
+    Interval,
+    Ledger,
+    Model,
+    Plan,
+    PlannedBin,
+    Remedy,
+    Reservation,
+    Tensor,
+    Verdict,
+    format_bytes,
+    open_model,
+    pack,
+    parse_bytes,
+    read_packing_instance,
+    validate,
+)
+from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
-__all__ = ["__version__", "format_bytes", "parse_bytes"]
+if TYPE_CHECKING:
+    from ullage import catalog, errors, machine
+    from ullage._footprint import fit, footprint
+    from ullage.catalog import device
+    from ullage.pool import Pool
+
+__all__ = [
+    "Account",
+    "AccountSnapshot",
+    "BudgetExceeded",
+    "DebugBuildWarning",
+    "Footprint",
+    "Interval",
+    "Ledger",
+    "Model",
+    "Plan",
+    "PlannedBin",
+    "Pool",
+    "Remedy",
+    "Reservation",
+    "Tensor",
+    "UllageError",
+    "Verdict",
+    "__version__",
+    "catalog",
+    "device",
+    "errors",
+    "fit",
+    "footprint",
+    "format_bytes",
+    "machine",
+    "open_model",
+    "pack",
+    "parse_bytes",
+    "read_packing_instance",
+    "validate",
+]
+
+_LAZY = {
+    "Pool": "ullage.pool",
+    "catalog": "",
+    "device": "ullage.catalog",
+    "errors": "",
+    "fit": "ullage._footprint",
+    "footprint": "ullage._footprint",
+    "machine": "",
+}
+"""Names that are imported when first asked for, with their modules: asyncio and psutil cost more than the rest."""
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    """Import a lazy name."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'ullage' has no attribute {name!r}")
+    module = _LAZY[name]
+    value = getattr(importlib.import_module(module), name) if module else importlib.import_module(f"ullage.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted(__all__)
 
 
 def _warn_debug_build() -> None:

@@ -1,12 +1,16 @@
 """The compiled half of `ullage`."""
 
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Self, TypeAlias, final
+from typing import Any, Final, Literal, Self, SupportsIndex, TypeAlias, final
+
+import numpy as np
+import numpy.typing as npt
 
 from ullage.errors import Holder
 
-ByteCount: TypeAlias = float | str
+ByteCount: TypeAlias = SupportsIndex | float | str
 """A byte count as arguments take it: an int, an integral float, or a text such as `"24GiB"`."""
 
 VERSION: Final[str]
@@ -513,3 +517,112 @@ class Brain:
 
     def plan(self, model: str) -> dict[str, Any]:
         """Give what a request for `model` would meet now; nothing changes."""
+
+def pack(
+    items: Mapping[str, ByteCount] | Iterable[ByteCount] | Iterable[tuple[str, ByteCount]] | npt.NDArray[np.integer[Any]],
+    bins: ByteCount | Iterable[ByteCount] | Mapping[str, ByteCount | tuple[ByteCount, int | None]],
+    strategy: str = "auto",
+    time_limit: float | None = 10.0,
+) -> Plan:
+    """Put items into as few bins as possible.
+
+    `items` are sizes, names with sizes, or an integer array of shape `(n,)`. `bins` is one capacity (as many copies as
+    needed), a list of capacities, or names with capacities or with `(capacity, copies)`. `strategy` is `auto`,
+    `first_fit_decreasing`, `best_fit_decreasing` or `exact`; `time_limit` bounds the search in seconds, `None` not at
+    all. Ctrl-C raises `KeyboardInterrupt`. Raises `ProblemError` naming the item or bin at fault and `ArgumentError`
+    for an unknown strategy or a time limit that is none.
+    """
+
+def validate(plan: Plan) -> None:
+    """Check a plan by code that shares nothing with the solvers.
+
+    Raises `ViolationError` with the first fact that does not hold.
+    """
+
+def read_packing_instance(path: str | PathLike[str]) -> tuple[list[int] | list[tuple[str, int]], int | None]:
+    """Read items, and the capacity where the file gives one: BPPLIB text, or CSV with `name,size`.
+
+    Raises `ModelNotFoundError` or `UnreadableError` for a path that cannot be read, `ProblemError` naming the line.
+    """
+
+@final
+class Plan:
+    """Which item goes into which bin, and what is proven of it."""
+
+    @property
+    def status(self) -> Literal["optimal", "feasible", "infeasible", "timeout"]:
+        """`optimal`: complete, and fewer bins are impossible; `feasible`: complete, `gap` bins above the bound.
+
+        `infeasible`: proven that not everything fits; `timeout`: neither a complete plan nor such a proof was found.
+        """
+
+    @property
+    def strategy(self) -> str:
+        """The strategy asked for."""
+
+    @property
+    def assignment(self) -> list[int | None]:
+        """For each item the index of its bin in `bins`; `None` for one without a place."""
+
+    @property
+    def assignment_array(self) -> npt.NDArray[np.int64]:
+        """As `assignment`, shape `(n,)`; -1 for an item without a place."""
+
+    @property
+    def placement(self) -> dict[Any, str | None]:
+        """For each item, by name or position as it was given, the name of its bin."""
+
+    @property
+    def bins(self) -> list[PlannedBin]:
+        """The bins used, and the unused ones of which there is a single copy."""
+
+    @property
+    def bins_used(self) -> int:
+        """Bins that hold an item."""
+
+    @property
+    def lower_bound(self) -> int:
+        """No complete plan uses fewer bins; 0 where there is none."""
+
+    @property
+    def gap(self) -> int | None:
+        """`bins_used - lower_bound`; `None` for an incomplete plan."""
+
+    @property
+    def unplaced(self) -> list[str] | list[int]:
+        """Items without a place, by name or position as they were given."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why not everything fits, where that is proven."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the solve."""
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of the search tree visited."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the plan as a dictionary ready for JSON."""
+
+@final
+class PlannedBin:
+    """One bin of a plan."""
+
+    @property
+    def name(self) -> str:
+        """Name; copies of a kind are numbered, as in `a100:2`."""
+
+    @property
+    def capacity(self) -> int:
+        """Bytes it can hold."""
+
+    @property
+    def load(self) -> int:
+        """Bytes it holds."""
+
+    @property
+    def items(self) -> list[str] | list[int]:
+        """What it holds, by name or position as the items were given."""

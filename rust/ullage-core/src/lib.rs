@@ -5,12 +5,14 @@
 //! - [`units`], [`error`]: quantities and failures;
 //! - [`model`]: what a model is, from its headers;
 //! - [`footprint`]: what it needs, part by part, and whether that fits a device;
+//! - [`pack`]: which item goes into which bin;
 //! - [`ledger`]: accounts, limits and reservations;
 //! - [`pool`]: the scheduler that keeps models in memory under a limit.
 pub mod error;
 pub mod footprint;
 pub mod ledger;
 pub mod model;
+pub mod pack;
 pub mod pool;
 mod sync;
 pub mod units;

@@ -4,6 +4,8 @@ mod error;
 mod footprint;
 mod ledger;
 mod model;
+mod pack;
+mod plan;
 mod pool;
 mod units;
 
@@ -18,6 +20,10 @@ mod _core {
     use super::ledger::{Account, AccountSnapshot, Ledger, Reservation};
     #[pymodule_export]
     use super::model::{Model, Tensor, open_model};
+    #[pymodule_export]
+    use super::pack::{pack_items, read_packing_instance, validate};
+    #[pymodule_export]
+    use super::plan::{Plan, PlannedBin};
     #[pymodule_export]
     use super::pool::Brain;
     #[pymodule_export]

@@ -283,7 +283,7 @@ impl Pool {
     fn measured(&mut self, model: ModelId, bytes: Bytes) {
         let entry = &mut self.entries[model.0];
         entry.measured = Some(entry.measured.map_or(bytes, |before| before.max(bytes)));
-        if let State::Ready { weights } = &entry.state
+        if let State::Loading { weights, .. } | State::Ready { weights } = &entry.state
             && bytes > weights.bytes()
         {
             // Without room the shortfall shows in the status; there is nothing to refuse, the bytes are in use.
