@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 import ullage
 
 Benchmark = Any  # the fixture of pytest-benchmark, which has no types

@@ -308,11 +308,7 @@ def test_every_name_is_found_whatever_its_case_and_separators(
     find = catalog.device if isinstance(row, catalog.Device) else catalog.model
     name = random.choice([row.key, row.name, *row.aliases, getattr(row, "registry_key", None) or row.key])
     written = "".join(
-        (
-            random.choice(" _-/.")
-            if not character.isalnum()
-            else random.choice((str.upper, str.lower))(character)
-        )
+        (random.choice(" _-/.") if not character.isalnum() else random.choice((str.upper, str.lower))(character))
         for character in name
     )
     assert find(written) is row
@@ -433,11 +429,7 @@ def test_damage_in_a_device_file_is_named(tmp_path: Path, old: str, new: str, fi
 def test_two_devices_of_one_name_are_refused(tmp_path: Path, again: str) -> None:
     path = tmp_path / "devices.toml"
     row = GOOD_DEVICE[GOOD_DEVICE.index("[[device]]") :]
-    second = (
-        row
-        if not again
-        else row.replace('key = "a"', 'key = "b"').replace('name = "A"\n', 'name = "B"\n' + again)
-    )
+    second = row if not again else row.replace('key = "a"', 'key = "b"').replace('name = "A"\n', 'name = "B"\n' + again)
     path.write_text(GOOD_DEVICE + second)
     with pytest.raises(CatalogError, match="already") as caught:
         read_devices(path)
@@ -488,9 +480,5 @@ def test_random_bytes_are_never_more_than_a_catalog_error(
 
 
 def test_importing_the_catalog_reads_no_file() -> None:
-    code = (
-        "import sys, tomllib\n"
-        "tomllib.loads = lambda text: sys.exit('parsed at import')\n"
-        "import ullage.catalog\n"
-    )
+    code = "import sys, tomllib\ntomllib.loads = lambda text: sys.exit('parsed at import')\nimport ullage.catalog\n"
     subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own interpreter and text

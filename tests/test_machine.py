@@ -72,9 +72,7 @@ def in_v1(group: str, *groups: Files) -> Files:
     """Put this process into a memory group of version 1, beside an unused mount of version 2."""
     found = {
         "proc/self/cgroup": f"9:name=systemd:/\n4:memory:{group}\n1:cpu:/elsewhere\n0::/\n",
-        "proc/self/mountinfo": V1_CPU_MOUNT
-        + V1_MOUNT
-        + V2_MOUNT.replace("/sys/fs/cgroup", "/sys/fs/cgroup/unified"),
+        "proc/self/mountinfo": V1_CPU_MOUNT + V1_MOUNT + V2_MOUNT.replace("/sys/fs/cgroup", "/sys/fs/cgroup/unified"),
         "sys/fs/cgroup/unified/cgroup.controllers": "hugetlb\n",
     }
     return {**found, **{name: text for files in groups for name, text in files.items()}}
@@ -203,9 +201,7 @@ def test_a_namespaced_container_sees_itself_as_the_root(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("group", "root"), [("/../../pod", "/"), ("/", "/../.."), ("/", "/docker/abc")])
-def test_a_group_outside_the_mount_takes_the_limits_of_the_mount(
-    tmp_path: Path, group: str, root: str
-) -> None:
+def test_a_group_outside_the_mount_takes_the_limits_of_the_mount(tmp_path: Path, group: str, root: str) -> None:
     files = dict(in_v2(group, v2("", str(2 * GIB), GIB)))
     files["proc/self/mountinfo"] = V2_MOUNT.replace(" / /sys", f" {root} /sys")
     found = machine.memory(tree(tmp_path, files))
@@ -326,14 +322,8 @@ PATHS = [
 ]
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from(PATHS), st.binary(max_size=80) | st.sampled_from([b"0::/job\n", b"max\n"])
-    )
-)
-def test_no_content_of_any_file_is_raised(
-    tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes]
-) -> None:
+@given(st.dictionaries(st.sampled_from(PATHS), st.binary(max_size=80) | st.sampled_from([b"0::/job\n", b"max\n"])))
+def test_no_content_of_any_file_is_raised(tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes]) -> None:
     root = tmp_path_factory.mktemp("root")
     found = machine.memory(tree(root, {**in_v2("/job", v2("/job", str(8 * GIB), GIB)), **content}))
     assert 0 <= found.limit <= found.host_total
@@ -341,9 +331,7 @@ def test_no_content_of_any_file_is_raised(
     assert found.used >= 0
 
 
-@given(
-    st.lists(st.tuples(st.none() | st.integers(0, 99), st.integers(0, 99), st.integers(0, 99)), min_size=1)
-)
+@given(st.lists(st.tuples(st.none() | st.integers(0, 99), st.integers(0, 99), st.integers(0, 99)), min_size=1))
 def test_limits_on_a_path_against_the_definition(
     tmp_path_factory: pytest.TempPathFactory, path: list[tuple[int | None, int, int]]
 ) -> None:

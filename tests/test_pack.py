@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import ullage
 from hypothesis import given
 from hypothesis import strategies as st
+
+import ullage
 from ullage.errors import ArgumentError, ModelNotFoundError, ProblemError
 
 STRATEGIES = ["auto", "first_fit_decreasing", "best_fit_decreasing", "exact"]

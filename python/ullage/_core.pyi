@@ -359,9 +359,7 @@ class Footprint:
     def as_dict(self) -> dict[str, Any]:
         """Give the footprint as a dictionary ready for JSON."""
 
-def estimate(
-    model: Model, *, context: int | None = None, batch: int = 1, kv_dtype: str = "f16"
-) -> Footprint:
+def estimate(model: Model, *, context: int | None = None, batch: int = 1, kv_dtype: str = "f16") -> Footprint:
     """Estimate what `model` needs.
 
     Without `context`, the longest that the configuration allows, at most 4,096 tokens. `kv_dtype` is one of `f32`,
@@ -519,7 +517,10 @@ class Brain:
         """Give what a request for `model` would meet now; nothing changes."""
 
 def pack(
-    items: Mapping[str, ByteCount] | Iterable[ByteCount] | Iterable[tuple[str, ByteCount]] | npt.NDArray[np.integer[Any]],
+    items: Mapping[str, ByteCount]
+    | Iterable[ByteCount]
+    | Iterable[tuple[str, ByteCount]]
+    | npt.NDArray[np.integer[Any]],
     bins: ByteCount | Iterable[ByteCount] | Mapping[str, ByteCount | tuple[ByteCount, int | None]],
     strategy: str = "auto",
     time_limit: float | None = 10.0,

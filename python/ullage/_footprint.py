@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import TypeAlias
 
-from ullage._core import Footprint, Model, Verdict, estimate, judge, open_model, parse_bytes
 from ullage import catalog
+from ullage._core import Footprint, Model, Verdict, estimate, judge, open_model, parse_bytes
 from ullage.catalog import Device
 from ullage.errors import QuantityError, UnknownModelError
 
@@ -13,9 +13,7 @@ Subject: TypeAlias = Model | str | os.PathLike[str] | int
 """A model, or what names one: a file, a directory, a catalog name, or a plain size."""
 
 
-def footprint(
-    model: Subject, *, context: int | None = None, batch: int = 1, kv_dtype: str = "f16"
-) -> Footprint:
+def footprint(model: Subject, *, context: int | None = None, batch: int = 1, kv_dtype: str = "f16") -> Footprint:
     """Estimate what a model needs, by component, in bytes.
 
     `model` is a safetensors file, a directory or an index of shards, a catalog name such as `"all-minilm-l6-v2"`, or
@@ -40,8 +38,8 @@ def fit(
     process may use, such as `"24GiB"`. The workload's arguments are those of `footprint` and have no effect on a
     ready `Footprint`. Raises `UnknownDeviceError`, with suggestions, and what `footprint` raises.
     """
-    needed = model if isinstance(model, Footprint) else footprint(
-        model, context=context, batch=batch, kv_dtype=kv_dtype
+    needed = (
+        model if isinstance(model, Footprint) else footprint(model, context=context, batch=batch, kv_dtype=kv_dtype)
     )
     target = _target(on)
     if isinstance(target, int):

@@ -133,7 +133,7 @@ class Pool:
             )
             self._residents[name] = _Resident(load, unload, measure)
 
-    def lease(self, name: str, *, timeout: float | None = None) -> "AsyncLease":  # noqa: ASYNC109 - the wait is the pool's, not the event loop's
+    def lease(self, name: str, *, timeout: float | None = None) -> "AsyncLease":
         """Borrow a model: `async with pool.lease("minilm", timeout=30) as model: ...`.
 
         Entering raises `BudgetExceeded` for a model that can never fit beside what is pinned, `LeaseTimeoutError`
@@ -216,22 +216,17 @@ class Pool:
     def _ask(self, name: str, timeout: float | None) -> tuple[int, Future[None] | None]:
         """Ask for a model; gives the request's number and, unless it was granted at once, what to wait for."""
         request = next(self._numbers)
-        future: Future[None] = Future()
         with self._lock:
             now = self._now()
             deadline = None if timeout is None else now + timeout
-            self._futures[request] = (name, future)
-            try:
-                actions = self._brain.request(now, request, name, deadline)
-            except UllageError:
-                del self._futures[request]
-                raise
+            actions = self._brain.request(now, request, name, deadline)
             self._note(now, "request", actions, model=name, request=request)
-            if actions == [("grant", request, name)]:
-                del self._futures[request]
+            if len(actions) == 1 and actions[0][0] == "grant":
                 self._granted += 1
                 self._leased += 1
                 return request, None
+            future: Future[None] = Future()
+            self._futures[request] = (name, future)
             self._beat()
         self._carry_out(actions)
         return request, future

@@ -131,9 +131,7 @@ def _range(row: TomlRow, memory: int, rule: ClassRule | None) -> Range:
     return Range(lo=lo, best=best, hi=hi, origin=origin, basis=basis)
 
 
-def _filled(
-    row: TomlRow, stated: list[int | None], memory: int, rule: ClassRule | None
-) -> tuple[int, int, int]:
+def _filled(row: TomlRow, stated: list[int | None], memory: int, rule: ClassRule | None) -> tuple[int, int, int]:
     lo, best, hi = stated
     if lo is not None and best is not None and hi is not None:
         return lo, best, hi

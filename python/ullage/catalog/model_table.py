@@ -105,9 +105,7 @@ class ModelRow:
         """
         sizes = [figure.bytes for figure in self.figures if platform in (None, figure.platform)]
         if not sizes:
-            known = (
-                ", ".join(sorted({figure.platform for figure in self.figures if figure.platform})) or "none"
-            )
+            known = ", ".join(sorted({figure.platform for figure in self.figures if figure.platform})) or "none"
             reason = f"no figure for {platform!r}; {self.key} has {known}"
             raise ArgumentError(f"platform: {reason}", name="platform", reason=reason)
         basis = f"{self.document.title}, {self.document.date}: {self.document.metric}"

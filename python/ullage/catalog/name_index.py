@@ -51,13 +51,11 @@ class NameIndex(Generic[Row]):
     def search(self, text: str | None) -> list[Row]:
         """Give the rows that have a name with every word of `text` in it, in the order of the file."""
         words = [fold(word) for word in re.findall(r"\w+", checked(text).replace("_", " "))] if text else []
-        found = {
-            key: row for folded, (key, row) in self._rows.items() if all(word in folded for word in words)
-        }
+        found = {key: row for folded, (key, row) in self._rows.items() if all(word in folded for word in words)}
         return list(found.values())
 
 
-def checked(name: str) -> str:
+def checked(name: object) -> str:
     """Give `name` back if it is a text of a sane length."""
     if not isinstance(name, str):
         reason = f"expected a name, found {type(name).__name__}"

@@ -35,9 +35,7 @@ def audit_pool() -> PoolAudit:
     table = pool_table()
     terms = table.terms
     if terms is None:
-        raise CatalogError(
-            "model_pool.toml: terms: missing", path="model_pool.toml", field="terms", reason="missing"
-        )
+        raise CatalogError("model_pool.toml: terms: missing", path="model_pool.toml", field="terms", reason="missing")
     subtotals = dict.fromkeys(terms.subtotal_bytes, 0)
     for row in table.rows:
         subtotals[row.task] = subtotals.get(row.task, 0) + row.memory().best

@@ -138,9 +138,7 @@ def _path_levels(probe: Probe, hierarchy: Hierarchy, group: str, mount: Mount) -
     return found
 
 
-def _group_levels(
-    probe: Probe, hierarchy: Hierarchy, directory: str, path: str, *, inherited: bool
-) -> list[Level]:
+def _group_levels(probe: Probe, hierarchy: Hierarchy, directory: str, path: str, *, inherited: bool) -> list[Level]:
     limit = _finite(probe.count(f"{directory}/{hierarchy.limit}", unlimited="max"))
     high = probe.count(f"{directory}/{hierarchy.high}", unlimited="max") if hierarchy.high else None
     charged = probe.count(f"{directory}/{hierarchy.usage}")

@@ -67,9 +67,7 @@ def memory(root: str | os.PathLike[str] = "/") -> Memory:
         )
     ]
     groups = levels(probe)
-    bounds += [
-        _counted(probe, level) for level in (*groups, *_address_space(probe)) if level.limit is not None
-    ]
+    bounds += [_counted(probe, level) for level in (*groups, *_address_space(probe)) if level.limit is not None]
     binding = min(bounds, key=_limit)
     return Memory(
         host_total=host.total,

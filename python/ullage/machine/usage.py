@@ -33,20 +33,17 @@ def process(pid: int | None = None, *, full: bool = False) -> ProcessMemory:
     every sample, full where shared pages matter. Raises `ArgumentError` where there is no such process,
     `UnreadableError` where it belongs to somebody else.
     """
-    if pid is not None and (not isinstance(pid, int) or isinstance(pid, bool) or pid < 0):
+    number: object = pid  # callers without a type checker pass anything
+    if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 0):
         raise ArgumentError(f"pid: {pid!r} is no process number", name="pid", reason="no process number")
     try:
         handle = psutil.Process(pid)
         found = handle.memory_full_info() if full else handle.memory_info()
     except (psutil.NoSuchProcess, OverflowError) as error:
-        raise ArgumentError(
-            f"pid: there is no process {pid}", name="pid", reason="no such process"
-        ) from error
+        raise ArgumentError(f"pid: there is no process {pid}", name="pid", reason="no such process") from error
     except psutil.AccessDenied as error:
         message = f"the memory of process {pid} may not be read"
-        raise UnreadableError(
-            message, path=f"/proc/{pid}/smaps_rollup" if full else f"/proc/{pid}/statm"
-        ) from error
+        raise UnreadableError(message, path=f"/proc/{pid}/smaps_rollup" if full else f"/proc/{pid}/statm") from error
     return ProcessMemory(
         rss=found.rss,
         shared=getattr(found, "shared", None),
