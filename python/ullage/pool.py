@@ -346,7 +346,8 @@ class Pool:
             resident.failure, resident.value = failure, None
             self._tell("load_failed", lambda now: self._brain.load_failed(now, name), model=name)
             return
-        resident.growth = self._moves.end(move, self._uses())
+        growth = self._moves.end(move, self._uses())
+        resident.growth = resident.growth if growth is None else growth
         if size is not None:
             self._tell("measured", lambda now: self._brain.measured(now, name, size), model=name, bytes=size)
         self._tell("loaded", lambda now: self._brain.loaded(now, name), model=name)

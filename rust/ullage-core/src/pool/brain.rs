@@ -238,28 +238,43 @@ impl Pool {
         });
     }
 
+    /// The workspace of a lease that ends stays with its model as the spare one, unless that has one already.
     fn end_lease(&mut self, request: RequestId) {
-        let Some(lease) = self.leases.remove(&request) else { return };
-        let entry = &mut self.entries[lease.model.0];
+        let Some(Lease { model, workspace }) = self.leases.remove(&request) else { return };
+        let entry = &mut self.entries[model.0];
         entry.leases = entry.leases.saturating_sub(1);
-        entry.leased = entry.leased.saturating_sub(lease.workspace.bytes());
+        entry.leased = entry.leased.saturating_sub(workspace.bytes());
         entry.last_used = self.now;
+        if let State::Ready { spare: spare @ None, .. } = &mut entry.state {
+            *spare = Some(workspace);
+        }
     }
 
-    /// The first who waits for it takes the workspace that was booked with the load.
+    /// The first who waits for it is served at once: what was loaded for somebody is not sent away unused.
     fn loaded(&mut self, model: ModelId, actions: &mut Vec<Action>) {
         let entry = &mut self.entries[model.0];
         let State::Loading { weights, workspace } = std::mem::replace(&mut entry.state, State::Cold) else {
             return;
         };
-        entry.state = State::Ready { weights };
+        entry.state = State::Ready { weights, spare: Some(workspace) };
         entry.loads = entry.loads.saturating_add(1);
         entry.last_used = self.now;
         if let Some(place) = self.queue.iter().position(|waiting| waiting.model == model)
             && let Some(first) = self.queue.remove(place)
+            && let Some(workspace) = self.workspace(model)
         {
             self.grant(first, workspace, actions);
         }
+    }
+
+    /// The workspace for one more lease: the spare one, or a new one.
+    fn workspace(&mut self, model: ModelId) -> Option<Reservation> {
+        if let State::Ready { spare, .. } = &mut self.entries[model.0].state
+            && let Some(spare) = spare.take()
+        {
+            return Some(spare);
+        }
+        self.book(model, self.entry(model).registration.workspace, "workspace")
     }
 
     fn grant(&mut self, waiting: Waiting, workspace: Reservation, actions: &mut Vec<Action>) {
@@ -283,7 +298,7 @@ impl Pool {
     fn measured(&mut self, model: ModelId, bytes: Bytes) {
         let entry = &mut self.entries[model.0];
         entry.measured = Some(entry.measured.map_or(bytes, |before| before.max(bytes)));
-        if let State::Loading { weights, .. } | State::Ready { weights } = &entry.state
+        if let State::Loading { weights, .. } | State::Ready { weights, .. } = &entry.state
             && bytes > weights.bytes()
         {
             // Without room the shortfall shows in the status; there is nothing to refuse, the bytes are in use.
@@ -326,8 +341,7 @@ impl Pool {
     fn carry_out(&mut self, waiting: Waiting, decision: Decision, actions: &mut Vec<Action>) -> bool {
         match decision {
             Decision::Grant => {
-                let workspace = self.entry(waiting.model).registration.workspace;
-                let Some(workspace) = self.book(waiting.model, workspace, "workspace") else { return false };
+                let Some(workspace) = self.workspace(waiting.model) else { return false };
                 unqueue(waiting.request, actions);
                 self.grant(waiting, workspace, actions);
                 true
@@ -371,7 +385,9 @@ impl Pool {
 
     fn start_unload(&mut self, model: ModelId, actions: &mut Vec<Action>) {
         let entry = &mut self.entries[model.0];
-        let State::Ready { weights } = std::mem::replace(&mut entry.state, State::Cold) else { return };
+        let State::Ready { weights, spare: _ } = std::mem::replace(&mut entry.state, State::Cold) else {
+            return;
+        };
         entry.state = State::Unloading { weights };
         entry.evictions = entry.evictions.saturating_add(1);
         actions.push(Action::Unload { model });

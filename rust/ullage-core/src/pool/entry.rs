@@ -24,13 +24,15 @@ pub struct Registration {
 #[derive(Debug)]
 pub(super) enum State {
     Cold,
-    /// Booked with the workspace of the first lease, so that a loaded model can always be used.
+    /// Booked with the workspace of one lease, so that a loaded model can always be used.
     Loading {
         weights: Reservation,
         workspace: Reservation,
     },
+    /// `spare` is the workspace of one lease, kept while nobody uses it: a hit never waits for others' memory.
     Ready {
         weights: Reservation,
+        spare: Option<Reservation>,
     },
     Unloading {
         weights: Reservation,
@@ -51,12 +53,14 @@ impl State {
         }
     }
 
-    /// Bytes booked for the model itself and a lease to come.
+    /// Bytes booked for the model itself and a lease to come; those of live leases come on top.
     pub(super) fn booked(&self) -> Bytes {
         match self {
             Self::Cold => Bytes::ZERO,
-            Self::Loading { weights, workspace } => weights.bytes().saturating_add(workspace.bytes()),
-            Self::Ready { weights } | Self::Unloading { weights } | Self::Stuck { weights } => {
+            Self::Loading { weights, workspace } | Self::Ready { weights, spare: Some(workspace) } => {
+                weights.bytes().saturating_add(workspace.bytes())
+            }
+            Self::Ready { weights, spare: None } | Self::Unloading { weights } | Self::Stuck { weights } => {
                 weights.bytes()
             }
         }
@@ -113,6 +117,10 @@ impl Entry {
 
     pub(super) const fn state_name(&self) -> &'static str {
         if self.draining.is_some() { "draining" } else { self.state.name() }
+    }
+
+    pub(super) const fn has_spare(&self) -> bool {
+        matches!(self.state, State::Ready { spare: Some(_), .. })
     }
 
     pub(super) const fn is_ready(&self) -> bool {

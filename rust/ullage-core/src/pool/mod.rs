@@ -21,7 +21,8 @@
 //! 4. every request ends: granted, refused with a reason, or cancelled by its owner;
 //! 5. among requests that need memory the older goes first: whoever comes later may pass only with bytes that the
 //!    older do not need. A model that an older request needs gone takes no new leases, so no steady stream of hits can
-//!    starve it.
+//!    starve it;
+//! 6. a resident model keeps the workspace of one lease, so a hit is not held up by those who wait for memory.
 //!
 //! **Deliberately not here:** what a model's memory really is (the measured bytes are reported to the pool), and
 //! retries of failed loads (the next request tries again).

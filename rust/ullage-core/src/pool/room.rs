@@ -40,10 +40,15 @@ impl Room {
         fits
     }
 
-    /// Sets `bytes` aside for a request that waits; returns how much of all that is claimed has no source yet.
-    pub(super) fn claim(&mut self, bytes: Bytes) -> u128 {
+    /// Sets `bytes` aside for a request that waits.
+    pub(super) fn claim(&mut self, bytes: Bytes) {
         self.claimed = self.claimed.saturating_add(bytes.get().into());
-        self.claimed.saturating_sub(self.free.saturating_add(self.incoming))
+    }
+
+    /// How much of `bytes` and all that is claimed has no source yet.
+    pub(super) fn missing_for(&self, bytes: Bytes) -> u128 {
+        let wanted = self.claimed.saturating_add(bytes.get().into());
+        wanted.saturating_sub(self.free.saturating_add(self.incoming))
     }
 
     /// Counts on the memory of a model that is on its way out.

@@ -7,6 +7,15 @@ use super::policy::Candidate;
 use super::room::Room;
 use crate::units::Bytes;
 
+/// Which models may have to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Those that nobody uses.
+    Idle,
+    /// Those in use too, once their leases end.
+    Leased,
+}
+
 /// What a request may do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
@@ -45,27 +54,29 @@ impl Pool {
             State::Cold => self.decide_miss(model, is_first, room),
             State::Ready { .. } | State::Unloading { .. } if is_first => {
                 // It leaves for an older request's sake and will have to be loaded again.
-                self.make_room(entry.needed(), room)
+                self.make_room(entry.needed(), Reach::Leased, room)
             }
             // An older request for the same model has claimed what it needs.
             State::Ready { .. } | State::Unloading { .. } => Decision::wait(WaitFor::Memory),
         }
     }
 
+    /// A hit takes the spare workspace or free memory; for more leases at once it may send idle models away, but not
+    /// others' leases: its own model's leases end too, and leave it their workspace.
     fn decide_hit(&self, model: ModelId, room: &mut Room) -> Decision {
         let entry = self.entry(model);
         if !entry.has_place() {
             return Decision::wait(WaitFor::Concurrency);
         }
         let workspace = entry.registration.workspace;
-        if workspace.is_zero() || room.take(workspace) {
+        if entry.has_spare() || workspace.is_zero() || room.take(workspace) {
             return Decision::Grant;
         }
-        // A model that grew may leave no room for a workspace, whatever else goes.
-        if let Some(denial) = self.denial(model, entry.state.booked().saturating_add(workspace)) {
-            return Decision::Refuse(denial);
+        let missing = room.missing_for(workspace);
+        match self.victims(missing, Reach::Idle, room) {
+            Some(_) => self.make_room(workspace, Reach::Idle, room),
+            None => Decision::wait(WaitFor::Memory),
         }
-        self.make_room(workspace, room)
     }
 
     fn decide_miss(&self, model: ModelId, is_first: bool, room: &mut Room) -> Decision {
@@ -76,7 +87,7 @@ impl Pool {
         if !is_first {
             return Decision::wait(WaitFor::Memory);
         }
-        if room.take(needed) { Decision::Load } else { self.make_room(needed, room) }
+        if room.take(needed) { Decision::Load } else { self.make_room(needed, Reach::Leased, room) }
     }
 
     /// Why `model` can never hold `requested` bytes beside what may not go; `None` if it can.
@@ -98,9 +109,10 @@ impl Pool {
     }
 
     /// Claims `needed` bytes and picks the models that have to go for them.
-    fn make_room(&self, needed: Bytes, room: &mut Room) -> Decision {
-        let missing = room.claim(needed);
-        let mut victims = self.victims(missing, room);
+    fn make_room(&self, needed: Bytes, reach: Reach, room: &mut Room) -> Decision {
+        let missing = room.missing_for(needed);
+        room.claim(needed);
+        let mut victims = self.victims(missing, reach, room).unwrap_or_default();
         victims.sort_unstable();
         let (drain, unload): (Vec<_>, Vec<_>) =
             victims.into_iter().partition(|&id| self.entry(id).leases > 0);
@@ -117,16 +129,14 @@ impl Pool {
     }
 
     /// The models to send away for `missing` bytes: the least worth first, idle ones before leased ones, no more than
-    /// needed. None at all where even all of them would not be enough: that room has to come from elsewhere.
-    fn victims(&self, missing: u128, room: &Room) -> Vec<ModelId> {
-        if missing == 0 {
-            return Vec::new();
-        }
+    /// needed. `None` where even all of them would not be enough: that room has to come from elsewhere.
+    fn victims(&self, missing: u128, reach: Reach, room: &Room) -> Option<Vec<ModelId>> {
         let mut candidates: Vec<ModelId> = self
             .ids()
             .filter(|&id| {
                 let entry = self.entry(id);
                 entry.is_ready()
+                    && (entry.leases == 0 || reach == Reach::Leased)
                     && !entry.registration.is_pinned
                     && !room.is_wanted(id)
                     && !room.is_draining(id)
@@ -153,7 +163,7 @@ impl Pool {
             chosen.push(id);
         }
         if freed < missing {
-            return Vec::new();
+            return None;
         }
         // A large victim chosen late may have made smaller, earlier ones needless; the most worth is spared first.
         for index in (0..chosen.len()).rev() {
@@ -163,6 +173,6 @@ impl Pool {
                 chosen.remove(index);
             }
         }
-        chosen
+        Some(chosen)
     }
 }

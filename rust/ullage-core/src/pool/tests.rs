@@ -179,7 +179,29 @@ fn a_load_that_nobody_waits_for_any_more_ends_idle() {
     assert_eq!(bench.used(), 8);
     bench.tell(Event::Cancel { request });
     assert!(bench.loaded("a").is_empty());
-    assert_eq!((bench.used(), bench.state("a")), (6, "ready"));
+    assert_eq!((bench.used(), bench.state("a")), (8, "ready"), "with the workspace of a lease to come");
+}
+
+#[test]
+fn a_hit_is_not_held_up_by_an_older_request_that_waits_for_memory() {
+    let mut resident = model("resident", 4);
+    resident.workspace = bytes(1);
+    resident.is_pinned = true;
+    let mut bench = Bench::new(10, &[resident, model("busy", 3), model("large", 5)]);
+    bench.warm("resident");
+    bench.ask("busy");
+    bench.loaded("busy");
+    let (large, actions) = bench.ask("large");
+    assert_eq!(actions, [Action::Queue { request: large, behind: WaitFor::Memory }]);
+    let (first, actions) = bench.ask("resident");
+    assert_eq!(actions, [Action::Grant { request: first, model: bench.id("resident") }]);
+    let (second, actions) = bench.ask("resident");
+    assert_eq!(
+        actions,
+        [Action::Queue { request: second, behind: WaitFor::Memory }],
+        "more is for the older one"
+    );
+    assert_eq!(bench.release(first), [Action::Grant { request: second, model: bench.id("resident") }]);
 }
 
 #[test]
