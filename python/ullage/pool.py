@@ -369,23 +369,17 @@ class Pool:
             resident.failure = failure
             self._tell("unload_failed", lambda now: self._brain.unload_failed(now, name), model=name)
             return
-        watched = self._watch(name, value)
+        watch = _watch(value)
         del value
-        if watched:
+        if watch() is not None:
             gc.collect()  # an object in a reference cycle would otherwise stay until the collector's next round
-        else:
-            self._gone.put(name)
+        survivor = watch()
         self._moves.end(move, None)
-
-    def _watch(self, name: str, value: object) -> bool:
-        """Have the end of `value` reported; false for an object whose end cannot be seen, or is nobody's to see."""
-        if value is None:
-            return False
-        try:
-            weakref.finalize(value, self._gone.put, name).atexit = False
-        except TypeError:
-            return False
-        return True
+        if survivor is None:
+            self._unloaded(name)
+        else:
+            # Somebody still holds the object, and with it the memory: it stays booked until they let go.
+            weakref.finalize(survivor, self._gone.put, name).atexit = False
 
     def _run(self, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         """Call a function, or run a coroutine function on the pool's event loop, or on one of its own."""
@@ -418,10 +412,19 @@ class Pool:
             if name is None:
                 return
             if name:
+                time.sleep(HEARTBEAT_S)  # a finalizer runs before its object's memory is given back
                 self._unloaded(name)
 
     def _unloaded(self, name: str) -> None:
         self._tell("unloaded", lambda now: self._brain.unloaded(now, name), model=name)
+
+
+def _watch(value: object) -> Callable[[], object]:
+    """Give a function that tells whether `value` is still there; one that says no where that cannot be seen."""
+    try:
+        return weakref.ref(value)
+    except TypeError:
+        return lambda: None
 
 
 class _Moves:

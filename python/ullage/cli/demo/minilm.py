@@ -46,7 +46,9 @@ class MiniLM:
         path = directory / "model.safetensors"
         self._weights = {
             tensor.name: np.fromfile(
-                path, NUMPY_NAMES[tensor.dtype], tensor.bytes // np.dtype(NUMPY_NAMES[tensor.dtype]).itemsize,
+                path,
+                NUMPY_NAMES[tensor.dtype],
+                tensor.bytes // np.dtype(NUMPY_NAMES[tensor.dtype]).itemsize,
                 offset=tensor.offset,
             ).reshape(tensor.shape)
             for tensor in ullage.open_model(path).tensors
@@ -89,7 +91,8 @@ class MiniLM:
         return np.asarray((weights @ value).transpose(1, 0, 2).reshape(len(hidden), -1), dtype=np.float32)
 
     def _linear(self, hidden: Array, name: str) -> Array:
-        return hidden @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+        product = hidden @ self._weights[f"{name}.weight"].T
+        return np.asarray(product + self._weights[f"{name}.bias"], dtype=np.float32)
 
     def _norm(self, hidden: Array, name: str) -> Array:
         centred = hidden - hidden.mean(axis=-1, keepdims=True)

@@ -11,11 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import ullage
-from ullage import catalog, machine
+from ullage import machine
 from ullage.cli.demo.minilm import MiniLM
 from ullage.cli.demo.synthetic import Synthetic
 from ullage.errors import BudgetExceeded, LeaseTimeoutError
@@ -34,8 +35,10 @@ SYNTHETIC = (
 IMPOSSIBLE = "llava-1-5-7b"
 """17 GB: asked for once, to be refused."""
 
-REQUESTS = 150
+REQUESTS = 120
 SEED = 1998
+STEPS = len(SYNTHETIC) + 1 + REQUESTS
+"""How often `advance` is called."""
 SAMPLE_S = 0.004
 TEXTS = ("A cat sits on the mat.", "A kitten rests on a rug.", "Quarterly revenue grew by nine percent.")
 
@@ -146,14 +149,10 @@ async def serve(directory: Path, advance: Callable[[str], None]) -> dict[str, An
 
 
 def _register(pool: ullage.Pool, directory: Path, footprints: dict[str, ullage.Footprint]) -> None:
-    pool.register(
-        REAL, load=lambda: MiniLM(directory), footprint=footprints[REAL], workspace=WORKSPACE, pinned=True
-    )
+    pool.register(REAL, load=lambda: MiniLM(directory), footprint=footprints[REAL], workspace=WORKSPACE, pinned=True)
     for name in (*SYNTHETIC, IMPOSSIBLE):
-        size = footprints[name].total.best
-        pool.register(
-            name, load=lambda size=size: Synthetic(size), footprint=footprints[name], workspace=WORKSPACE
-        )
+        load = partial(Synthetic, footprints[name].total.best)
+        pool.register(name, load=load, footprint=footprints[name], workspace=WORKSPACE)
 
 
 async def _each_alone(pool: ullage.Pool, advance: Callable[[str], None]) -> None:
@@ -161,8 +160,6 @@ async def _each_alone(pool: ullage.Pool, advance: Callable[[str], None]) -> None
     for name in (REAL, *SYNTHETIC):
         async with pool.lease(name, timeout=60):
             pass
-        while any(row["state"] == "unloading" for row in pool.status()):
-            await asyncio.sleep(0.01)
         advance(name)
 
 
@@ -183,29 +180,38 @@ async def _storm(pool: ullage.Pool, tally: Tally, advance: Callable[[str], None]
             name = randomness.choices(names, popularity)[0]
             patience = 0.15 if number % 10 == 9 else 60.0  # noqa: PLR2004 - every tenth is in a hurry
             hold = randomness.uniform(0.01, 0.08)
-            crowd.create_task(_request(pool, name, patience, hold, tally, advance))
+            visit = _Visit(name, patience, hold, randomness.choice(TEXTS))
+            crowd.create_task(_request(pool, visit, tally, advance))
             await asyncio.sleep(randomness.expovariate(60))
 
 
-async def _request(
-    pool: ullage.Pool, name: str, patience: float, hold: float, tally: Tally, advance: Callable[[str], None]
-) -> None:
+@dataclass(frozen=True)
+class _Visit:
+    """One request: what it wants, how long it waits for it, and what it does with it."""
+
+    name: str
+    patience_s: float
+    hold_s: float
+    text: str
+
+
+async def _request(pool: ullage.Pool, visit: _Visit, tally: Tally, advance: Callable[[str], None]) -> None:
     asked = time.monotonic()
     try:
-        async with pool.lease(name, timeout=patience) as model:
+        async with pool.lease(visit.name, timeout=visit.patience_s) as model:
             tally.waits.append(time.monotonic() - asked)
             if isinstance(model, MiniLM):
-                await asyncio.to_thread(model.embed, TEXTS[len(tally.waits) % len(TEXTS)])
+                await asyncio.to_thread(model.embed, visit.text)
             else:
                 await asyncio.to_thread(model.run, WORKSPACE)
-                await asyncio.sleep(hold)
+                await asyncio.sleep(visit.hold_s)
         tally.ends["served"] += 1
     except LeaseTimeoutError as late:
         tally.ends["timed out"] += 1
         tally.refusals.append(late.as_dict())
     finally:
         model = None  # a name that outlives its lease keeps the memory, and so its booking
-        advance(name)
+        advance(visit.name)
 
 
 async def _refused(pool: ullage.Pool, tally: Tally) -> None:
@@ -248,8 +254,3 @@ def _residency(events: list[dict[str, Any]], names: list[str]) -> dict[str, list
     for name, (start, state) in since.items():
         spans[name].append((start, last, state))
     return spans
-
-
-def describe_catalog(name: str) -> str:
-    """Give the title of the document that a synthetic model's size is taken from."""
-    return catalog.model(name).document.title
