@@ -155,7 +155,11 @@ fn directory_name(directory: &Path) -> Option<String> {
 /// [`Error::Io`] or [`Error::ModelFile`] naming the file and what serde found.
 pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let io = |source| Error::Io { path: path.to_owned(), source };
-    let length = fs::metadata(path).map_err(io)?.len();
+    let metadata = fs::metadata(path).map_err(io)?;
+    if !metadata.is_file() {
+        return Err(fault(path, None, "not a regular file"));
+    }
+    let length = metadata.len();
     if length > LARGEST_JSON {
         return Err(fault(path, None, format!("{length} bytes of JSON; nothing legitimate is that large")));
     }

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
@@ -40,12 +40,13 @@ pub struct Header {
 /// [`Error::Io`] if it cannot be read, [`Error::ModelFile`] with offset and tensor if it is not what it says.
 pub fn open(path: &Path) -> Result<Header> {
     let io = |source| Error::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(io)?;
-    let metadata = file.metadata().map_err(io)?;
-    if !metadata.is_file() {
+    // Asked before it is opened: opening a pipe would wait for a writer.
+    if !fs::metadata(path).map_err(io)?.is_file() {
         return Err(Fault::new("not a regular file").at(path));
     }
-    read_header(file, metadata.len()).map_err(|failure| match failure {
+    let file = File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    read_header(file, length).map_err(|failure| match failure {
         Failure::Io(source) => Error::Io { path: path.to_owned(), source },
         Failure::Fault(fault) => fault.at(path),
     })
