@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from ullage import machine
 from ullage._core import Account, Brain, Footprint, Ledger, format_bytes, parse_bytes
 from ullage.errors import (
     BudgetExceeded,
@@ -30,6 +29,7 @@ from ullage.errors import (
     PoolClosedError,
     UllageError,
 )
+from ullage.machine.growth import Growth
 
 if TYPE_CHECKING:
     from ullage._core import ByteCount
@@ -81,7 +81,7 @@ class Pool:
         self._started = time.monotonic()
         self._events: deque[dict[str, Any]] = deque(maxlen=events)
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="ullage-pool")
-        self._moves = _Moves()
+        self._growth = Growth()
         self._granted = 0
         self._leased = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -337,16 +337,16 @@ class Pool:
 
     def _load(self, name: str) -> None:
         resident = self._residents[name]
-        move = self._moves.begin(self._uses())
+        move = self._growth.begin(self._uses())
         try:
             resident.value = self._run(resident.load)
             size = None if resident.measure is None else parse_bytes(resident.measure(resident.value))
         except BaseException as failure:  # noqa: BLE001 - whatever a loader raises ends its waiters' wait
-            self._moves.end(move, None)
+            self._growth.end(move, None)
             resident.failure, resident.value = failure, None
             self._tell("load_failed", lambda now: self._brain.load_failed(now, name), model=name)
             return
-        growth = self._moves.end(move, self._uses())
+        growth = self._growth.end(move, self._uses())
         resident.growth = resident.growth if growth is None else growth
         if size is not None:
             self._tell("measured", lambda now: self._brain.measured(now, name, size), model=name, bytes=size)
@@ -359,13 +359,13 @@ class Pool:
 
     def _unload(self, name: str) -> None:
         resident = self._residents[name]
-        move = self._moves.begin(None)
+        move = self._growth.begin(None)
         value, resident.value = resident.value, None
         try:
             if resident.unload is not None:
                 self._run(resident.unload, value)
         except BaseException as failure:  # noqa: BLE001 - whatever an unloader raises leaves the memory in doubt
-            self._moves.end(move, None)
+            self._growth.end(move, None)
             resident.failure = failure
             self._tell("unload_failed", lambda now: self._brain.unload_failed(now, name), model=name)
             return
@@ -374,7 +374,7 @@ class Pool:
         if watch() is not None:
             gc.collect()  # an object in a reference cycle would otherwise stay until the collector's next round
         survivor = watch()
-        self._moves.end(move, None)
+        self._growth.end(move, None)
         if survivor is None:
             self._unloaded(name)
         else:
@@ -425,41 +425,6 @@ def _watch(value: object) -> Callable[[], object]:
         return weakref.ref(value)
     except TypeError:
         return lambda: None
-
-
-class _Moves:
-    """Measures the growth of the process over loads that nothing else in the pool disturbs."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._active = 0
-        self._begun = 0
-
-    def begin(self, uses: int | None) -> "_Move":
-        """Note that a load or unload begins, after `uses` leases, none of which lives (or some, if `None`)."""
-        with self._lock:
-            self._active += 1
-            self._begun += 1
-            begun, is_alone = self._begun, self._active == 1 and uses is not None
-        held = machine.process(full=True).uss if is_alone else None
-        return _Move(begun, held, uses)
-
-    def end(self, move: "_Move", uses: int | None) -> int | None:
-        """Give by how much the process grew since `begin`, or `None` if something else moved or was in use."""
-        with self._lock:
-            self._active -= 1
-            is_alone = self._begun == move.begun and uses == move.uses
-        if move.held is None or not is_alone:
-            return None
-        held = machine.process(full=True).uss
-        return None if held is None else max(held - move.held, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Move:
-    begun: int
-    held: int | None
-    uses: int | None
 
 
 class AsyncLease:

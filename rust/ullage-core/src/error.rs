@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use thiserror::Error as ThisError;
 
-use crate::units::Bytes;
+use crate::units::{Bytes, UnitError};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -117,6 +117,16 @@ pub enum Error {
         /// Why it cannot be taken.
         reason: String,
     },
+}
+
+impl From<UnitError> for Error {
+    fn from(error: UnitError) -> Self {
+        match error {
+            UnitError::Quantity { input, reason } => Self::Quantity { input, reason },
+            UnitError::Overflow { what } => Self::Overflow { what },
+            UnitError::Argument { name, reason } => Self::Argument { name, reason },
+        }
+    }
 }
 
 /// Why a reservation was refused: the account that is full, and who fills it.

@@ -9,7 +9,34 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use thiserror::Error as ThisError;
+
+/// A quantity that cannot be: part of [`crate::Error`], which has the same variants.
+#[derive(Clone, Debug, PartialEq, Eq, ThisError)]
+pub enum UnitError {
+    /// A text that is not a byte count.
+    #[error("{input:?} is not a byte count: {reason}")]
+    Quantity {
+        /// The text as given, clipped.
+        input: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A byte count beyond 2^64 − 1.
+    #[error("{what} is larger than 2^64 - 1 bytes")]
+    Overflow {
+        /// The quantity that was being computed.
+        what: &'static str,
+    },
+    /// A time that no clock shows.
+    #[error("{name}: {reason}")]
+    Argument {
+        /// The argument's name.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
 
 /// A number of bytes. Never negative; all arithmetic is checked.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -82,20 +109,20 @@ impl Bytes {
     /// This count times `numerator / denominator`, rounded up.
     ///
     /// # Errors
-    /// [`Error::Overflow`] naming `what` when the result passes 2^64 − 1 or `denominator` is zero.
-    pub fn scaled(self, numerator: u64, denominator: u64, what: &'static str) -> Result<Self> {
+    /// [`UnitError::Overflow`] naming `what` when the result passes 2^64 − 1 or `denominator` is zero.
+    pub fn scaled(self, numerator: u64, denominator: u64, what: &'static str) -> Result<Self, UnitError> {
         let product = u128::from(self.0).checked_mul(u128::from(numerator));
         let scaled =
             product.filter(|_| denominator != 0).map(|value| value.div_ceil(u128::from(denominator)));
-        scaled.and_then(|value| u64::try_from(value).ok()).map(Self).ok_or(Error::Overflow { what })
+        scaled.and_then(|value| u64::try_from(value).ok()).map(Self).ok_or(UnitError::Overflow { what })
     }
 
     /// The sum of `parts`.
     ///
     /// # Errors
-    /// [`Error::Overflow`] naming `what` when the sum passes 2^64 − 1.
-    pub fn sum(parts: impl IntoIterator<Item = Self>, what: &'static str) -> Result<Self> {
-        parts.into_iter().try_fold(Self::ZERO, Self::checked_add).ok_or(Error::Overflow { what })
+    /// [`UnitError::Overflow`] naming `what` when the sum passes 2^64 − 1.
+    pub fn sum(parts: impl IntoIterator<Item = Self>, what: &'static str) -> Result<Self, UnitError> {
+        parts.into_iter().try_fold(Self::ZERO, Self::checked_add).ok_or(UnitError::Overflow { what })
     }
 
     /// Shown with decimal units: `4.20 GB`.
@@ -169,7 +196,7 @@ impl fmt::Display for Scaled {
 /// The multiplier of a unit, `None` for an unknown or ambiguous one.
 ///
 /// Case does not matter, with one exception: a small `b` after a capital prefix (`Gb`) means bits, so it is refused.
-fn multiplier(unit: &str) -> std::result::Result<u64, &'static str> {
+fn multiplier(unit: &str) -> Result<u64, &'static str> {
     const BITS: &str = "a small 'b' after a capital prefix means bits; write GB or GiB";
     const AMBIGUOUS: &str = "ambiguous unit: write GB (1000^3) or GiB (1024^3)";
     let bits = unit.len() > 1 && unit.ends_with('b') && unit.starts_with(|c: char| c.is_ascii_uppercase());
@@ -196,15 +223,15 @@ fn multiplier(unit: &str) -> std::result::Result<u64, &'static str> {
 }
 
 impl FromStr for Bytes {
-    type Err = Error;
+    type Err = UnitError;
 
     /// Reads `"1500"`, `"1.5GB"`, `"24 GiB"`. A fraction of a byte is rounded up, so nothing is under-booked.
     ///
     /// # Errors
-    /// [`Error::Quantity`] naming the text and what is wrong with it: empty, negative, not a number, unknown or
+    /// [`UnitError::Quantity`] naming the text and what is wrong with it: empty, negative, not a number, unknown or
     /// ambiguous unit, above 2^64 − 1.
-    fn from_str(text: &str) -> Result<Self> {
-        let fail = |reason: &'static str| Error::Quantity { input: clip(text), reason };
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let fail = |reason: &'static str| UnitError::Quantity { input: clip(text), reason };
         let trimmed = text.trim();
         if trimmed.is_empty() {
             return Err(fail("empty text is not a byte count"));
@@ -264,10 +291,10 @@ impl Time {
     /// `seconds` after the origin, to the nanosecond.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a negative or non-finite number, or one beyond 584 years.
-    pub fn from_secs_f64(seconds: f64) -> Result<Self> {
+    /// [`UnitError::Argument`] for a negative or non-finite number, or one beyond 584 years.
+    pub fn from_secs_f64(seconds: f64) -> Result<Self, UnitError> {
         let duration = duration_from_secs(seconds, "time")?;
-        let nanos = u64::try_from(duration.as_nanos()).map_err(|_| Error::Argument {
+        let nanos = u64::try_from(duration.as_nanos()).map_err(|_| UnitError::Argument {
             name: "time",
             reason: format!("{seconds} seconds is beyond the clock's range of 584 years"),
         })?;
@@ -302,9 +329,9 @@ impl Time {
 /// A span of `seconds`.
 ///
 /// # Errors
-/// [`Error::Argument`] naming `name` for a negative or non-finite number, or one too large to hold.
-pub fn duration_from_secs(seconds: f64, name: &'static str) -> Result<Duration> {
-    Duration::try_from_secs_f64(seconds).map_err(|_| Error::Argument {
+/// [`UnitError::Argument`] naming `name` for a negative or non-finite number, or one too large to hold.
+pub fn duration_from_secs(seconds: f64, name: &'static str) -> Result<Duration, UnitError> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| UnitError::Argument {
         name,
         reason: format!("{seconds} is not a finite, non-negative number of seconds"),
     })
@@ -372,7 +399,7 @@ mod tests {
             "٣ GB",
         ] {
             let error = text.parse::<Bytes>().expect_err(text);
-            let Error::Quantity { input, reason } = error else { panic!("{text}: {error:?}") };
+            let UnitError::Quantity { input, reason } = error else { panic!("{text}: {error:?}") };
             assert_eq!(input, text);
             assert!(!reason.is_empty());
         }
@@ -398,7 +425,7 @@ mod tests {
     #[test]
     fn time_refuses_what_no_clock_shows() {
         for seconds in [-1.0, f64::NAN, f64::INFINITY, 1e30] {
-            assert!(matches!(Time::from_secs_f64(seconds), Err(Error::Argument { .. })), "{seconds}");
+            assert!(matches!(Time::from_secs_f64(seconds), Err(UnitError::Argument { .. })), "{seconds}");
         }
         assert_eq!(Time::from_secs_f64(1.5).unwrap().as_nanos(), 1_500_000_000);
     }

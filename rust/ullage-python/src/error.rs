@@ -7,6 +7,7 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyType};
+use ullage_core::units::UnitError;
 use ullage_core::{Error, Holder, Refusal};
 
 /// A failure on the way to Python: of the core, or raised by Python itself.
@@ -22,6 +23,12 @@ pub(crate) type Outcome<T> = Result<T, Failure>;
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Core(error)
+    }
+}
+
+impl From<UnitError> for Failure {
+    fn from(error: UnitError) -> Self {
+        Self::Core(error.into())
     }
 }
 

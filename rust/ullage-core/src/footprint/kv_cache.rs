@@ -72,11 +72,8 @@ fn decoder_cache(config: &Config, workload: &Workload) -> Result<Interval> {
 
 fn cache_bytes(cells: u64, elements: u64, workload: &Workload) -> Result<Bytes> {
     let tokens = cells.checked_mul(workload.batch).and_then(|tokens| tokens.checked_mul(elements));
-    Bytes::new(tokens.ok_or(Error::Overflow { what: WHAT })?).scaled(
-        workload.kv_dtype.bytes_per_32(),
-        32,
-        WHAT,
-    )
+    let elements = Bytes::new(tokens.ok_or(Error::Overflow { what: WHAT })?);
+    Ok(elements.scaled(workload.kv_dtype.bytes_per_32(), 32, WHAT)?)
 }
 
 /// State that does not grow with the context.

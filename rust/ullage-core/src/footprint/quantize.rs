@@ -63,7 +63,7 @@ impl WeightFormat {
     pub fn model_bytes(self, model: &Model) -> Result<Bytes> {
         let sizes: Result<Vec<Bytes>> =
             model.tensors.iter().map(|tensor| self.tensor_bytes(model, tensor)).collect();
-        Bytes::sum(sizes?, "the quantised weights")
+        Ok(Bytes::sum(sizes?, "the quantised weights")?)
     }
 
     /// A matrix of real numbers is quantised in this format if its rows divide into blocks, in `Q8_0` if they divide

@@ -7,8 +7,8 @@
 //! the present item had too little room for the last one, hence less than all on the stack; the bin just used was the
 //! tightest and got tighter; and a bin is opened only onto an empty stack.
 
+use crate::pack::limits::Limits;
 use crate::pack::packing::Packing;
-use crate::pack::solve::Limits;
 use crate::pack::supply::{Opening, Stock, Supply};
 use crate::pack::waiting::Waiting;
 

@@ -10,8 +10,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::pack::limits::Limits;
 use crate::pack::packing::Packing;
-use crate::pack::solve::Limits;
 use crate::pack::supply::{Opening, Stock, Supply};
 use crate::pack::waiting::Waiting;
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::units::{Bytes, clip};
+use crate::units::{Bytes, UnitError, clip};
 
 /// What an instance file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub fn parse_csv(text: &str) -> Result<Instance> {
         let (name, size) = text
             .rsplit_once(',')
             .ok_or_else(|| at(line, format!("expected name,size, not {:?}", clip(text))))?;
-        sizes.push(size.parse().map_err(|error: Error| at(line, error.to_string()))?);
+        sizes.push(size.parse().map_err(|error: UnitError| at(line, error.to_string()))?);
         names.push(name.trim().to_owned());
     }
     Ok(Instance { sizes, names: Some(names), capacity: None })

@@ -35,6 +35,7 @@ mod bounds;
 mod decreasing;
 mod first_fit;
 mod instance;
+mod limits;
 mod packing;
 mod plan;
 mod problem;
@@ -47,7 +48,8 @@ mod validate;
 mod waiting;
 
 pub use instance::{Instance, parse_bpp, parse_csv, read_instance};
+pub use limits::Limits;
 pub use plan::{Infeasibility, Plan, PlannedBin, Proof, Status};
 pub use problem::{BinKind, Item, Problem};
-pub use solve::{Limits, Strategy, solve};
+pub use solve::{Strategy, solve};
 pub use validate::validate;

@@ -14,8 +14,8 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use crate::pack::limits::Limits;
 use crate::pack::packing::Packing;
-use crate::pack::solve::Limits;
 use crate::pack::supply::Supply;
 
 const NODES_BETWEEN_CHECKS: u64 = 1024;

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use crate::error::Error;
 use crate::pack::best_fit::best_fit;
 use crate::pack::bounds::{Bound, lower_bound};
 use crate::pack::decreasing::Decreasing;
 use crate::pack::first_fit::first_fit;
+use crate::pack::limits::Limits;
 use crate::pack::packing::Packing;
 use crate::pack::plan::{Infeasibility, Plan, Proof, Status};
 use crate::pack::problem::Problem;
@@ -80,24 +80,6 @@ impl FromStr for Strategy {
                 Self::ALL.map(Self::name).join(", ")
             ),
         })
-    }
-}
-
-/// When to stop before the end.
-#[derive(Clone, Copy, Default)]
-pub struct Limits<'a> {
-    /// The time for the search; `None` for as long as it takes. The heuristics run to their end in any case.
-    pub time: Option<Duration>,
-    /// Asked every few milliseconds; `true` ends the work with the best plan so far.
-    pub interrupted: Option<&'a dyn Fn() -> bool>,
-}
-
-impl Limits<'_> {
-    /// Items that a heuristic packs between two looks at `interrupted`.
-    pub(crate) const ITEMS_BETWEEN_CHECKS: usize = 1 << 16;
-
-    pub(crate) fn interrupted(&self) -> bool {
-        self.interrupted.is_some_and(|ask| ask())
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::decision::Decision;
 use super::entry::{Entry, Registration, State};
 use super::event::{Action, Denial, Event, ModelId, RequestId, WaitFor};
 use super::policy::Policy;
-use super::schedule::Decision;
 use crate::error::{Error, Refusal, Result};
 use crate::ledger::{Account, Reservation};
 use crate::units::{Bytes, Time};

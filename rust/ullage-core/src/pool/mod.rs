@@ -28,6 +28,7 @@
 //! retries of failed loads (the next request tries again).
 
 mod brain;
+mod decision;
 mod entry;
 mod event;
 pub mod policy;

@@ -1,6 +1,7 @@
 //! The decisions: what one request may do now, and whom it would send away.
 
 use super::brain::Pool;
+use super::decision::Decision;
 use super::entry::State;
 use super::event::{Denial, ModelId, WaitFor};
 use super::policy::Candidate;
@@ -14,25 +15,6 @@ enum Reach {
     Idle,
     /// Those in use too, once their leases end.
     Leased,
-}
-
-/// What a request may do now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
-    /// Use the model.
-    Grant,
-    /// Load the model: its memory is free.
-    Load,
-    /// Wait; for its sake `unload` goes now, and `drain` takes no new lease and goes as soon as it is idle.
-    Wait { behind: WaitFor, unload: Vec<ModelId>, drain: Vec<ModelId> },
-    /// Give up.
-    Refuse(Denial),
-}
-
-impl Decision {
-    const fn wait(behind: WaitFor) -> Self {
-        Self::Wait { behind, unload: Vec::new(), drain: Vec::new() }
-    }
 }
 
 impl Pool {

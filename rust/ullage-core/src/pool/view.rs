@@ -1,8 +1,8 @@
 //! What the pool looks like from outside: its models, and what a request would meet.
 
 use super::brain::Pool;
+use super::decision::Decision;
 use super::event::{Denial, ModelId, WaitFor};
-use super::schedule::Decision;
 use crate::units::{Bytes, Time};
 
 /// One model at one instant.
