@@ -1,16 +1,22 @@
 """`footprint` and `fit`: find out what was named, then let the core compute."""
 
 import os
-from pathlib import Path
-from typing import TypeAlias
+import re
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
 
 from ullage import catalog
 from ullage._core import Footprint, Model, Verdict, estimate, judge, open_model, parse_bytes
 from ullage.catalog import Device
-from ullage.errors import QuantityError, UnknownModelError
+from ullage.errors import QuantityError
 
 Subject: TypeAlias = Model | str | os.PathLike[str] | int
 """A model, or what names one: a file, a directory, a catalog name, or a plain size."""
+
+Found = TypeVar("Found")
+
+LIKE_A_SIZE = re.compile(r"\s*[-+.]*\d")
+"""How a text begins that means a size even where it is none, as in `12 apples` or `-3GB`."""
 
 
 def footprint(model: Subject, *, context: int | None = None, batch: int = 1, kv_dtype: str = "f16") -> Footprint:
@@ -41,15 +47,15 @@ def fit(
     needed = (
         model if isinstance(model, Footprint) else footprint(model, context=context, batch=batch, kv_dtype=kv_dtype)
     )
-    target = _target(on)
-    if isinstance(target, int):
-        exactly = (target, target, target)
-        return judge(needed, name=str(on), memory=target, available=exactly)
-    usable, entitled = target.usable, target.entitled
+    found = target(on)
+    if isinstance(found, int):
+        exactly = (found, found, found)
+        return judge(needed, name=str(on), memory=found, available=exactly)
+    usable, entitled = found.usable, found.entitled
     return judge(
         needed,
-        name=target.key,
-        memory=target.memory_bytes,
+        name=found.key,
+        memory=found.memory_bytes,
         available=(usable.lo, usable.best, usable.hi),
         entitled=(entitled.lo, entitled.best, entitled.hi) if entitled else None,
     )
@@ -61,17 +67,39 @@ def resolve(model: Subject) -> Model:
         return model
     if isinstance(model, int):
         return Model.of_size("model", model)
-    if not isinstance(model, str) or Path(model).exists() or _looks_like_a_path(model):
+    if not isinstance(model, str) or _is_there(model) or _looks_like_a_path(model):
         return open_model(model)
+    return _size_or_name(model, lambda size: Model.of_size(model, size), _published)
+
+
+def target(on: Device | str | int) -> Device | int:
+    """Find the device that `on` names: a `Device`, a size in bytes, or a catalog name."""
+    if isinstance(on, Device):
+        return on
+    if isinstance(on, int):
+        return parse_bytes(on)
+    return _size_or_name(on, _itself, catalog.device)
+
+
+def _size_or_name(text: str, of_size: Callable[[int], Found], of_name: Callable[[str], Found]) -> Found:
     try:
-        return Model.of_size(model, parse_bytes(model))
+        size = parse_bytes(text)
     except QuantityError as not_a_size:
         try:
-            return _published(model)
-        except UnknownModelError:
-            if model[:1].isdigit():
-                raise not_a_size from None  # "12 apples" is a size with a wrong unit rather than a name
+            return of_name(text)
+        except LookupError:
+            if LIKE_A_SIZE.match(text):
+                raise not_a_size from None
             raise
+    return of_size(size)
+
+
+def _itself(size: int) -> Device | int:
+    return size
+
+
+def _is_there(text: str) -> bool:
+    return os.path.exists(text)  # noqa: PTH110 - pathlib raises on names that are too long
 
 
 def _looks_like_a_path(text: str) -> bool:
@@ -82,14 +110,3 @@ def _published(name: str) -> Model:
     row = catalog.model(name)
     memory = row.memory()
     return Model.published(row.key, memory.lo, memory.best, memory.hi)
-
-
-def _target(on: Device | str | int) -> Device | int:
-    if isinstance(on, Device):
-        return on
-    if isinstance(on, int):
-        return parse_bytes(on)
-    try:
-        return parse_bytes(on)
-    except QuantityError:
-        return catalog.device(on)

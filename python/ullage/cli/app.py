@@ -1,0 +1,109 @@
+"""The group of all commands: it loads one only when asked for, and turns every failure into a sentence."""
+
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ullage import UllageError, __version__
+from ullage.cli import INTERRUPTED
+from ullage.cli.text import printable
+
+__all__ = ["COMMANDS", "Commands", "app"]
+
+COMMANDS = {
+    "footprint": "Show what a model needs, part by part.",
+    "fit": "Say whether a model fits a device, and what makes it fit.",
+    "pack": "Place models on as few devices as possible.",
+    "machine": "Show the memory of this machine, its limits and this process.",
+    "catalog": "Look up models and devices as published.",
+    "demo": "Run the demonstration.",
+}
+"""Each command, which is a module of this package, and its help in one line: enough to list them all unloaded."""
+
+BAD_INPUT = 2
+
+
+class Commands(click.Group):
+    """Commands by name, loaded when first asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
+        """Give the names of the commands that are installed."""
+        return [name for name in COMMANDS if _installed(f"ullage.cli.{name}")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: object = getattr(importlib.import_module(f"ullage.cli.{cmd_name}"), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without loading one."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+    def main(  # type: ignore[override] # standalone or not is decided here
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        **extra: Any,  # noqa: ANN401 - click's
+    ) -> None:
+        """Run a command and end the process: 0 done, 1 the answer is no, 2 bad usage or input, 130 Ctrl-C."""
+        words = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        try:
+            status = super().main(words, prog_name, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            status = BAD_INPUT
+        except click.Abort:
+            status = INTERRUPTED
+        except click.ClickException as error:
+            status = _explain(_usage(error), type(error).__name__, words)
+        except UllageError as error:
+            status = _explain(str(error), type(error).__name__, words, error.as_dict())
+        except OSError as error:  # such as a full disk below stdout
+            status = _explain(str(error), type(error).__name__, words)
+        sys.exit(status)
+
+
+def _installed(module: str) -> bool:
+    """Tell whether there is such a module; a mere folder is none."""
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.origin is not None
+
+
+def _usage(error: click.ClickException) -> str:
+    """Give a click error as one sentence that says where to read on."""
+    message = error.format_message().rstrip(".")
+    message = message[:1].lower() + message[1:]
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{message} (see '{context.command_path} --help')" if context else message
+
+
+def _explain(message: str, kind: str, words: list[str], fields: dict[str, Any] | None = None) -> int:
+    """Say what was wrong on stderr, and for programs on stdout; give the exit status."""
+    click.echo(f"error: {printable(message)}", err=True)
+    if "--json" in words:
+        click.echo(json.dumps(fields or {"error": kind, "message": message}, default=str))
+    return BAD_INPUT
+
+
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    no_args_is_help=True,
+    epilog="""\b
+A MODEL is a safetensors file, a directory that holds one, a name of the
+catalog, or a plain size such as 12GB.
+Exit status: 0 done, 1 the answer is no, 2 bad usage or input.
+""",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="ullage", message="%(prog)s %(version)s")
+def app() -> None:
+    """Say what a machine-learning model needs, where it fits, and how to pack many."""

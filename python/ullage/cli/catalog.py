@@ -1,0 +1,256 @@
+"""`ullage catalog`: models and devices as published."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from ullage import catalog as tables
+from ullage import format_bytes
+from ullage.catalog import Device, ModelRow, PoolAudit, Range
+from ullage.cli import options
+from ullage.cli.show import Page, print_json, size, span
+from ullage.errors import InputError, UnknownDeviceError, UnknownModelError
+
+__all__ = ["catalog"]
+
+search = click.option("--search", metavar="TEXT", help="Only those that have every word of TEXT in one of their names.")
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  ullage catalog devices --search iphone
+  ullage catalog show rtx-4090
+  ullage catalog audit
+"""
+)
+def catalog() -> None:
+    """Look up models and devices as published."""
+
+
+@catalog.command()
+@search
+@options.as_json
+def models(*, search: str | None, as_json: bool) -> int:
+    """List models with the memory published for them.
+
+    Of several figures the most likely is the largest: to book too little is the worse mistake.
+    """
+    found = tables.models(search)
+    if as_json:
+        print_json({"models": [_brief(row) for row in found]})
+        return 0
+    page = Page()
+    columns, rows = ("name", ">memory"), [(row.key, format_bytes(row.memory().best)) for row in found]
+    if page.wide:
+        page.table(
+            (*columns, "published", "task"),
+            [
+                (*cells, span(row.memory().lo, row.memory().hi), row.task)
+                for cells, row in zip(rows, found, strict=True)
+            ],
+        )
+    else:
+        page.table(columns, rows)
+    _counted(page, len(found), "model")
+    return 0
+
+
+@catalog.command()
+@search
+@options.as_json
+def devices(*, search: str | None, as_json: bool) -> int:
+    """List devices with their memory.
+
+    Usable is what an ordinary process may use of it.
+    """
+    found = tables.devices(search)
+    if as_json:
+        print_json({"devices": [asdict(row) for row in found]})
+        return 0
+    page = Page()
+    if page.wide:
+        page.table(
+            ("name", ">memory", ">usable", "", "limit", "class"),
+            [
+                (
+                    row.key,
+                    format_bytes(row.memory_bytes),
+                    format_bytes(row.usable.best),
+                    page.bar(row.usable.lo, row.usable.best, row.usable.hi, row.memory_bytes, 10, track=True),
+                    row.usable.origin,
+                    row.device_class,
+                )
+                for row in found
+            ],
+        )
+        page.line(page.legend(), "dim")
+    else:
+        page.table(
+            ("name", ">memory", ">usable"),
+            [(row.key, format_bytes(row.memory_bytes), format_bytes(row.usable.best)) for row in found],
+        )
+    _counted(page, len(found), "device")
+    return 0
+
+
+@catalog.command()
+@click.argument("name")
+@options.as_json
+def show(*, name: str, as_json: bool) -> int:
+    """Show one model or device with its source."""
+    row = _find(name)
+    if as_json:
+        memory = {"memory": asdict(row.memory())} if isinstance(row, ModelRow) else {}
+        print_json({"kind": "model" if memory else "device"} | asdict(row) | memory)
+        return 0
+    page = Page()
+    page.line(f"{row.name} ({row.key})", "bold")
+    if isinstance(row, ModelRow):
+        _show_model(page, row)
+    else:
+        _show_device(page, row)
+    return 0
+
+
+@catalog.command()
+@options.as_json
+def audit(*, as_json: bool) -> int:
+    """Check the table of twelve models by its own rule.
+
+    Its sums are computed anew, and so is its rule for each model: weights plus 10 to 20 percent, rounded up to 100 MB.
+    """
+    found = tables.audit_pool()
+    if as_json:
+        breaches = [asdict(breach) | {"model": breach.model.key} for breach in found.breaches]
+        print_json(asdict(found) | {"breaches": breaches})
+        return 0
+    _show_audit(Page(), found)
+    return 0
+
+
+def _brief(row: ModelRow) -> dict[str, Any]:
+    return {
+        "key": row.key,
+        "name": row.name,
+        "aliases": row.aliases,
+        "task": row.task,
+        "quantization": row.quantization,
+        "registry_key": row.registry_key,
+        "memory": asdict(row.memory()),
+        "document": row.document.key,
+    }
+
+
+def _find(name: str) -> ModelRow | Device:
+    try:
+        return tables.device(name)
+    except UnknownDeviceError as error:
+        like_devices = error.suggestions
+    try:
+        return tables.model(name)
+    except UnknownModelError as error:
+        suggestions = [*like_devices, *error.suggestions]
+    hint = f"; did you mean {', '.join(suggestions)}?" if suggestions else ""
+    raise InputError(f"no model or device is called {name!r}{hint}", name=name, suggestions=suggestions)
+
+
+def _counted(page: Page, number: int, noun: str) -> None:
+    page.line(f"{number or 'no'} {noun}{'' if number == 1 else 's'}", "dim")
+
+
+def _pairs(page: Page, pairs: dict[str, str | None]) -> None:
+    page.table(("", ""), [(name, text) for name, text in pairs.items() if text])
+
+
+def _range(found: Range) -> str:
+    figures = size(found.best) if found.lo == found.hi else f"{size(found.best)}, {span(found.lo, found.hi)}"
+    return f"{figures}; {found.origin}: {found.basis}"
+
+
+def _show_model(page: Page, row: ModelRow) -> None:
+    document = row.document
+    _pairs(
+        page,
+        {
+            "also called": ", ".join(row.aliases),
+            "task": row.task,
+            "quantization": row.quantization,
+            "registry": row.registry_key,
+            "memory": _range(row.memory()),
+        },
+    )
+    page.title("As published")
+    page.table(
+        (">figure", ">bytes", ">on", ""),
+        [
+            (f"{figure.published} {figure.unit}", f"{figure.bytes:,}", figure.platform or "", figure.backend or "")
+            for figure in row.figures
+        ],
+    )
+    if row.weights:
+        weights = row.weights
+        page.title("Weights")
+        _pairs(
+            page,
+            {
+                "published": f"{weights.published} {weights.unit}, {weights.precision}",
+                "really": size(weights.real_bytes) if weights.real_bytes is not None else None,
+                "note": weights.note,
+                "page": weights.page,
+            },
+        )
+    page.title("Source")
+    library = f"{document.library} {document.library_version}"
+    _pairs(page, {"title": document.title, "from": document.citation, "date": document.date, "library": library})
+    for note in document.notes:
+        page.line(f"note: {note}")
+
+
+def _show_device(page: Page, row: Device) -> None:
+    def rate(number: float | None, unit: str) -> str | None:
+        return None if number is None else f"{number:g} {unit}"
+
+    _pairs(
+        page,
+        {
+            "also called": ", ".join(row.aliases),
+            "class": row.device_class,
+            "memory": size(row.memory_bytes),
+            "usable": _range(row.usable),
+            "with the entitlement": _range(row.entitled) if row.entitled else None,
+            "bandwidth": rate(row.bandwidth_gb_s, "GB/s"),
+            "FP16": rate(row.fp16_tflops, "TFLOPS"),
+            "INT8": rate(row.int8_tops, "TOPS"),
+            "rates count": row.compute_basis,
+            "source": row.source,
+            "confidence": row.confidence,
+        },
+    )
+
+
+def _show_audit(page: Page, found: PoolAudit) -> None:
+    page.table(
+        ("task", ">stated", ">summed", ""),
+        [
+            (task, format_bytes(stated), format_bytes(summed), "equal" if stated == summed else "differs")
+            for task, stated, summed in [
+                *(
+                    (task, found.stated_subtotal_bytes.get(task, 0), count)
+                    for task, count in found.subtotal_bytes.items()
+                ),
+                ("total", found.stated_total_bytes, found.total_bytes),
+            ]
+        ],
+    )
+    page.title("Rows that break the rule")
+    for breach in found.breaches:
+        page.line(
+            f"{breach.model.key} books {format_bytes(breach.booked_bytes)}; the rule gives "
+            f"{span(breach.least_bytes, breach.most_bytes)}."
+        )
+        if breach.model.weights and breach.model.weights.note:
+            page.line(f"note: {breach.model.weights.note}")
+    if not found.breaches:
+        page.line("none")

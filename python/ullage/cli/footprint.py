@@ -1,0 +1,123 @@
+"""`ullage footprint`: what a model needs."""
+
+import click
+
+import ullage
+from ullage import Footprint, Model, format_bytes
+from ullage.cli import options
+from ullage.cli.show import Page, print_json, size, span
+
+__all__ = ["footprint"]
+
+MOST_PARTS = 20
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  ullage footprint ./all-MiniLM-L6-v2 --batch 32
+  ullage footprint model.safetensors --context 8192 --kv-dtype q8_0
+  ullage footprint 12GB --json
+"""
+)
+@click.argument("model")
+@options.workload
+@options.as_json
+def footprint(*, model: str, context: int | None, batch: int, kv_dtype: str, as_json: bool) -> int:
+    """Show what a model needs, part by part.
+
+    MODEL is a safetensors file, an index of shards, a directory that holds either, a name of the catalog, or a plain
+    size such as 12GB, taken as 16-bit weights. Only headers are read, never the weights. Every part is shown as
+    the least, the most likely and the most that it can be, with where the figure comes from.
+    """
+    found = ullage.footprint(model, context=context, batch=batch, kv_dtype=kv_dtype)
+    if as_json:
+        print_json(found.as_dict())
+        return 0
+    page = Page()
+    _header(page, found)
+    _components(page, found)
+    _origins(page, found)
+    _weights(page, found.model)
+    return 0
+
+
+def _header(page: Page, found: Footprint) -> None:
+    model = found.model
+    page.line(model.name, "bold")
+    if model.path is None:
+        page.line(f"No file was read: everything rests on one figure, {size(model.tensor_bytes)}.")
+    else:
+        architecture = model.architecture or "unknown architecture"
+        page.line(f"{architecture}, {model.parameters:,} parameters in {len(model.tensors):,} tensors")
+        dtypes = ", ".join(f"{dtype} {format_bytes(count)}" for dtype, count in model.dtypes.items())
+        page.line(f"tensors {size(model.tensor_bytes)}: {dtypes}")
+        page.line(f"files {size(model.file_bytes)}, headers included")
+    page.line(f"for a context of {found.context:,} tokens, batch {found.batch:,}, KV cache {found.kv_dtype}")
+
+
+def _components(page: Page, found: Footprint) -> None:
+    rows = [*found.parts.items(), ("total", found.total)]
+    whole = found.total.hi
+    page.line()
+    if page.wide:
+        cells = page.width - 69
+        page.table(
+            ("part", ">least", ">most likely", ">most", "", "origin"),
+            [
+                (
+                    name.replace("_", " "),
+                    format_bytes(part.lo),
+                    size(part.best),
+                    format_bytes(part.hi),
+                    page.bar(part.lo, part.best, part.hi, whole, min(cells, 40)),
+                    part.origin,
+                )
+                for name, part in rows
+            ],
+        )
+    else:
+        page.table(
+            ("part", ">likely", ">most", ""),
+            [
+                (
+                    name.replace("_", " "),
+                    format_bytes(part.best),
+                    format_bytes(part.hi),
+                    page.bar(part.lo, part.best, part.hi, whole, max(page.width - 35, 1)),
+                )
+                for name, part in rows
+            ],
+        )
+    page.line(page.legend(), "dim")
+
+
+def _origins(page: Page, found: Footprint) -> None:
+    page.title("Where the figures come from")
+    rows = []
+    for name, part in found.parts.items():
+        formula = part.formula.replace("_", " ")
+        figure = "" if page.wide else f"{span(part.lo, part.hi)}; "
+        rows.append((name.replace("_", " "), f"{figure}{part.origin}: {formula}"))
+    page.table(("", ""), rows)
+
+
+def _weights(page: Page, model: Model) -> None:
+    if model.path is None:
+        return
+    page.title("Weights by part")
+    parts = sorted(model.parts.items(), key=lambda part: -part[1])
+    largest = parts[0][1] if parts else 0
+    page.table(
+        ("", ">", ""),
+        [
+            (
+                name,
+                size(count) if page.wide else format_bytes(count),
+                page.bar(count, count, count, largest, max(min(page.width // 4, 40), 8)),
+            )
+            for name, count in parts[:MOST_PARTS]
+        ],
+    )
+    if len(parts) > MOST_PARTS:
+        page.line(f"and {len(parts) - MOST_PARTS:,} smaller ones")

@@ -1,0 +1,50 @@
+"""The options that commands share."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["as_json", "workload"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+MOST = 2**32
+
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object instead; every size is a whole number of bytes."
+)
+
+
+def _in_range(_context: click.Context, _option: click.Parameter, value: int | None) -> int | None:
+    if value is not None and not 1 <= value <= MOST:
+        raise click.BadParameter(f"{value} is not between 1 and 2^32")
+    return value
+
+
+def workload(command: Function) -> Function:
+    """Add `--context`, `--batch` and `--kv-dtype`."""
+    context = click.option(
+        "--context",
+        type=int,
+        callback=_in_range,
+        metavar="TOKENS",
+        help="Length of one sequence in tokens. Default: the longest the model allows, at most 4,096.",
+    )
+    batch = click.option(
+        "--batch",
+        type=int,
+        callback=_in_range,
+        metavar="SEQUENCES",
+        default=1,
+        show_default=True,
+        help="Sequences at once.",
+    )
+    kv_dtype = click.option(
+        "--kv-dtype",
+        metavar="FORMAT",
+        default="f16",
+        show_default=True,
+        help="Number format of the KV cache: f32, f16, bf16, fp8, q8_0 or q4_0.",
+    )
+    return context(batch(kv_dtype(command)))
