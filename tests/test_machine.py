@@ -47,7 +47,7 @@ def v2(directory: str, limit: str, current: int, inactive: int = 0, high: str = 
         f"{base}/memory.max": f"{limit}\n",
         f"{base}/memory.high": f"{high}\n",
         f"{base}/memory.current": f"{current}\n",
-        f"{base}/memory.stat": f"anon 1\nfile 2\ninactive_file {inactive}\nactive_file 3\n",
+        f"{base}/memory.stat": f"anon 1\nfile 2\ninactive_file {inactive}\nactive_file 3\nfile_mapped 3\n",
     }
 
 
@@ -139,6 +139,30 @@ def test_the_host_may_have_less_left_than_the_limit(tmp_path: Path) -> None:
     poor = MEMINFO.replace("41943040", "1048576")
     found = machine.memory(tree(tmp_path, in_v2("/job", v2("/job", str(8 * GIB), GIB)), meminfo=poor))
     assert (found.limit, found.available) == (8 * GIB, GIB)
+
+
+@pytest.mark.parametrize(
+    ("stat", "droppable"),
+    [
+        ("inactive_file 10\nactive_file 20\n", 30),
+        ("inactive_file 10\nactive_file 20\nfile_mapped 5\nfile_dirty 4\nfile_writeback 3\n", 18),
+        ("inactive_file 10\nactive_file 20\nfile_mapped 29\n", 10),
+        ("active_file 20\n", 20),
+        ("", 0),
+    ],
+)
+def test_page_cache_is_droppable_unless_mapped_or_still_to_be_written(
+    tmp_path: Path, stat: str, droppable: int
+) -> None:
+    files = in_v2("/job", v2("/job", str(8 * GIB), GIB))
+    found = machine.memory(tree(tmp_path / "2", {**files, "sys/fs/cgroup/job/memory.stat": stat}))
+    assert (found.used, found.reclaimable_cache) == (GIB - droppable, droppable)
+    total = "".join(
+        f"total_{line}\n" for line in stat.replace("file_", "").replace("mapped", "mapped_file").split("\n")
+    )
+    files = in_v1("/job", v1("/job", str(8 * GIB), GIB))
+    found = machine.memory(tree(tmp_path / "1", {**files, "sys/fs/cgroup/memory/job/memory.stat": total}))
+    assert (found.used, found.reclaimable_cache) == (GIB - droppable, droppable)
 
 
 def test_use_beyond_the_limit_leaves_nothing(tmp_path: Path) -> None:

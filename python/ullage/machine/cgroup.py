@@ -1,7 +1,9 @@
 """Memory limits of the control groups a process is in: its own and every ancestor's, versions 1 and 2.
 
-A limit anywhere on the path binds. Page cache that the kernel can drop at once (`inactive_file`) is charged
-to the group but is not used memory: a container that has just read a model file is not full.
+A limit anywhere on the path binds. Page cache that the kernel can drop is charged to the group but is not used
+memory: a container that has just read a model file is not full. That is the inactive list of files, and the active
+one too (a file read twice moves there, and can be dropped as well) as far as it is neither mapped, which is in use,
+nor still to be written.
 """
 
 import re
@@ -25,9 +27,9 @@ class Level:
     limit: int | None
     """What kills when passed; `None` where there is none."""
     used: int | None
-    """Charged, less what can be dropped at once; `None` where unreadable."""
+    """Charged, less page cache that can be dropped; `None` where unreadable."""
     reclaimable: int
-    """Page cache that can be dropped at once."""
+    """Page cache that can be dropped."""
     high: int | None = None
     """What throttles when passed; `None` where there is none."""
 
@@ -40,6 +42,9 @@ class Hierarchy:
     limit: str
     usage: str
     inactive: str
+    active: str
+    held: tuple[str, ...]
+    """Page cache that cannot be dropped at once: mapped, dirty, being written."""
     high: str | None
 
 
@@ -48,6 +53,8 @@ V1 = Hierarchy(
     limit="memory.limit_in_bytes",
     usage="memory.usage_in_bytes",
     inactive="total_inactive_file",
+    active="total_active_file",
+    held=("total_mapped_file", "total_dirty", "total_writeback"),
     high=None,
 )
 V2 = Hierarchy(
@@ -55,6 +62,8 @@ V2 = Hierarchy(
     limit="memory.max",
     usage="memory.current",
     inactive="inactive_file",
+    active="active_file",
+    held=("file_mapped", "file_dirty", "file_writeback"),
     high="memory.high",
 )
 
@@ -144,8 +153,9 @@ def _group_levels(probe: Probe, hierarchy: Hierarchy, directory: str, path: str,
     charged = probe.count(f"{directory}/{hierarchy.usage}")
     if limit is None and high is None and charged is None:
         return []
-    stat = probe.fields(f"{directory}/memory.stat", {hierarchy.inactive, "hierarchical_memory_limit"})
-    reclaimable = min(stat.get(hierarchy.inactive, 0), charged or 0)
+    wanted = {hierarchy.inactive, hierarchy.active, *hierarchy.held, "hierarchical_memory_limit"}
+    stat = probe.fields(f"{directory}/memory.stat", wanted)
+    reclaimable = min(_droppable(hierarchy, stat), charged or 0)
     used = None if charged is None else charged - reclaimable
     own = Level(
         source=f"{hierarchy.name} {hierarchy.limit} {path}",
@@ -160,6 +170,12 @@ def _group_levels(probe: Probe, hierarchy: Hierarchy, directory: str, path: str,
     # Version 1 names the least limit of all ancestors, those that a container cannot see among them.
     source = f"{hierarchy.name} hierarchical_memory_limit {path}"
     return [own, Level(source=source, limit=above, used=used, reclaimable=reclaimable)]
+
+
+def _droppable(hierarchy: Hierarchy, stat: dict[str, int]) -> int:
+    """Give the page cache that can be dropped: never less than the inactive list, which holds no busy page."""
+    inactive, active = stat.get(hierarchy.inactive, 0), stat.get(hierarchy.active, 0)
+    return max(inactive, inactive + active - sum(stat.get(name, 0) for name in hierarchy.held))
 
 
 def _finite(limit: int | None) -> int | None:

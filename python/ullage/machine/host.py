@@ -54,7 +54,7 @@ def memory(root: str | os.PathLike[str] = "/") -> Memory:
     """Read what there is; every path is taken below `root`, so a directory can stand in for a machine.
 
     A file that is missing, unreadable or garbage is never an error: it is left out, and `notes` says so.
-    Kernel memory that could be reclaimed (slabs) and page cache in active use count as used.
+    Kernel memory that could be reclaimed (slabs) and page cache that is mapped count as used.
     """
     probe = Probe(root)
     host = _host(probe)
