@@ -81,10 +81,12 @@ def run_python(block: Block, namespace: dict[str, object], runner: asyncio.Runne
     source = "\n" * (block.line - 1) + block.text
     code = compile(source, str(block.path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
 
+    if not code.co_flags & inspect.CO_COROUTINE:
+        exec(code, namespace)  # noqa: S102 - the repository's own documents
+        return
+
     async def awaited() -> None:
-        result = eval(code, namespace)  # noqa: S307 - the repository's own documents
-        if inspect.isawaitable(result):
-            await result
+        await eval(code, namespace)  # noqa: S307 - the repository's own documents
 
     runner.run(awaited())
 

@@ -3,15 +3,39 @@
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Literal, Self, SupportsIndex, TypeAlias, final
+from typing import Any, Final, Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
+from ullage._types import ByteCount
 from ullage.errors import Holder
 
-ByteCount: TypeAlias = SupportsIndex | float | str
-"""A byte count as arguments take it: an int, an integral float, or a text such as `"24GiB"`."""
+__all__ = [
+    "DEBUG_BUILD",
+    "VERSION",
+    "Account",
+    "AccountSnapshot",
+    "Brain",
+    "Footprint",
+    "Interval",
+    "Ledger",
+    "Model",
+    "Plan",
+    "PlannedBin",
+    "Remedy",
+    "Reservation",
+    "Tensor",
+    "Verdict",
+    "estimate",
+    "format_bytes",
+    "judge",
+    "open_model",
+    "pack",
+    "parse_bytes",
+    "read_packing_instance",
+    "validate",
+]
 
 VERSION: Final[str]
 """The package's version."""
@@ -198,8 +222,8 @@ class Model:
         """
 
     @staticmethod
-    def published(name: str, lo: ByteCount, best: ByteCount, hi: ByteCount) -> Model:
-        """Describe a model of which a total was published, all parts included.
+    def published(name: str, lo: ByteCount, best: ByteCount, hi: ByteCount, *, measured: bool = True) -> Model:
+        """Describe a model of which a total was published, all parts included, `measured` or computed.
 
         Raises `ArgumentError` unless `0 < lo <= best <= hi`.
         """
@@ -217,8 +241,11 @@ class Model:
         """The architecture's name from `config.json`, such as `"bert"`; `None` without one."""
 
     @property
-    def parameters(self) -> int:
-        """Elements of the tensors of real numbers. Integer tensors count as buffers or packed storage."""
+    def parameters(self) -> int | None:
+        """Elements of the tensors of real numbers; `None` where no tensor is known.
+
+        Integer tensors count as buffers or packed storage.
+        """
 
     @property
     def tensor_bytes(self) -> int:

@@ -19,6 +19,10 @@ LIKE_A_SIZE = re.compile(r"\s*[-+.]*\d")
 """How a text begins that means a size even where it is none, as in `12 apples` or `-3GB`."""
 
 
+MODEL_SUFFIXES = (".safetensors", ".json", ".gguf", ".onnx", ".pt", ".pth", ".bin", ".pte", ".tflite", ".mlpackage")
+"""A name that ends so is meant as a file, whether it can be read or not."""
+
+
 def footprint(model: Subject, *, context: int | None = None, batch: int = 1, kv_dtype: str = "f16") -> Footprint:
     """Estimate what a model needs, by component, in bytes.
 
@@ -103,10 +107,11 @@ def _is_there(text: str) -> bool:
 
 
 def _looks_like_a_path(text: str) -> bool:
-    return text.endswith((".safetensors", ".json")) or text.startswith((".", "/", "~"))
+    return text.endswith(MODEL_SUFFIXES) or text.startswith((".", "/", "~"))
 
 
 def _published(name: str) -> Model:
     row = catalog.model(name)
     memory = row.memory()
-    return Model.published(row.key, memory.lo, memory.best, memory.hi)
+    measured = memory.origin == "measured"
+    return Model.published(row.key, memory.lo, memory.best, memory.hi, measured=measured)

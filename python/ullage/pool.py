@@ -19,9 +19,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from ullage._core import Account, Brain, Footprint, Ledger, format_bytes, parse_bytes
+from ullage._types import ByteCount
 from ullage.errors import (
     BudgetExceeded,
     LeaseTimeoutError,
@@ -30,9 +31,6 @@ from ullage.errors import (
     UllageError,
 )
 from ullage.machine.growth import Growth
-
-if TYPE_CHECKING:
-    from ullage._core import ByteCount
 
 __all__ = ["AsyncLease", "Pool", "SyncLease"]
 
@@ -101,12 +99,12 @@ class Pool:
         name: str,
         *,
         load: Callable[[], Any],
-        footprint: "Footprint | ByteCount",
+        footprint: Footprint | ByteCount,
         unload: Callable[[Any], Any] | None = None,
         measure: Callable[[Any], int] | None = None,
         pinned: bool = False,
         max_concurrency: int | None = None,
-        workspace: "ByteCount" = 0,
+        workspace: ByteCount = 0,
     ) -> None:
         """Add a model, cold. It is loaded when it is first asked for.
 

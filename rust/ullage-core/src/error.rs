@@ -76,7 +76,7 @@ pub enum Error {
     },
 
     /// A file or directory that cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), plain(source))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -162,6 +162,12 @@ pub struct Holder {
     pub label: String,
     /// Its size.
     pub bytes: Bytes,
+}
+
+/// The operating system's words, without the number that Rust puts behind them.
+fn plain(source: &std::io::Error) -> String {
+    let text = source.to_string();
+    text.split(" (os error ").next().unwrap_or(&text).to_owned()
 }
 
 fn at(offset: Option<u64>) -> String {

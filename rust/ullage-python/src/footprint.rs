@@ -9,7 +9,7 @@ use ullage_core::model::Model as CoreModel;
 
 use crate::error::Outcome;
 use crate::model::Model;
-use crate::units::ByteCount;
+use crate::units::{ByteCount, WholeNumber};
 
 /// A number of bytes between `lo` and `hi`, most likely `best`.
 #[pyclass(frozen, eq, module = "ullage")]
@@ -162,15 +162,17 @@ impl Footprint {
 
 /// Estimate what a model needs.
 #[pyfunction]
-#[pyo3(signature = (model, *, context = None, batch = 1, kv_dtype = "f16"))]
+#[pyo3(signature = (model, *, context = None, batch = WholeNumber::ONE, kv_dtype = "f16"), text_signature = "(model, *, context=None, batch=1, kv_dtype='f16')")]
 pub(crate) fn estimate(
     py: Python<'_>,
     model: &Model,
-    context: Option<u64>,
-    batch: u64,
+    context: Option<WholeNumber>,
+    batch: WholeNumber,
     kv_dtype: &str,
 ) -> Outcome<Footprint> {
     let model = Arc::clone(&model.0);
+    let context = context.map(|context| context.count("context")).transpose()?;
+    let batch = batch.count("batch")?;
     let workload = core::Workload::new(&model, context, batch, kv_dtype.parse()?)?;
     let parts = py.detach(|| core::estimate(&model, &workload))?;
     Ok(Footprint { model, workload, parts })

@@ -23,8 +23,9 @@ impl Model {
     }
 
     #[staticmethod]
-    fn published(name: &str, lo: ByteCount, best: ByteCount, hi: ByteCount) -> Outcome<Self> {
-        Ok(Self(Arc::new(core::Model::published(name, lo.0, best.0, hi.0)?)))
+    #[pyo3(signature = (name, lo, best, hi, *, measured = true))]
+    fn published(name: &str, lo: ByteCount, best: ByteCount, hi: ByteCount, measured: bool) -> Outcome<Self> {
+        Ok(Self(Arc::new(core::Model::published(name, lo.0, best.0, hi.0, measured)?)))
     }
 
     #[getter]
@@ -43,7 +44,7 @@ impl Model {
     }
 
     #[getter]
-    fn parameters(&self) -> u64 {
+    fn parameters(&self) -> Option<u64> {
         self.0.parameters()
     }
 

@@ -33,7 +33,11 @@ const SIGNAL_INTERVAL: Duration = Duration::from_millis(20);
 /// Raises `ProblemError` naming the item or bin at fault, `ArgumentError` for an unknown strategy or a time limit that
 /// is negative or not finite. A problem without solution is no error: see `Plan.status`.
 #[pyfunction]
-#[pyo3(name = "pack", signature = (items, bins, strategy = "auto", time_limit = Some(10.0)))]
+#[pyo3(
+    name = "pack",
+    signature = (items, bins, strategy = "auto", time_limit = Some(10.0)),
+    text_signature = "(items, bins, strategy='auto', time_limit=10.0)"
+)]
 pub(crate) fn pack_items(
     py: Python<'_>,
     items: &Bound<'_, PyAny>,

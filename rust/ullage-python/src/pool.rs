@@ -10,7 +10,7 @@ use ullage_core::{Bytes, Time};
 
 use crate::error::Outcome;
 use crate::ledger::Account;
-use crate::units::ByteCount;
+use crate::units::{ByteCount, WholeNumber};
 
 /// The scheduler of one memory domain: events in, actions out, no I/O, no clock.
 #[pyclass(frozen, module = "ullage._core")]
@@ -59,8 +59,9 @@ impl Brain {
         booked: ByteCount,
         workspace: ByteCount,
         pinned: bool,
-        max_concurrency: Option<u64>,
+        max_concurrency: Option<WholeNumber>,
     ) -> Outcome<()> {
+        let max_concurrency = max_concurrency.map(|most| most.count("max_concurrency")).transpose()?;
         let registration = core::Registration {
             name: name.to_owned(),
             estimated: estimated.0,

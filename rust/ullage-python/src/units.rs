@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyString};
 use ullage_core::{Bytes, Error};
@@ -71,6 +72,33 @@ fn bytes_of_float(value: &Bound<'_, PyAny>, count: f64) -> Outcome<Bytes> {
         reason = "checked: whole, >= 0, <= 2^53"
     )]
     Ok(Bytes::new(count as u64))
+}
+
+/// A whole number; beyond 128 bits it stands at the end of the range, where every check refuses it.
+#[derive(Clone, Copy)]
+pub(crate) struct WholeNumber(i128);
+
+impl WholeNumber {
+    pub(crate) const ONE: Self = Self(1);
+
+    /// The number as a count, for the argument called `name`.
+    pub(crate) fn count(self, name: &'static str) -> Outcome<u64> {
+        u64::try_from(self.0).map_err(|_| {
+            let reason = format!("{} is not between 0 and 2^64 - 1", self.0);
+            Error::Argument { name, reason }.into()
+        })
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for WholeNumber {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match value.extract::<i128>() {
+            Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => Ok(Self(i128::MAX)),
+            outcome => outcome.map(Self),
+        }
+    }
 }
 
 /// Read a byte count: an int, an integral float, or a text such as "24GiB" or "1.5 GB".

@@ -77,8 +77,9 @@ pub(crate) fn estimate_as(
     workload: &Workload,
     format: Option<WeightFormat>,
 ) -> Result<Footprint> {
-    if let Basis::Published { lo, hi } = model.basis {
-        return published(lo, model.tensor_bytes(), hi);
+    if let Basis::Published { lo, best, hi, is_measured } = model.basis {
+        let origin = if is_measured { Origin::Measured } else { Origin::Formula };
+        return published(&Interval::new(lo, best, hi, origin, "published total, parts not stated"));
     }
     let weights = match (format, &model.basis) {
         (None, Basis::Size) => Interval::exact(model.tensor_bytes(), Origin::Assumed, "size"),
@@ -100,10 +101,9 @@ pub(crate) fn estimate_as(
 
 const FIXED_OVERHEAD: Bytes = Bytes::new(50_000_000);
 
-fn published(lo: Bytes, best: Bytes, hi: Bytes) -> Result<Footprint> {
-    let included = || Interval::exact(Bytes::ZERO, Origin::Measured, "included in the published total");
-    let total = Interval::new(lo, best, hi, Origin::Measured, "published total, parts not stated");
-    with_total(total, included(), included(), included(), included())
+fn published(total: &Interval) -> Result<Footprint> {
+    let included = || Interval::exact(Bytes::ZERO, total.origin, "included in the published total");
+    with_total(total.clone(), included(), included(), included(), included())
 }
 
 fn with_total(

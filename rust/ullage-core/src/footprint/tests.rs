@@ -160,7 +160,7 @@ fn what_fits_needs_no_remedy_and_a_published_total_cannot_be_requantised() {
     let verdict = fit(&small, &workload(&small, 4096, 1), &phone()).unwrap();
     assert_eq!((verdict.answer, verdict.short_by), (Answer::Yes, Bytes::ZERO));
     assert!(verdict.remedies.is_empty());
-    let published = Model::published("table row", gb(40), gb(41), gb(42)).unwrap();
+    let published = Model::published("table row", gb(40), gb(41), gb(42), true).unwrap();
     let verdict = fit(&published, &workload(&published, 4096, 1), &phone()).unwrap();
     assert_eq!(
         verdict.required,

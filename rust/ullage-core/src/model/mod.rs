@@ -29,8 +29,12 @@ pub enum Basis {
     Published {
         /// The least figure published.
         lo: Bytes,
+        /// The most likely.
+        best: Bytes,
         /// The largest figure published.
         hi: Bytes,
+        /// Whether the figures were measured rather than computed.
+        is_measured: bool,
     },
 }
 
@@ -110,14 +114,19 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Argument`] unless `0 < lo <= best <= hi`.
-    pub fn published(name: &str, lo: Bytes, best: Bytes, hi: Bytes) -> Result<Self> {
-        if lo > best || best > hi {
-            return Err(Error::Argument {
-                name: "published",
-                reason: format!("{lo} <= {best} <= {hi} does not hold"),
-            });
+    pub fn published(name: &str, lo: Bytes, best: Bytes, hi: Bytes, is_measured: bool) -> Result<Self> {
+        if lo.is_zero() || lo > best || best > hi {
+            let reason = format!("0 < {lo} <= {best} <= {hi} does not hold");
+            return Err(Error::Argument { name: "published", reason });
         }
-        Ok(Self { basis: Basis::Published { lo, hi }, ..Self::of_size(name, best)? })
+        Ok(Self {
+            name: name.to_owned(),
+            path: None,
+            basis: Basis::Published { lo, best, hi, is_measured },
+            tensors: Vec::new(),
+            file_bytes: Bytes::ZERO,
+            config: None,
+        })
     }
 
     /// Bytes of all tensors, without headers.
@@ -126,12 +135,16 @@ impl Model {
         self.tensors.iter().fold(Bytes::ZERO, |sum, tensor| sum.saturating_add(tensor.bytes)) // checked by `open`
     }
 
-    /// Elements of the tensors whose dtype is a number format for weights. Integer tensors are counted as buffers:
-    /// position tables, and the packed storage of quantised checkpoints, whose shapes do not count parameters.
+    /// Elements of the tensors whose dtype is a number format for weights; `None` where no tensor is known. Integer
+    /// tensors are counted as buffers: position tables, and the packed storage of quantised checkpoints, whose shapes
+    /// do not count parameters.
     #[must_use]
-    pub fn parameters(&self) -> u64 {
+    pub fn parameters(&self) -> Option<u64> {
+        if self.tensors.is_empty() {
+            return None;
+        }
         let floats = self.tensors.iter().filter(|tensor| tensor.dtype.is_float());
-        floats.fold(0, |sum, tensor| sum.saturating_add(tensor.elements()))
+        Some(floats.fold(0, |sum, tensor| sum.saturating_add(tensor.elements())))
     }
 
     /// The architecture's name as its configuration gives it, such as `bert`.

@@ -217,7 +217,10 @@ impl Fault {
     }
 
     fn at(self, path: &Path) -> Error {
-        let Self { reason, offset, field } = self;
+        let Self { mut reason, offset, field } = self;
+        if path.extension().is_none_or(|extension| extension != "safetensors") {
+            reason.push_str("; it is read as safetensors, the only format there is a reader for");
+        }
         Error::ModelFile { path: path.to_owned(), offset, field, reason }
     }
 }
