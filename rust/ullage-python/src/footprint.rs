@@ -9,7 +9,7 @@ use ullage_core::model::Model as CoreModel;
 
 use crate::error::Outcome;
 use crate::model::Model;
-use crate::units::ByteCount;
+use crate::units::{ByteCount, count};
 
 /// A number of bytes between `lo` and `hi`, most likely `best`.
 #[pyclass(frozen, eq, module = "ullage")]
@@ -166,11 +166,13 @@ impl Footprint {
 pub(crate) fn estimate(
     py: Python<'_>,
     model: &Model,
-    context: Option<u64>,
-    batch: u64,
+    context: Option<i128>,
+    batch: i128,
     kv_dtype: &str,
 ) -> Outcome<Footprint> {
     let model = Arc::clone(&model.0);
+    let context = context.map(|context| count("context", context)).transpose()?;
+    let batch = count("batch", batch)?;
     let workload = core::Workload::new(&model, context, batch, kv_dtype.parse()?)?;
     let parts = py.detach(|| core::estimate(&model, &workload))?;
     Ok(Footprint { model, workload, parts })

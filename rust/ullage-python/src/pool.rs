@@ -10,7 +10,7 @@ use ullage_core::{Bytes, Time};
 
 use crate::error::Outcome;
 use crate::ledger::Account;
-use crate::units::ByteCount;
+use crate::units::{ByteCount, count};
 
 /// The scheduler of one memory domain: events in, actions out, no I/O, no clock.
 #[pyclass(frozen, module = "ullage._core")]
@@ -59,7 +59,7 @@ impl Brain {
         booked: ByteCount,
         workspace: ByteCount,
         pinned: bool,
-        max_concurrency: Option<u64>,
+        max_concurrency: Option<i128>,
     ) -> Outcome<()> {
         let registration = core::Registration {
             name: name.to_owned(),
@@ -67,7 +67,7 @@ impl Brain {
             booked: booked.0,
             workspace: workspace.0,
             is_pinned: pinned,
-            max_concurrency,
+            max_concurrency: max_concurrency.map(|most| count("max_concurrency", most)).transpose()?,
         };
         self.with(|pool| pool.register(registration))?;
         Ok(())

@@ -73,6 +73,14 @@ fn bytes_of_float(value: &Bound<'_, PyAny>, count: f64) -> Outcome<Bytes> {
     Ok(Bytes::new(count as u64))
 }
 
+/// A count of anything but bytes. Taken as a wide integer, so that a negative one is an `ArgumentError` with its name.
+pub(crate) fn count(name: &'static str, value: i128) -> Outcome<u64> {
+    u64::try_from(value).map_err(|_| {
+        let reason = format!("{value} is not between 0 and 2^64 - 1");
+        Error::Argument { name, reason }.into()
+    })
+}
+
 /// Read a byte count: an int, an integral float, or a text such as "24GiB" or "1.5 GB".
 #[pyfunction]
 pub(crate) fn parse_bytes(value: ByteCount) -> u64 {

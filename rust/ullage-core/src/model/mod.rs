@@ -111,10 +111,10 @@ impl Model {
     /// # Errors
     /// [`Error::Argument`] unless `0 < lo <= best <= hi`.
     pub fn published(name: &str, lo: Bytes, best: Bytes, hi: Bytes) -> Result<Self> {
-        if lo > best || best > hi {
+        if lo.is_zero() || lo > best || best > hi {
             return Err(Error::Argument {
                 name: "published",
-                reason: format!("{lo} <= {best} <= {hi} does not hold"),
+                reason: format!("0 < {lo} <= {best} <= {hi} does not hold"),
             });
         }
         Ok(Self { basis: Basis::Published { lo, hi }, ..Self::of_size(name, best)? })

@@ -40,11 +40,12 @@ pub struct Header {
 /// [`Error::Io`] if it cannot be read, [`Error::ModelFile`] with offset and tensor if it is not what it says.
 pub fn open(path: &Path) -> Result<Header> {
     let io = |source| Error::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(io)?;
-    let metadata = file.metadata().map_err(io)?;
+    // Asked before it is opened: opening a pipe waits for whoever writes into it.
+    let metadata = std::fs::metadata(path).map_err(io)?;
     if !metadata.is_file() {
         return Err(Fault::new("not a regular file").at(path));
     }
+    let file = File::open(path).map_err(io)?;
     read_header(file, metadata.len()).map_err(|failure| match failure {
         Failure::Io(source) => Error::Io { path: path.to_owned(), source },
         Failure::Fault(fault) => fault.at(path),
