@@ -296,7 +296,7 @@ def test_many_loaders_that_wait_for_one_do_not_block_it() -> None:
 
         for number in range(80):
             pool.register(f"adapter-{number}", load=load, footprint=1)
-        users = [in_thread(lambda name=f"adapter-{number}": use(pool, name)) for number in range(80)]
+        users = [in_thread(functools.partial(use, pool, f"adapter-{number}")) for number in range(80)]
         assert {user.result(PATIENCE_S) for user in users} == {"base"}
 
 
@@ -305,7 +305,7 @@ def test_many_loaders_that_wait_for_one_do_not_block_it() -> None:
 
 def test_a_lease_protects_and_an_idle_model_goes(pool: Pool) -> None:
     for name in "abc":
-        pool.register(name, load=lambda name=name: Thing(name), unload=take_down, footprint=40)
+        pool.register(name, load=functools.partial(Thing, name), unload=take_down, footprint=40)
     with pool.lease_sync("a") as a, pool.lease_sync("b") as b:
         waiter = in_thread(lambda: use(pool, "c"))
         until(lambda: row(pool, "c")["waiting"] == 1)
@@ -365,7 +365,7 @@ def test_a_bounded_wait_ends_in_order(pool: Pool) -> None:
         ended.put(timeout)
 
     with pool.lease_sync("a"):
-        waiters = [in_thread(lambda patience=patience: wait(patience)) for patience in (0.6, 0.01, 0.3)]
+        waiters = [in_thread(functools.partial(wait, patience)) for patience in (0.6, 0.01, 0.3)]
         for waiter in waiters:
             waiter.result(PATIENCE_S)
     assert [ended.get(), ended.get(), ended.get()] == [0.01, 0.3, 0.6]
@@ -545,7 +545,12 @@ def test_a_model_beyond_the_limit_is_refused_at_once(pool: Pool) -> None:
 
 def test_closing_waits_for_leases(pool: Pool) -> None:
     things: list[Thing] = []
-    pool.register("a", load=lambda: things.append(Thing()) or things[0], unload=take_down, footprint=60)
+
+    def load() -> Thing:
+        things.append(Thing())
+        return things[0]
+
+    pool.register("a", load=load, unload=take_down, footprint=60)
     with pool.lease_sync("a"):
         with pytest.raises(LeaseTimeoutError, match="still in use"):
             pool.close(timeout=0.01)
@@ -653,8 +658,9 @@ def test_bad_registrations_leave_the_pool_as_it_was(
     pool: Pool, wrong: dict[str, Any], error: type[UllageError]
 ) -> None:
     pool.register("there", load=Thing, footprint=10)
+    registration: dict[str, Any] = {"name": "a", "load": Thing, "footprint": 10} | wrong
     with pytest.raises(error):
-        pool.register(**{"name": "a", "load": Thing, "footprint": 10} | wrong)
+        pool.register(**registration)
     assert [row["name"] for row in pool.status()] == ["there"]
 
 
@@ -751,6 +757,11 @@ class Storm:
         except (LeaseTimeoutError, LoadFailedError) as error:
             self.ends.put(type(error).__name__)
 
+    def use_often(self, times: int) -> None:
+        """Use one model after another from a thread."""
+        for _ in range(times):
+            self.use()
+
     async def use_async(self) -> None:
         """Use some model from the event loop."""
         name, timeout = self.choose()
@@ -795,7 +806,7 @@ def test_in_a_storm_every_promise_holds(seed: int) -> None:
     storm = Storm(seed)
     stop = threading.Event()
     watcher = in_thread(lambda: storm.watch(stop))
-    threads = [in_thread(lambda: [storm.use() for _ in range(25)]) for _ in range(12)]
+    threads = [in_thread(lambda: storm.use_often(25)) for _ in range(12)]
     loops = [in_thread(lambda: asyncio.run(storm.run_async(150))) for _ in range(2)]
     for worker in threads + loops:
         worker.result(60)
