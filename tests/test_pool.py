@@ -290,13 +290,18 @@ def test_many_loaders_that_wait_for_one_do_not_block_it() -> None:
     with Pool(Ledger(1000)) as pool:
         pool.register("base", load=lambda: Thing("base"), footprint=1)
 
+        all_here = threading.Event()
+
         def load() -> Thing:
+            assert all_here.wait(PATIENCE_S)
             with pool.lease_sync("base", timeout=PATIENCE_S / 2) as base:
                 return Thing(base.name)
 
         for number in range(80):
             pool.register(f"adapter-{number}", load=load, footprint=1)
         users = [in_thread(functools.partial(use, pool, f"adapter-{number}")) for number in range(80)]
+        until(lambda: [row["state"] for row in pool.status()].count("loading") == 80)
+        all_here.set()
         assert {user.result(PATIENCE_S) for user in users} == {"base"}
 
 
