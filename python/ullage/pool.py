@@ -13,6 +13,7 @@ import itertools
 import queue
 import threading
 import time
+import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -39,8 +40,9 @@ Action: TypeAlias = tuple[Any, ...]
 HEARTBEAT_S = 0.05
 """How often the heart looks for memory that somebody outside the pool gave back."""
 
-WORKERS = 32
-"""Loads and unloads under way at once. Memory is the real bound; this one only keeps threads few."""
+WORKERS = 1 << 20
+"""Loads and unloads under way at once: no bound but memory. A loader may wait for another model's load, which must not
+wait for that loader's thread. Threads are made when none is idle."""
 
 
 @dataclass(slots=True)
@@ -81,7 +83,7 @@ class Pool:
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="ullage-pool")
         self._growth = Growth()
         self._granted = 0
-        self._leased = 0
+        self._leases: set[int] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         # Filled from finalizers, which may run in any thread at any moment: `put` is the one call safe there.
         self._gone: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -109,12 +111,12 @@ class Pool:
         """Add a model, cold. It is loaded when it is first asked for.
 
         `load` makes the model's object, `unload` (optional) takes it down; each a function, run in a worker thread,
-        or a coroutine function. `footprint` is booked before the load, at its upper end; `workspace` is booked by each
-        lease on top. `measure` tells how many bytes the object really takes; if that is more than was booked, it is
-        booked from then on. Without `measure` the status shows by how much the process grew during a load that nothing
-        else in the pool disturbed; that is shown only, because who else allocated cannot be known. A pinned model stays
-        once loaded. Raises `ArgumentError` for a name in use, `QuantityError` for sizes that are none, `BudgetExceeded`
-        for pins that cannot be in memory together.
+        or one that gives a coroutine. `footprint` is booked before the load, at its upper end; `workspace` is booked
+        by each lease on top. `measure` tells how many bytes the object really takes; if that is more than was booked,
+        it is booked from then on. Without `measure` the status shows by how much the process grew during a load that
+        nothing else in the pool disturbed; that is shown only, because who else allocated cannot be known. A pinned
+        model stays once loaded. Raises `ArgumentError` for a name in use, `QuantityError` for sizes that are none,
+        `BudgetExceeded` for pins that cannot be in memory together.
         """
         if isinstance(footprint, Footprint):
             estimated, booked = footprint.total.best, footprint.total.hi
@@ -156,10 +158,11 @@ class Pool:
 
     def status(self) -> list[dict[str, Any]]:
         """Give every model: state, leases, requests waiting, and its estimated, booked and measured bytes."""
-        rows = self._brain.status()
-        for row in rows:
-            if row["measured"] is None:
-                row["measured"] = self._residents[row["name"]].growth
+        with self._lock:
+            rows = self._brain.status()
+            for row in rows:
+                if row["measured"] is None:
+                    row["measured"] = self._residents[row["name"]].growth
         return rows
 
     def events(self) -> list[dict[str, Any]]:
@@ -221,7 +224,7 @@ class Pool:
             self._note(now, "request", actions, model=name, request=request)
             if len(actions) == 1 and actions[0][0] == "grant":
                 self._granted += 1
-                self._leased += 1
+                self._leases.add(request)
                 return request, None
             future: Future[None] = Future()
             self._futures[request] = (name, future)
@@ -233,14 +236,15 @@ class Pool:
         return self._residents[name].value
 
     def _release(self, request: int) -> None:
-        self._tell("released", lambda now: self._brain.released(now, request), lease_ends=1, request=request)
+        self._tell("released", lambda now: self._brain.released(now, request), ends=request, request=request)
 
     def _cancel(self, request: int) -> None:
-        """Give a request up, whether it waits or was granted just now."""
+        """Give a request up, whether it waits or was granted just now; nothing happens to one that was refused."""
         with self._lock:
             is_waiting = self._futures.pop(request, None) is not None
-        ends = 0 if is_waiting else 1
-        self._tell("cancel", lambda now: self._brain.cancel(now, request), lease_ends=ends, request=request)
+            is_live = is_waiting or request in self._leases
+        if is_live:
+            self._tell("cancel", lambda now: self._brain.cancel(now, request), ends=request, request=request)
 
     # Events and actions.
 
@@ -252,13 +256,14 @@ class Pool:
         event: str,
         tell: Callable[[float], list[Action]],
         *,
-        lease_ends: int = 0,
+        ends: int | None = None,
         **about: Any,  # noqa: ANN401
     ) -> None:
         with self._lock:
             now = self._now()
             actions = tell(now)
-            self._leased -= lease_ends
+            if ends is not None:
+                self._leases.discard(ends)
             self._note(now, event, actions, **about)
             self._idle.notify_all()
         if actions:
@@ -292,7 +297,7 @@ class Pool:
             name, future = self._futures.pop(request, ("", None))
             if future is not None and denial is None:
                 self._granted += 1
-                self._leased += 1
+                self._leases.add(request)
         if future is None or not future.set_running_or_notify_cancel():
             return  # its owner gave up, and has said so or is about to
         if denial is None:
@@ -338,10 +343,11 @@ class Pool:
         move = self._growth.begin(self._uses())
         try:
             resident.value = self._run(resident.load)
-            size = None if resident.measure is None else parse_bytes(resident.measure(resident.value))
+            size = self._measure(resident)
         except BaseException as failure:  # noqa: BLE001 - whatever a loader raises ends its waiters' wait
             self._growth.end(move, None)
             resident.failure, resident.value = failure, None
+            _forget_locals(failure)
             self._tell("load_failed", lambda now: self._brain.load_failed(now, name), model=name)
             return
         growth = self._growth.end(move, self._uses())
@@ -350,10 +356,21 @@ class Pool:
             self._tell("measured", lambda now: self._brain.measured(now, name, size), model=name, bytes=size)
         self._tell("loaded", lambda now: self._brain.loaded(now, name), model=name)
 
+    def _measure(self, resident: _Resident) -> int | None:
+        """Ask how much a model just loaded takes; one that cannot tell is taken down again."""
+        if resident.measure is None:
+            return None
+        try:
+            return parse_bytes(resident.measure(resident.value))
+        except BaseException:
+            if resident.unload is not None:
+                self._run(resident.unload, resident.value)
+            raise
+
     def _uses(self) -> int | None:
         """Give how many leases there have been, or `None` while there are any."""
         with self._lock:
-            return None if self._leased else self._granted
+            return None if self._leases else self._granted
 
     def _unload(self, name: str) -> None:
         resident = self._residents[name]
@@ -380,13 +397,14 @@ class Pool:
             weakref.finalize(survivor, self._gone.put, name).atexit = False
 
     def _run(self, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
-        """Call a function, or run a coroutine function on the pool's event loop, or on one of its own."""
-        if not inspect.iscoroutinefunction(function):
-            return function(*arguments)
+        """Call a function; a coroutine that it gives is run on the pool's event loop, or on one of its own."""
+        outcome = function(*arguments)
+        if not inspect.iscoroutine(outcome):
+            return outcome
         loop = self._loop
         if loop is not None and loop.is_running():
-            return asyncio.run_coroutine_threadsafe(function(*arguments), loop).result()
-        return asyncio.run(function(*arguments))
+            return asyncio.run_coroutine_threadsafe(outcome, loop).result()
+        return asyncio.run(outcome)
 
     # The heart.
 
@@ -425,13 +443,23 @@ def _watch(value: object) -> Callable[[], object]:
         return lambda: None
 
 
+def _forget_locals(failure: BaseException) -> None:
+    """Free what the functions in a failure's traceback still hold: its bytes are booked no longer."""
+    seen: set[int] = set()
+    link: BaseException | None = failure
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
+
+
 class AsyncLease:
-    """A model borrowed for the time of an `async with` block."""
+    """A model borrowed for the time of an `async with` block. Entered again, it is one more lease."""
 
     def __init__(self, pool: Pool, name: str, timeout: float | None) -> None:
         """Made by `Pool.lease`."""
         self._pool, self._name, self._timeout = pool, name, timeout
-        self._request: int | None = None
+        self._requests: list[int] = []
 
     async def __aenter__(self) -> Any:  # noqa: ANN401 - whatever the loader made
         """Wait for the model; gives the object that its loader made."""
@@ -439,28 +467,28 @@ class AsyncLease:
         if future is not None:
             try:
                 await asyncio.wrap_future(future)
-            except asyncio.CancelledError:
+            except BaseException:  # a cancellation, the end of the coroutine, or the refusal itself
                 self._pool._cancel(request)
                 raise
-        self._request = request
+            finally:
+                del future  # it holds its exception, whose traceback holds this frame
+        self._requests.append(request)
         return self._pool._value(self._name)
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Give the model back."""
-        if self._request is not None:
-            request, self._request = self._request, None
-            self._pool._release(request)
+        self._pool._release(self._requests.pop())
 
 
 class SyncLease:
-    """A model borrowed for the time of a `with` block."""
+    """A model borrowed for the time of a `with` block. Entered again, it is one more lease."""
 
     def __init__(self, pool: Pool, name: str, timeout: float | None) -> None:
         """Made by `Pool.lease_sync`."""
         self._pool, self._name, self._timeout = pool, name, timeout
-        self._request: int | None = None
+        self._requests: list[int] = []
 
     def __enter__(self) -> Any:  # noqa: ANN401 - whatever the loader made
         """Wait for the model; gives the object that its loader made."""
@@ -468,16 +496,16 @@ class SyncLease:
         if future is not None:
             try:
                 future.result()
-            except KeyboardInterrupt:
+            except BaseException:  # whatever a signal handler raised, or the refusal itself
                 self._pool._cancel(request)
                 raise
-        self._request = request
+            finally:
+                del future  # it holds its exception, whose traceback holds this frame
+        self._requests.append(request)
         return self._pool._value(self._name)
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Give the model back."""
-        if self._request is not None:
-            request, self._request = self._request, None
-            self._pool._release(request)
+        self._pool._release(self._requests.pop())

@@ -3,6 +3,7 @@
 import threading
 from dataclasses import dataclass
 
+from ullage.errors import UllageError
 from ullage.machine.usage import process
 
 __all__ = ["Growth", "Move"]
@@ -32,8 +33,7 @@ class Growth:
             self._active += 1
             self._begun += 1
             begun, is_alone = self._begun, self._active == 1 and uses is not None
-        held = process(full=True).uss if is_alone else None
-        return Move(begun, held, uses)
+        return Move(begun, _held() if is_alone else None, uses)
 
     def end(self, move: Move, uses: int | None) -> int | None:
         """Give by how much the process grew since `begin`, or `None` if something else moved or was in use."""
@@ -42,5 +42,13 @@ class Growth:
             is_alone = self._begun == move.begun and uses == move.uses
         if move.held is None or not is_alone:
             return None
-        held = process(full=True).uss
+        held = _held()
         return None if held is None else max(held - move.held, 0)
+
+
+def _held() -> int | None:
+    """Give what the process holds, or `None` where it may not look: a load must not fail for that."""
+    try:
+        return process(full=True).uss
+    except (UllageError, OSError):
+        return None

@@ -96,13 +96,13 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             fields.set_item("label", label)?;
         }
         Error::ModelFile { path, offset, field, reason } => {
-            fields.set_item("path", path.to_string_lossy())?;
+            fields.set_item("path", path.as_os_str())?;
             fields.set_item("offset", offset)?;
             fields.set_item("field", field)?;
             fields.set_item("reason", reason)?;
         }
         Error::Io { path, source } => {
-            fields.set_item("path", path.to_string_lossy())?;
+            fields.set_item("path", path.as_os_str())?; // opens again, even if it is not UTF-8
             fields.set_item("errno", source.raw_os_error())?;
         }
         Error::Problem { field, reason } => {

@@ -107,8 +107,7 @@ fn unindexed(directory: &Path) -> Result<Vec<PathBuf>> {
         0 => Err(fault(directory, None, "a directory without weights: no .safetensors file in it")),
         1 => Ok(files),
         count => {
-            let of_all = format!("-of-{count:05}.safetensors");
-            if files.iter().all(|file| file.to_string_lossy().ends_with(&of_all)) {
+            if is_complete_set(&files) {
                 return Ok(files);
             }
             let reason =
@@ -116,6 +115,14 @@ fn unindexed(directory: &Path) -> Result<Vec<PathBuf>> {
             Err(fault(directory, None, reason))
         }
     }
+}
+
+/// Whether `files`, sorted, are all of `x-00001-of-0000N.safetensors` to `x-0000N-of-0000N.safetensors`.
+fn is_complete_set(files: &[PathBuf]) -> bool {
+    let ending = |number: usize| format!("-{number:05}-of-{:05}.safetensors", files.len());
+    let names: Vec<String> = files.iter().map(|file| file.to_string_lossy().into_owned()).collect();
+    let Some(stem) = names.first().and_then(|name| name.strip_suffix(&ending(1))) else { return false };
+    (1..).zip(&names).all(|(number, name)| name.strip_suffix(&ending(number)) == Some(stem))
 }
 
 fn indexed(path: &Path, directory: PathBuf) -> Result<WeightFiles> {

@@ -124,7 +124,7 @@ impl Pool {
                     && !room.is_draining(id)
             })
             .collect();
-        candidates.sort_by_key(|&id| {
+        candidates.sort_by_cached_key(|&id| {
             let entry = self.entry(id);
             let candidate = Candidate { bytes: self.bytes_of(id), last_used: entry.last_used };
             (
