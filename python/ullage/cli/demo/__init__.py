@@ -1,7 +1,6 @@
 """`ullage demo`: the whole of the package on a real model, told as a story."""
 
 import asyncio
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ullage import machine
 from ullage.cli.demo import chapters, minilm, service, telling
+from ullage.cli.show import Page, print_json
 from ullage.errors import BudgetExceeded
 
 FREE_NEEDED = 2 * service.BUDGET
@@ -32,26 +32,26 @@ def demo(model: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's w
 
     Takes about half a minute and up to 1.2 GB of memory.
     """
-    console = Console(stderr=as_json)
+    page = Page()
     directory = model or minilm.find()
     _check_memory()
     facts: dict[str, Any] = {}
     for name, title, chapter, tell in _chapters(directory):
         facts[name] = chapter()
         if not as_json:
-            telling.title(console, title)
-            tell(console, facts[name])
+            page.title(title)
+            tell(page, facts[name])
     if not as_json:
-        telling.title(console, "Seven models, one budget, many requests")
-    with _progress(console) as advance:
+        page.title("Seven models, one budget, many requests")
+    with _progress() as advance:
         facts["pool"] = asyncio.run(service.serve(directory, advance))
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        print_json(facts)
     else:
-        telling.pool(console, facts["pool"])
+        telling.pool(page, facts["pool"])
 
 
-Chapter: TypeAlias = tuple[str, str, Callable[[], dict[str, Any]], Callable[[Console, dict[str, Any]], None]]
+Chapter: TypeAlias = tuple[str, str, Callable[[], dict[str, Any]], Callable[[Page, dict[str, Any]], None]]
 
 
 def _chapters(directory: Path) -> Iterator[Chapter]:
@@ -77,8 +77,9 @@ def _check_memory() -> None:
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Callable[[str], None]]:
+def _progress() -> Iterator[Callable[[str], None]]:
     """Show a bar on a terminal, and nothing elsewhere."""
+    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description:32}"),
         BarColumn(),

@@ -136,6 +136,7 @@ async def serve(directory: Path, advance: Callable[[str], None]) -> dict[str, An
         "wait_median_s": waits[len(waits) // 2],
         "wait_max_s": waits[-1],
         "seconds": seconds,
+        "text": TEXTS[0],
         "cosines": cosines,
         "estimated_peak": _estimated_peak(events, footprints),
         "booked_peak": peak,
@@ -149,7 +150,14 @@ async def serve(directory: Path, advance: Callable[[str], None]) -> dict[str, An
 
 
 def _register(pool: ullage.Pool, directory: Path, footprints: dict[str, ullage.Footprint]) -> None:
-    pool.register(REAL, load=lambda: MiniLM(directory), footprint=footprints[REAL], workspace=WORKSPACE, pinned=True)
+    pool.register(
+        REAL,
+        load=partial(MiniLM, directory),
+        footprint=footprints[REAL],
+        workspace=WORKSPACE,
+        pinned=True,
+        max_concurrency=1,  # one forward pass keeps every core busy; two at once only get in each other's way
+    )
     for name in (*SYNTHETIC, IMPOSSIBLE):
         load = partial(Synthetic, footprints[name].total.best)
         pool.register(name, load=load, footprint=footprints[name], workspace=WORKSPACE)
