@@ -1,7 +1,6 @@
 """`footprint` and `fit`: find out what was named, then let the core compute."""
 
 import os
-from pathlib import Path
 from typing import TypeAlias
 
 from ullage import catalog
@@ -61,7 +60,7 @@ def resolve(model: Subject) -> Model:
         return model
     if isinstance(model, int):
         return Model.of_size("model", model)
-    if not isinstance(model, str) or Path(model).exists() or _looks_like_a_path(model):
+    if not isinstance(model, str) or _exists(model) or _looks_like_a_path(model):
         return open_model(model)
     try:
         return Model.of_size(model, parse_bytes(model))
@@ -72,6 +71,10 @@ def resolve(model: Subject) -> Model:
             if model[:1].isdigit():
                 raise not_a_size from None  # "12 apples" is a size with a wrong unit rather than a name
             raise
+
+
+def _exists(text: str) -> bool:
+    return os.path.exists(text)  # noqa: PTH110 - `Path.exists` raises for a name too long to be a file's
 
 
 def _looks_like_a_path(text: str) -> bool:
@@ -87,7 +90,7 @@ def _published(name: str) -> Model:
 def _target(on: Device | str | int) -> Device | int:
     if isinstance(on, Device):
         return on
-    if isinstance(on, int):
+    if not isinstance(on, str):
         return parse_bytes(on)
     try:
         return parse_bytes(on)
