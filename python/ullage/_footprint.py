@@ -80,7 +80,7 @@ def target(on: Device | str | int) -> Device | int:
     """Find the device that `on` names: a `Device`, a size in bytes, or a catalog name."""
     if isinstance(on, Device):
         return on
-    if isinstance(on, int):
+    if not isinstance(on, str):
         return parse_bytes(on)
     return _size_or_name(on, _itself, catalog.device)
 
