@@ -27,11 +27,12 @@ from pool_world import (
     use_async,
 )
 
-from ullage import Ledger, Pool, machine
+from ullage import Ledger, Pool
 from ullage.errors import (
     LeaseTimeoutError,
     LoadFailedError,
     PoolClosedError,
+    ProtocolError,
     QuantityError,
     UnreadableError,
 )
@@ -377,3 +378,21 @@ def test_an_exception_from_outside_ends_a_wait_whole(pool: Pool, monkeypatch: py
         monkeypatch.undo()
         assert row(pool, "a")["waiting"] == 0
     assert row(pool, "a")["leases"] == 0
+
+
+async def test_waiting_on_the_loop_that_must_load_is_refused(pool: Pool) -> None:
+    async def load() -> Thing:
+        return Thing("a")
+
+    pool.register("a", load=load, footprint=60)
+    async with pool:
+        with pytest.raises(ProtocolError) as caught, pool.lease_sync("a"):
+            pass
+        assert caught.value.event == "lease_sync"
+        with pytest.raises(ProtocolError):
+            pool.close()
+        async with pool.lease("a", timeout=PATIENCE_S):
+            pass
+        with pool.lease_sync("a") as model:  # nothing to wait for
+            assert model.name == "a"
+            del model

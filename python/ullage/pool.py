@@ -22,15 +22,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from ullage._core import Account, Brain, Footprint, Ledger, format_bytes, parse_bytes
+from ullage._core import Account, Brain, Footprint, Ledger, parse_bytes
+from ullage._denial import denied
 from ullage._types import ByteCount
-from ullage.errors import (
-    BudgetExceeded,
-    LeaseTimeoutError,
-    LoadFailedError,
-    PoolClosedError,
-    UllageError,
-)
+from ullage.errors import LeaseTimeoutError, ProtocolError
 from ullage.machine.growth import Growth
 
 __all__ = ["AsyncLease", "Pool", "SyncLease"]
@@ -144,7 +139,8 @@ class Pool:
     def lease_sync(self, name: str, *, timeout: float | None = None) -> "SyncLease":
         """Borrow a model from a thread: `with pool.lease_sync("minilm", timeout=30) as model: ...`.
 
-        Raises what `lease` raises.
+        Raises what `lease` raises, and `ProtocolError` where it would have to wait on the event loop that coroutine
+        loaders run on.
         """
         return SyncLease(self, name, timeout)
 
@@ -173,8 +169,10 @@ class Pool:
     def close(self, timeout: float | None = None) -> None:
         """Refuse what waits, let leases end, unload everything, and wait for that at most `timeout` seconds.
 
-        Raises `LeaseTimeoutError` if something is then still in use; closing again goes on waiting.
+        Raises `LeaseTimeoutError` if something is then still in use (closing again goes on waiting), and
+        `ProtocolError` on the event loop that coroutine loaders run on, which it would block: there, use `aclose`.
         """
+        self._check_thread("close", "aclose")
         self._tell("close", self._brain.close)
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._idle:
@@ -231,6 +229,19 @@ class Pool:
             self._beat()
         self._carry_out(actions)
         return request, future
+
+    def _check_thread(self, call: str, instead: str) -> None:
+        """Refuse to block the event loop that coroutine loaders run on: both would wait for ever.
+
+        Raises `ProtocolError`.
+        """
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if running is self._loop:
+            reason = f"it would block the event loop that the pool's coroutines run on; use {instead}"
+            raise ProtocolError(f"{call}: {reason}", event=call, subject="pool", reason=reason)
 
     def _value(self, name: str) -> Any:  # noqa: ANN401 - whatever the loader made
         return self._residents[name].value
@@ -303,38 +314,7 @@ class Pool:
         if denial is None:
             future.set_result(None)
         else:
-            future.set_exception(self._error(name, denial))
-
-    def _error(self, name: str, denial: dict[str, Any]) -> UllageError:
-        """Turn a denial into the exception that its waiter sees."""
-        match denial["reason"]:
-            case "too_large" | "pinned":
-                return self._over_budget(name, denial)
-            case "timeout":
-                waited = denial["waited_s"]
-                return LeaseTimeoutError(f"{name} was not free within {waited:.3f} s", model=name, waited_s=waited)
-            case "closed":
-                return PoolClosedError("the pool is closed")
-            case "stuck":
-                return LoadFailedError(f"{name} is out of use: its unload failed", model=name)
-        failure = self._residents[name].failure
-        error = LoadFailedError(f"{name} could not be loaded: {failure!r}", model=name)
-        error.__cause__ = failure
-        return error
-
-    def _over_budget(self, name: str, denial: dict[str, Any]) -> BudgetExceeded:
-        blocked_by = denial.get("blocked_by", [])
-        needed, left = format_bytes(denial["requested"]), format_bytes(denial["available"])
-        beside = f" beside {', '.join(blocked_by)}" if blocked_by else ""
-        return BudgetExceeded(
-            f"{name} needs {needed}, {left} can be had{beside} under a limit of {format_bytes(denial['limit'])}",
-            account=self._account.path,
-            requested=denial["requested"],
-            available=denial["available"],
-            limit=denial["limit"],
-            holders=self._account.holders(),
-            blocked_by=blocked_by,
-        )
+            future.set_exception(denied(name, denial, self._account, self._residents[name].failure))
 
     # Loading and unloading, in worker threads.
 
@@ -453,13 +433,24 @@ def _forget_locals(failure: BaseException) -> None:
         link = link.__cause__ or link.__context__
 
 
-class AsyncLease:
-    """A model borrowed for the time of an `async with` block. Entered again, it is one more lease."""
+class _Lease:
+    """What both kinds of lease share. Entered again, a lease is one more lease."""
 
     def __init__(self, pool: Pool, name: str, timeout: float | None) -> None:
-        """Made by `Pool.lease`."""
+        """Made by `Pool.lease` and `Pool.lease_sync`."""
         self._pool, self._name, self._timeout = pool, name, timeout
         self._requests: list[int] = []
+
+    def _begin(self, request: int) -> Any:  # noqa: ANN401 - whatever the loader made
+        self._requests.append(request)
+        return self._pool._value(self._name)
+
+    def _end(self) -> None:
+        self._pool._release(self._requests.pop())
+
+
+class AsyncLease(_Lease):
+    """A model borrowed for the time of an `async with` block."""
 
     async def __aenter__(self) -> Any:  # noqa: ANN401 - whatever the loader made
         """Wait for the model; gives the object that its loader made."""
@@ -472,40 +463,34 @@ class AsyncLease:
                 raise
             finally:
                 del future  # it holds its exception, whose traceback holds this frame
-        self._requests.append(request)
-        return self._pool._value(self._name)
+        return self._begin(request)
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Give the model back."""
-        self._pool._release(self._requests.pop())
+        self._end()
 
 
-class SyncLease:
-    """A model borrowed for the time of a `with` block. Entered again, it is one more lease."""
-
-    def __init__(self, pool: Pool, name: str, timeout: float | None) -> None:
-        """Made by `Pool.lease_sync`."""
-        self._pool, self._name, self._timeout = pool, name, timeout
-        self._requests: list[int] = []
+class SyncLease(_Lease):
+    """A model borrowed for the time of a `with` block."""
 
     def __enter__(self) -> Any:  # noqa: ANN401 - whatever the loader made
         """Wait for the model; gives the object that its loader made."""
         request, future = self._pool._ask(self._name, self._timeout)
         if future is not None:
             try:
+                self._pool._check_thread("lease_sync", "lease")
                 future.result()
             except BaseException:  # whatever a signal handler raised, or the refusal itself
                 self._pool._cancel(request)
                 raise
             finally:
                 del future  # it holds its exception, whose traceback holds this frame
-        self._requests.append(request)
-        return self._pool._value(self._name)
+        return self._begin(request)
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Give the model back."""
-        self._pool._release(self._requests.pop())
+        self._end()

@@ -1,12 +1,12 @@
 //! Which files make up a model: one file, an index of shards, or a directory that holds either.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::tensor::Tensor;
+use super::safetensors::Header;
 use crate::error::{Error, Result};
 use crate::units::clip;
 
@@ -44,15 +44,23 @@ impl WeightFiles {
     ///
     /// # Errors
     /// [`Error::ModelFile`] naming the first tensor that stands twice or not at all.
-    pub(super) fn check(&self, tensors: &[Tensor]) -> Result<()> {
-        let mut seen = HashSet::with_capacity(tensors.len());
-        for tensor in tensors {
-            if !seen.insert(tensor.name.as_str()) {
-                return Err(fault(&self.directory, Some(&tensor.name), "the tensor stands in two files"));
+    pub(super) fn check(&self, headers: &[(&Path, Header)]) -> Result<()> {
+        let mut found: HashMap<&str, &Path> = HashMap::new();
+        for (file, header) in headers {
+            for tensor in &header.tensors {
+                if found.insert(&tensor.name, file).is_some() {
+                    return Err(fault(&self.directory, Some(&tensor.name), "the tensor stands in two files"));
+                }
             }
         }
         let Some(index) = &self.index else { return Ok(()) };
-        match index.weight_map.iter().find(|(name, _)| !seen.contains(name.as_str())) {
+        let is_astray = |(name, shard): &(&String, &String)| {
+            found
+                .get(name.as_str())
+                .and_then(|file| file.file_name())
+                .is_none_or(|file| file != shard.as_str())
+        };
+        match index.weight_map.iter().find(is_astray) {
             None => Ok(()),
             Some((name, shard)) => {
                 Err(fault(&index.path, Some(name), format!("the tensor is not in its shard {shard:?}")))

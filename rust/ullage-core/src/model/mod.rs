@@ -65,14 +65,13 @@ impl Model {
     ///   without weights or an unreadable configuration, naming file, offset and field.
     pub fn open(path: &Path) -> Result<Self> {
         let weights = directory::weight_files(path)?;
-        let mut tensors = Vec::new();
-        let mut file_bytes = Bytes::ZERO;
+        let mut headers = Vec::with_capacity(weights.files.len());
         for file in &weights.files {
-            let header = safetensors::open(file)?;
-            file_bytes = Bytes::sum([file_bytes, header.file_bytes], "the weight files")?;
-            tensors.extend(header.tensors);
+            headers.push((file.as_path(), safetensors::open(file)?));
         }
-        weights.check(&tensors)?;
+        weights.check(&headers)?;
+        let file_bytes = Bytes::sum(headers.iter().map(|(_, header)| header.file_bytes), "the weight files")?;
+        let tensors: Vec<Tensor> = headers.into_iter().flat_map(|(_, header)| header.tensors).collect();
         Bytes::sum(tensors.iter().map(|tensor| tensor.bytes), "the tensors")?;
         let config = Config::beside(&weights.directory)?;
         Ok(Self {

@@ -155,6 +155,9 @@ fn shards_are_summed_through_the_index() {
     let third = file(&format!("{{{}}}", entry("c", "F32", "[2]", 0, 8)), 8);
     let lying = directory(&[("m-1.safetensors", &first), ("m-2.safetensors", &third), (name, index)]);
     assert_eq!(reason(Model::open(lying.path())).1.as_deref(), Some("b"));
+    let crossed = br#"{"weight_map":{"a":"m-2.safetensors","b":"m-1.safetensors"}}"#;
+    let astray = directory(&[("m-1.safetensors", &first), ("m-2.safetensors", &second), (name, crossed)]);
+    assert_eq!(reason(Model::open(astray.path())).1.as_deref(), Some("a"), "each in the other's shard");
     for hostile in [r#"{"weight_map":{"a":"../m-1.safetensors"}}"#, r#"{"weight_map":{"a":"/etc/passwd"}}"#] {
         let escape = directory(&[("m-1.safetensors", &first), (name, hostile.as_bytes())]);
         assert!(reason(Model::open(escape.path())).2.contains("not a file name beside the index"));

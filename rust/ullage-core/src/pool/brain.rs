@@ -37,6 +37,8 @@ pub struct Pool {
     /// Oldest first.
     queue: VecDeque<Waiting>,
     leases: HashMap<RequestId, Lease>,
+    /// The models that drain now.
+    draining: Vec<ModelId>,
     /// Counts the models that were told to drain.
     drains: u64,
     now: Time,
@@ -54,6 +56,7 @@ impl Pool {
             by_name: HashMap::new(),
             queue: VecDeque::new(),
             leases: HashMap::new(),
+            draining: Vec::new(),
             drains: 0,
             now: Time::ZERO,
             is_closed: false,
@@ -213,10 +216,18 @@ impl Pool {
         });
     }
 
-    /// Puts a request at the end of the queue; a `Queue` action tells so unless the walk that follows settles it.
+    /// Puts a request at the end of the queue; a `Queue` action tells so unless the walk that follows settles it. A hit
+    /// that nobody is ahead of and that needs no memory is granted without a walk.
     fn enqueue(&mut self, waiting: Waiting, actions: &mut Vec<Action>) {
         if self.is_closed {
             actions.push(Action::Refuse { request: waiting.request, denial: Denial::Closed });
+            return;
+        }
+        if self.queue.is_empty()
+            && self.entry(waiting.model).is_free()
+            && let Some(workspace) = self.workspace(waiting.model)
+        {
+            self.grant(waiting, workspace, actions);
             return;
         }
         self.queue.push_back(waiting);
@@ -308,6 +319,10 @@ impl Pool {
 
     /// Settles every waiting request that can be settled, oldest first.
     fn walk_queue(&mut self, actions: &mut Vec<Action>) {
+        if self.queue.is_empty() {
+            self.keep_draining(Vec::new());
+            return;
+        }
         let mut room = self.room();
         let mut still_waiting = VecDeque::with_capacity(self.queue.len());
         let mut draining = Vec::new();
@@ -322,19 +337,20 @@ impl Pool {
             }
         }
         self.queue = still_waiting;
-        self.keep_draining(&draining);
+        self.keep_draining(draining);
     }
 
-    fn keep_draining(&mut self, chosen: &[ModelId]) {
-        for (index, entry) in self.entries.iter_mut().enumerate() {
-            if !chosen.contains(&ModelId(index)) {
-                entry.draining = None;
+    fn keep_draining(&mut self, chosen: Vec<ModelId>) {
+        for model in std::mem::take(&mut self.draining) {
+            if !chosen.contains(&model) {
+                self.entries[model.0].draining = None;
             }
         }
-        for &model in chosen {
+        for &model in &chosen {
             self.drains = self.drains.saturating_add(1);
             self.entries[model.0].draining.get_or_insert(self.drains);
         }
+        self.draining = chosen;
     }
 
     /// Acts on a decision; false if the request goes on waiting.

@@ -123,6 +123,12 @@ impl Entry {
         matches!(self.state, State::Ready { spare: Some(_), .. })
     }
 
+    /// Whether one more lease needs nothing that is not there.
+    pub(super) fn is_free(&self) -> bool {
+        let needs_nothing = self.has_spare() || self.registration.workspace.is_zero();
+        self.is_ready() && self.has_place() && needs_nothing
+    }
+
     pub(super) const fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. })
     }
