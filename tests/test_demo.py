@@ -110,3 +110,10 @@ def test_too_little_memory_is_said_before_anything_is_loaded(monkeypatch: pytest
 def test_the_twelve_are_the_table(facts: dict[str, Any]) -> None:
     assert len(facts["pack"]["models"]) == 12
     assert facts["footprint"]["context"] == chapters.TOKENS
+
+
+def test_a_missing_tokenizer_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch, minilm_dir: Path) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    outcome = CliRunner().invoke(demo, ["--model", str(minilm_dir)])
+    assert isinstance(outcome.exception, ullage.UllageError)
+    assert "ullage[demo]" in str(outcome.exception)

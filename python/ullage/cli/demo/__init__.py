@@ -34,6 +34,7 @@ def demo(model: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's w
     """
     page = Page()
     directory = model or minilm.find()
+    minilm.check_tokenizer()
     _check_memory()
     facts: dict[str, Any] = {}
     for name, title, chapter, tell in _chapters(directory):

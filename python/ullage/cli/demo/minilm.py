@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import ullage
-from ullage.errors import ModelNotFoundError
+from ullage.errors import ModelNotFoundError, UllageError
 
 Array: TypeAlias = npt.NDArray[np.float32]
 
@@ -34,6 +34,12 @@ def find() -> Path:
         )
         raise ModelNotFoundError(message, path=PACKAGE)
     return Path(spec.origin).with_name("model")
+
+
+def check_tokenizer() -> None:
+    """Raise `UllageError` where the package that splits texts into tokens is not installed."""
+    if importlib.util.find_spec("tokenizers") is None:
+        raise UllageError("the demonstration's real model reads texts with tokenizers: pip install 'ullage[demo]'")
 
 
 class MiniLM:

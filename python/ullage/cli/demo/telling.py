@@ -6,7 +6,7 @@ from ullage import format_bytes
 from ullage.cli.show import Page, size
 
 CELLS = 24
-STRIP = 60
+NARROWEST_STRIP = 20
 ABSENT, LOADING, READY, LEAVING = "·", "▒", "█", "░"
 
 
@@ -156,12 +156,13 @@ def pool(page: Page, facts: dict[str, Any]) -> None:
 def _residency(page: Page, residency: dict[str, list[tuple[float, float, str]]]) -> None:
     """Draw when each model was in memory."""
     end = max((span[1] for spans in residency.values() for span in spans), default=1.0)
+    cells = max(page.width - max(map(len, residency)) - 4, NARROWEST_STRIP)
     marks = {"loading": LOADING, "ready": READY, "unloading": LEAVING}
     rows = []
     for name, spans in residency.items():
-        strip = [ABSENT] * STRIP
+        strip = [ABSENT] * cells
         for start, stop, state in spans:
-            for place in range(int(start / end * STRIP), min(int(stop / end * STRIP) + 1, STRIP)):
+            for place in range(int(start / end * cells), min(int(stop / end * cells) + 1, cells)):
                 strip[place] = marks[state]
         rows.append([name, "".join(strip)])
     page.table([f"in memory over {end:.0f} s", f"{LOADING} loading {READY} ready {LEAVING} unloading"], rows)
