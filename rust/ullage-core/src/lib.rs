@@ -1,13 +1,57 @@
 //! Memory accounting for machine-learning models.
 //!
-//! Bytes are *estimated*, *booked* and *measured*; this crate owns the first two:
+//! ```text
+//!  model ──► footprint ──► fit            estimated   what a model needs, where it fits
+//!                │
+//!                ├───────► pack                       which model goes where, and what is proven of it
+//!                ▼
+//!              pool ─────► ledger         booked      before a load starts, until its release is seen
+//! ```
 //!
-//! - [`units`], [`error`]: quantities and failures;
+//! The world has models, devices and one machine that hosts them. Bytes are *estimated* ([`footprint`]), *booked*
+//! ([`ledger`]) and *measured* (by whoever drives the [`pool`], which takes the measurement as an event). The crate does
+//! no I/O but reading headers ([`model`]) and packing instances ([`pack`]), reads no clock but in the packer's search, and
+//! starts no thread.
+//!
+//! - [`units`], [`error`]: quantities and failures, every failure with its numbers as fields;
 //! - [`model`]: what a model is, from its headers;
 //! - [`footprint`]: what it needs, part by part, and whether that fits a device;
 //! - [`pack`]: which item goes into which bin;
 //! - [`ledger`]: accounts, limits and reservations;
 //! - [`pool`]: the scheduler that keeps models in memory under a limit.
+//!
+//! ```
+//! use ullage_core::footprint::{Availability, Device, KvDtype, Workload, estimate, fit};
+//! use ullage_core::pool::{Action, Event, Pool, Registration, RequestId, policy};
+//! use ullage_core::{Bytes, Ledger, Model, Time};
+//!
+//! let model = Model::of_size("llama", "3GB".parse()?)?;
+//! let workload = Workload::new(&model, Some(4096), 1, KvDtype::F16)?;
+//! let needs = estimate(&model, &workload)?;
+//!
+//! let available = Availability::exact("8GB".parse()?);
+//! let device = Device { name: "gpu".to_owned(), memory: "8GiB".parse()?, available, entitled: None };
+//! assert_eq!(fit(&model, &workload, &device)?.answer.name(), "yes");
+//!
+//! let ledger = Ledger::new(Some(available.lo));
+//! let mut pool = Pool::new(ledger.account("gpu", None)?, policy::by_name("lru")?);
+//! let llama = pool.register(Registration {
+//!     name: "llama".to_owned(),
+//!     estimated: needs.total.best,
+//!     booked: needs.total.hi,
+//!     workspace: "64MiB".parse()?,
+//!     is_pinned: false,
+//!     max_concurrency: None,
+//! })?;
+//! let request = RequestId(1);
+//! let actions = pool.handle(Time::ZERO, Event::Request { request, model: llama, deadline: None })?;
+//! assert!(actions.contains(&Action::Load { model: llama }));
+//! assert!(ledger.root().used() > needs.total.hi, "booked before the load, with the first lease's workspace");
+//! let actions = pool.handle(Time::ZERO, Event::Loaded { model: llama })?;
+//! assert_eq!(actions, [Action::Grant { request, model: llama }]);
+//! # Ok::<(), ullage_core::Error>(())
+//! ```
+
 pub mod error;
 pub mod footprint;
 pub mod ledger;
