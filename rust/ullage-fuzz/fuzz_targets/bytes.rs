@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ullage_core::{Bytes, Error};
+use ullage_core::Bytes;
+use ullage_core::units::UnitError;
 
 fuzz_target!(|text: &str| {
     match text.parse::<Bytes>() {
@@ -15,7 +16,7 @@ fuzz_target!(|text: &str| {
                 "the plain count is exact"
             );
         }
-        Err(Error::Quantity { reason, .. }) => assert!(!reason.is_empty()),
+        Err(UnitError::Quantity { reason, .. }) => assert!(!reason.is_empty()),
         Err(other) => panic!("{text:?} gave {other:?}"),
     }
 });
