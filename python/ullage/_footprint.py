@@ -8,15 +8,15 @@ from typing import TypeAlias, TypeVar
 from ullage import catalog
 from ullage._core import Footprint, Model, Verdict, estimate, judge, open_model, parse_bytes
 from ullage.catalog import Device
-from ullage.errors import QuantityError
+from ullage.errors import QuantityError, UnknownModelError
 
 Subject: TypeAlias = Model | str | os.PathLike[str] | int
 """A model, or what names one: a file, a directory, a catalog name, or a plain size."""
 
 Found = TypeVar("Found")
 
-LIKE_A_SIZE = re.compile(r"\s*[-+.]*\d")
-"""How a text begins that means a size even where it is none, as in `12 apples` or `-3GB`."""
+LIKE_A_SIZE = re.compile(r"\s*[-+.]*(\d|nan\b|inf)", re.IGNORECASE)
+"""How a text begins that means a size even where it is none, as in `12 apples`, `-3GB` or `NaN`."""
 
 
 MODEL_SUFFIXES = (".safetensors", ".json", ".gguf", ".onnx", ".pt", ".pth", ".bin", ".pte", ".tflite", ".mlpackage")
@@ -111,7 +111,13 @@ def _looks_like_a_path(text: str) -> bool:
 
 
 def _published(name: str) -> Model:
-    row = catalog.model(name)
+    try:
+        row = catalog.model(name)
+    except UnknownModelError as error:
+        message = f"no file and no model of the catalog is called {name!r}"
+        if error.suggestions:
+            message += f"; did you mean {', '.join(error.suggestions)}?"
+        raise UnknownModelError(message, **error.fields) from None
     memory = row.memory()
     measured = memory.origin == "measured"
     return Model.published(row.key, memory.lo, memory.best, memory.hi, measured=measured)
