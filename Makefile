@@ -16,12 +16,12 @@ say = @printf '\n== %s\n'
 
 export PYTHON
 .NOTPARALLEL:
-.PHONY: help venv build demo test lint fmt clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench \
+.PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench \
 	fuzz pins format clean cargo-ready missing-extension
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
-		printf '  make %-10s %s\n' "$$name" "$$text"; done
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 venv: $(VENV) ## make .venv with the pinned development tools
 
@@ -32,7 +32,7 @@ demo: $(BUILT) ## run the demonstration
 
 test: lint rust doctest rustdoc loom mypy stubtest python ## everything that must pass before a commit lands
 
-lint: fmt ruff clippy deny ## the checks that run no code
+lint: fmt ruff clippy fuzz-clippy deny ## the checks that run no code
 
 fmt: cargo-ready ## check that Rust is formatted
 	$(say) "cargo fmt"
@@ -46,6 +46,12 @@ ruff: $(VENV) ## check that Python is formatted and clean
 clippy: cargo-ready ## check Rust for mistakes
 	$(say) "cargo clippy"
 	@cargo clippy --quiet --locked --all-targets -- -D warnings
+
+# Only where they can be built: libFuzzer is C++, and nothing else here needs a C++ compiler.
+fuzz-clippy: cargo-ready ## check the fuzz targets for mistakes, where there is a C++ compiler
+	$(say) "cargo clippy of the fuzz targets"
+	@if command -v "$${CXX:-c++}" >/dev/null; then cargo clippy --quiet --locked -p ullage-fuzz -- -D warnings; \
+	else echo "no C++ compiler: left out"; fi
 
 deny: cargo-ready ## check licences, sources and bans of the crates
 	$(say) "cargo deny"
