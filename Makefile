@@ -122,6 +122,11 @@ $(BENCH_VENV): $(VENV)
 	@.ci/venv bench
 	@touch $@
 
+# `make clean build` deletes what was there when this file was read.
+ifneq ($(EXTENSION),)
+$(EXTENSION): ;
+endif
+
 # The extension stands among the sources of its own stamp: deleted or built by hand since, it is built anew.
 $(BUILT): $(VENV) $(SOURCES) $(or $(EXTENSION),missing-extension) | cargo-ready
 	$(say) "maturin develop --release"
