@@ -37,6 +37,7 @@ lint: fmt ruff clippy fuzz-clippy deny ## the checks that run no code
 fmt: cargo-ready ## check that Rust is formatted
 	$(say) "cargo fmt"
 	@cargo fmt --all --check
+	@cargo fmt --check --manifest-path rust/ullage-fuzz/Cargo.toml
 
 ruff: $(VENV) ## check that Python is formatted and clean
 	$(say) "ruff"
@@ -50,7 +51,8 @@ clippy: cargo-ready ## check Rust for mistakes
 # Only where they can be built: libFuzzer is C++, and nothing else here needs a C++ compiler.
 fuzz-clippy: cargo-ready ## check the fuzz targets for mistakes, where there is a C++ compiler
 	$(say) "cargo clippy of the fuzz targets"
-	@if command -v "$${CXX:-c++}" >/dev/null; then cargo clippy --quiet --locked -p ullage-fuzz -- -D warnings; \
+	@if command -v "$${CXX:-c++}" >/dev/null; then cargo clippy --quiet --locked \
+	--manifest-path rust/ullage-fuzz/Cargo.toml --target-dir target/fuzz -- -D warnings; \
 	else echo "no C++ compiler: left out"; fi
 
 deny: cargo-ready ## check licences, sources and bans of the crates
@@ -98,6 +100,7 @@ fuzz: cargo-ready ## fuzz every target for FUZZ_SECONDS (60) each
 
 format: $(VENV) cargo-ready ## format Rust and Python in place
 	@cargo fmt --all
+	@cargo fmt --manifest-path rust/ullage-fuzz/Cargo.toml
 	@$(BIN)/ruff check --quiet --fix-only
 	@$(BIN)/ruff format --quiet
 
@@ -106,7 +109,7 @@ pins: ## write .ci/constraints.txt anew from what pip resolves today
 	@$(BIN)/pip freeze --exclude pip --exclude ullage > .ci/constraints.txt
 
 clean: ## remove everything that these targets made
-	@rm -rf .venv target .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks python/ullage/_core*.so
+	@rm -rf .venv target rust/ullage-fuzz/target .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks python/ullage/_core*.so
 	@find python tests benches -name __pycache__ -type d -prune -exec rm -rf {} +
 
 cargo-ready:
