@@ -69,7 +69,7 @@ def test_a_source_distribution_builds_from_its_own_lock(tmp_path: Path) -> None:
     with tarfile.open(archive) as packed:
         packed.extractall(tmp_path, filter="data")
     (unpacked,) = (path for path in tmp_path.iterdir() if path.is_dir())
-    run(["cargo", "metadata", "--locked", "--offline", "--format-version", "1"], cwd=unpacked)
+    run(["cargo", "tree", "--locked", "--offline", "--package", "ullage-python", "--edges", "normal"], cwd=unpacked)
     assert list(unpacked.glob("python/ullage/catalog/*.toml"))
 
 
