@@ -139,6 +139,7 @@ def test_the_footprint_of_a_real_model(minilm_dir: Path) -> None:
     assert found["architecture"] == "bert"
     assert found["parameters"] == 22_713_216
     assert found["tensor_bytes"] == 90_856_960
+    assert (found["tensors"], found["dtypes"]) == (104, {"F32": 90_852_864, "I64": 4_096})
     assert found["file_bytes"] == 90_868_376
     assert (found["context"], found["batch"], found["kv_dtype"]) == (128, 2, "f16")
     assert set(found["parts"]) == {"weights", "kv_cache", "state", "activations", "overhead"}
@@ -150,7 +151,8 @@ def test_the_footprint_of_a_real_model(minilm_dir: Path) -> None:
 def test_the_footprint_reads_well(minilm_dir: Path) -> None:
     text = run("footprint", str(minilm_dir)).stdout
     assert "bert, 22,713,216 parameters in 104 tensors" in text
-    assert "tensors 90.86 MB (86.65 MiB): " in text
+    assert "tensors 90,856,960 bytes (I64 4,096 + F32 90,852,864)" in text
+    assert "files 90,868,376 bytes" in text
     assert re.search(r"^weights +90\.86 MB +90\.86 MB \(86\.65 MiB\) +90\.86 MB +█+ +header$", text, re.MULTILINE)
     assert re.search(r"^embeddings\.word_embeddings +46\.88 MB \(44\.71 MiB\) +█+$", text, re.MULTILINE)
 
@@ -160,6 +162,14 @@ def test_of_a_size_no_parameter_count_is_claimed() -> None:
     assert done.exit_code == 0
     assert "parameters" not in done.stdout
     assert "rests on one figure, 7.00 GB (6.52 GiB)" in done.stdout
+
+
+def test_of_a_published_total_the_figure_is_shown_and_nothing_else_is_claimed() -> None:
+    assert "rests on one figure, 100.00 MB" in run("footprint", "all-minilm-l6-v2").stdout
+    found = answer("footprint", "all-minilm-l6-v2")
+    assert (found["parameters"], found["tensors"], found["tensor_bytes"]) == (None, 0, 0)
+    assert found["parts"]["weights"]["origin"] == "measured"
+    assert answer("footprint", "kimi-k2-instruct")["parts"]["weights"]["origin"] == "formula"
 
 
 # fit

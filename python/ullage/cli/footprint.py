@@ -46,13 +46,13 @@ def _header(page: Page, found: Footprint) -> None:
     model = found.model
     page.line(model.name, "bold")
     if model.path is None:
-        page.line(f"No file was read: everything rests on one figure, {size(model.tensor_bytes)}.")
+        page.line(f"No file was read: everything rests on one figure, {size(found.weights.best)}.")
     else:
         architecture = model.architecture or "unknown architecture"
         page.line(f"{architecture}, {model.parameters:,} parameters in {len(model.tensors):,} tensors")
-        dtypes = ", ".join(f"{dtype} {format_bytes(count)}" for dtype, count in model.dtypes.items())
-        page.line(f"tensors {size(model.tensor_bytes)}: {dtypes}")
-        page.line(f"files {size(model.file_bytes)}, headers included")
+        dtypes = " + ".join(f"{dtype} {count:,}" for dtype, count in model.dtypes.items())
+        page.line(f"tensors {model.tensor_bytes:,} bytes ({dtypes})")
+        page.line(f"files {model.file_bytes:,} bytes, headers included: {size(model.file_bytes)}")
     page.line(f"for a context of {found.context:,} tokens, batch {found.batch:,}, KV cache {found.kv_dtype}")
 
 

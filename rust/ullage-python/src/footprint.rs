@@ -142,6 +142,9 @@ impl Footprint {
         dict.set_item("parameters", self.model.parameters())?;
         dict.set_item("tensor_bytes", self.model.tensor_bytes().get())?;
         dict.set_item("file_bytes", self.model.file_bytes.get())?;
+        dict.set_item("tensors", self.model.tensors.len())?;
+        dict.set_item("dtypes", self.model().dtypes(py)?)?;
+        dict.set_item("weights_by_part", self.model().parts(py)?)?;
         dict.set_item("context", self.workload.context)?;
         dict.set_item("batch", self.workload.batch)?;
         dict.set_item("kv_dtype", self.workload.kv_dtype.name())?;

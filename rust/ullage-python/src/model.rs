@@ -64,7 +64,7 @@ impl Model {
     }
 
     #[getter]
-    fn parts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub(crate) fn parts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         dict_of(py, py.detach(|| self.0.parts()))
     }
 
@@ -74,7 +74,7 @@ impl Model {
     }
 
     #[getter]
-    fn dtypes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub(crate) fn dtypes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         dict_of(py, self.0.dtypes().into_iter().map(|(dtype, bytes)| (dtype.to_string(), bytes)).collect())
     }
 

@@ -23,7 +23,6 @@ GPUS = ("h100-sxm-80-gb", "rtx-4090", "rtx-3060-12-gb")
 def footprint(directory: Path) -> dict[str, Any]:
     """Give the model's footprint by part, beside the figures published for it."""
     needs = ullage.footprint(directory, context=TOKENS)
-    parts = needs.model.parts
     published = [
         {
             "where": f"{figure.platform or 'pool table'}{f', {figure.backend}' if figure.backend else ''}",
@@ -36,11 +35,8 @@ def footprint(directory: Path) -> dict[str, Any]:
     ]
     return {
         **needs.as_dict(),
-        "tensors": len(needs.model.tensors),
-        "dtypes": needs.model.dtypes,
-        "weights_by_part": parts,
         "published": published,
-        "without_embedding_table": needs.total.best - parts.get(EMBEDDINGS, 0),
+        "without_embedding_table": needs.total.best - needs.model.parts.get(EMBEDDINGS, 0),
     }
 
 
