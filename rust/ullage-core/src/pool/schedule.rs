@@ -36,7 +36,7 @@ impl Pool {
             State::Cold => self.decide_miss(model, is_first, room),
             State::Ready { .. } | State::Unloading { .. } if is_first => {
                 // It leaves for an older request's sake and will have to be loaded again.
-                self.make_room(entry.needed(), Reach::Leased, room)
+                self.make_room(entry.needed(), room)
             }
             // An older request for the same model has claimed what it needs.
             State::Ready { .. } | State::Unloading { .. } => Decision::wait(WaitFor::Memory),
@@ -54,9 +54,8 @@ impl Pool {
         if entry.has_spare() || workspace.is_zero() || room.take(workspace) {
             return Decision::Grant;
         }
-        let missing = room.missing_for(workspace);
-        match self.victims(missing, Reach::Idle, room) {
-            Some(_) => self.make_room(workspace, Reach::Idle, room),
+        match self.victims(room.missing_for(workspace), Reach::Idle, room) {
+            Some(victims) => self.send_away(victims, workspace, room),
             None => Decision::wait(WaitFor::Memory),
         }
     }
@@ -69,7 +68,7 @@ impl Pool {
         if !is_first {
             return Decision::wait(WaitFor::Memory);
         }
-        if room.take(needed) { Decision::Load } else { self.make_room(needed, Reach::Leased, room) }
+        if room.take(needed) { Decision::Load } else { self.make_room(needed, room) }
     }
 
     /// Why `model` can never hold `requested` bytes beside what may not go; `None` if it can.
@@ -90,11 +89,15 @@ impl Pool {
         })
     }
 
-    /// Claims `needed` bytes and picks the models that have to go for them.
-    fn make_room(&self, needed: Bytes, reach: Reach, room: &mut Room) -> Decision {
-        let missing = room.missing_for(needed);
+    /// Picks the models that have to go for `needed` bytes, those in use among them, and claims the bytes.
+    fn make_room(&self, needed: Bytes, room: &mut Room) -> Decision {
+        let victims = self.victims(room.missing_for(needed), Reach::Leased, room).unwrap_or_default();
+        self.send_away(victims, needed, room)
+    }
+
+    /// Claims `needed` bytes and counts on those of `victims`.
+    fn send_away(&self, mut victims: Vec<ModelId>, needed: Bytes, room: &mut Room) -> Decision {
         room.claim(needed);
-        let mut victims = self.victims(missing, reach, room).unwrap_or_default();
         victims.sort_unstable();
         let (drain, unload): (Vec<_>, Vec<_>) =
             victims.into_iter().partition(|&id| self.entry(id).leases > 0);
