@@ -76,18 +76,20 @@ pub fn read_header(mut input: impl Read, file_len: u64) -> Result<Header, Failur
     if u64::try_from(json.len()) != Ok(length) {
         return Err(truncated(ErrorKind::UnexpectedEof.into(), "the header"));
     }
-    let header = parse(&json)?;
-    let data_len = u64::try_from(header.data_len()).unwrap_or(u64::MAX);
+    let entries = parse(&json)?;
+    let data_len = entries.last().map_or(0, |(_, info)| wide(info.data_offsets.1));
     let expected = data_start.saturating_add(data_len);
     if expected != file_len {
         let reason = format!("the header describes a file of {expected} bytes, this one has {file_len}");
         return Err(Fault::new(reason).offset(expected.min(file_len)).into());
     }
-    tensors_of(&header, data_start).map(|tensors| Header { tensors, file_bytes: Bytes::new(file_len) })
+    let tensors: Result<Vec<Tensor>, Failure> =
+        entries.into_iter().map(|(name, info)| tensor_of(name, &info, data_start)).collect();
+    Ok(Header { tensors: tensors?, file_bytes: Bytes::new(file_len) })
 }
 
 /// The tensors of a header in order of offset, checked by the format's crate.
-fn parse(json: &[u8]) -> Result<Metadata, Failure> {
+fn parse(json: &[u8]) -> Result<Vec<(String, TensorInfo)>, Failure> {
     let text = std::str::from_utf8(json).map_err(|error| {
         let offset = u64::try_from(error.valid_up_to()).unwrap_or(u64::MAX).saturating_add(PREFIX);
         Fault::new("the header is not UTF-8 text").offset(offset)
@@ -97,7 +99,10 @@ fn parse(json: &[u8]) -> Result<Metadata, Failure> {
             .offset(PREFIX)
     })?;
     tensors.sort_by_key(|(_, info)| info.data_offsets);
-    Metadata::new(metadata, tensors.clone()).map_err(|error| fault_of(&error, &tensors).into())
+    match Metadata::new(metadata, tensors.clone()) {
+        Ok(_) => Ok(tensors),
+        Err(error) => Err(fault_of(&error, &tensors).into()),
+    }
 }
 
 /// The JSON of a header, entry by entry: the crate's own form collapses names that stand twice.
@@ -138,24 +143,18 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 }
 
-fn tensors_of(header: &Metadata, data_start: u64) -> Result<Vec<Tensor>, Failure> {
-    let names = header.offset_keys();
-    let mut tensors = Vec::with_capacity(names.len());
-    for name in names {
-        let Some(info) = header.info(&name) else { continue };
-        let Some(dtype) = Dtype::of(info.dtype) else {
-            return Err(Fault::new(format!("unknown dtype {}", info.dtype)).field(&name).into());
-        };
-        let (start, end) = (wide(info.data_offsets.0), wide(info.data_offsets.1));
-        tensors.push(Tensor {
-            dtype,
-            shape: info.shape.iter().copied().map(wide).collect(),
-            offset: data_start.saturating_add(start),
-            bytes: Bytes::new(end.saturating_sub(start)),
-            name,
-        });
-    }
-    Ok(tensors)
+fn tensor_of(name: String, info: &TensorInfo, data_start: u64) -> Result<Tensor, Failure> {
+    let Some(dtype) = Dtype::of(info.dtype) else {
+        return Err(Fault::new(format!("unknown dtype {}", info.dtype)).field(&name).into());
+    };
+    let (start, end) = (wide(info.data_offsets.0), wide(info.data_offsets.1));
+    Ok(Tensor {
+        name,
+        dtype,
+        shape: info.shape.iter().copied().map(wide).collect(),
+        offset: data_start.saturating_add(start),
+        bytes: Bytes::new(end.saturating_sub(start)),
+    })
 }
 
 fn wide(count: usize) -> u64 {
