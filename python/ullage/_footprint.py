@@ -8,6 +8,7 @@ from typing import TypeAlias, TypeVar
 from ullage import catalog
 from ullage._core import Footprint, Model, Verdict, estimate, judge, open_model, parse_bytes
 from ullage.catalog import Device
+from ullage.catalog.name_index import did_you_mean
 from ullage.errors import QuantityError, UnknownModelError
 
 Subject: TypeAlias = Model | str | os.PathLike[str] | int
@@ -114,9 +115,7 @@ def _published(name: str) -> Model:
     try:
         row = catalog.model(name)
     except UnknownModelError as error:
-        message = f"no file and no model of the catalog is called {name!r}"
-        if error.suggestions:
-            message += f"; did you mean {', '.join(error.suggestions)}?"
+        message = f"no file and no model of the catalog is called {name!r}{did_you_mean(error.suggestions)}"
         raise UnknownModelError(message, **error.fields) from None
     memory = row.memory()
     measured = memory.origin == "measured"

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from ullage.catalog.name_index import NameIndex
+from ullage.catalog.name_index import NameIndex, did_you_mean
 from ullage.catalog.range import Range
 from ullage.catalog.toml_row import TomlRow, read_catalog
 from ullage.errors import ArgumentError, UnknownModelError
@@ -272,6 +272,6 @@ def model(name: str) -> ModelRow:
     found = _index().get(name)
     if found is None:
         suggestions = _index().suggestions(name)
-        hint = f"; did you mean {', '.join(suggestions)}?" if suggestions else ""
-        raise UnknownModelError(f"no model is called {name!r}{hint}", name=name, suggestions=suggestions)
+        message = f"no model is called {name!r}{did_you_mean(suggestions)}"
+        raise UnknownModelError(message, name=name, suggestions=suggestions)
     return found

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from ullage.errors import ArgumentError
 
-__all__ = ["NameIndex", "fold"]
+__all__ = ["NameIndex", "did_you_mean", "fold"]
 
 Row = TypeVar("Row")
 
@@ -18,6 +18,11 @@ LONGEST_NAME = 200
 def fold(name: str) -> str:
     """Reduce a name to lower-case letters and digits: `iPhone 15 Pro` and `iphone_15_pro` are one."""
     return "".join(character for character in name.casefold() if character.isalnum())
+
+
+def did_you_mean(suggestions: list[str]) -> str:
+    """Give the end of a message about an unknown name: nothing where there is nothing to suggest."""
+    return f"; did you mean {', '.join(suggestions)}?" if suggestions else ""
 
 
 class NameIndex(Generic[Row]):
