@@ -138,7 +138,7 @@ impl Footprint {
     fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("model", &self.model.name)?;
-        dict.set_item("architecture", self.model.architecture())?;
+        dict.set_item("architecture", self.model.architecture_name())?;
         dict.set_item("parameters", self.model.parameters())?;
         dict.set_item("tensor_bytes", self.model.tensor_bytes().get())?;
         dict.set_item("file_bytes", self.model.file_bytes.get())?;

@@ -40,7 +40,7 @@ impl Model {
 
     #[getter]
     fn architecture(&self) -> Option<&str> {
-        self.0.architecture()
+        self.0.architecture_name()
     }
 
     #[getter]

@@ -3,7 +3,7 @@
 use super::interval::{Interval, Origin};
 use super::workload::Workload;
 use crate::error::{Error, Result};
-use crate::model::{Basis, Config, Model};
+use crate::model::{Architecture, Basis, Model};
 use crate::units::Bytes;
 
 const WHAT: &str = "the activations";
@@ -17,7 +17,7 @@ const MICRO_BATCH: u64 = 512;
 /// # Errors
 /// [`Error::Overflow`] where they pass 2^64 − 1 bytes.
 pub(super) fn activations(model: &Model, workload: &Workload, weights: Bytes) -> Result<Interval> {
-    match (&model.config, &model.basis) {
+    match (&model.architecture, &model.basis) {
         (Some(config), Basis::Header) if config.is_decoder == Some(true) => decoder(config, workload),
         (Some(config), Basis::Header) => encoder(config, workload),
         _ => Ok(Interval::new(
@@ -30,8 +30,8 @@ pub(super) fn activations(model: &Model, workload: &Workload, weights: Bytes) ->
     }
 }
 
-fn decoder(config: &Config, workload: &Workload) -> Result<Interval> {
-    let Config { hidden, vocabulary, .. } = *config;
+fn decoder(config: &Architecture, workload: &Workload) -> Result<Interval> {
+    let Architecture { hidden, vocabulary, .. } = *config;
     let tokens = product(&[workload.batch, workload.context])?.min(MICRO_BATCH);
     let vocabulary = vocabulary.unwrap_or(0);
     let streams = product(&[FLOAT, tokens, 2, hidden])?;
@@ -45,8 +45,8 @@ fn decoder(config: &Config, workload: &Workload) -> Result<Interval> {
     ))
 }
 
-fn encoder(config: &Config, workload: &Workload) -> Result<Interval> {
-    let Config { hidden, intermediate, heads, .. } = *config;
+fn encoder(config: &Architecture, workload: &Workload) -> Result<Interval> {
+    let Architecture { hidden, intermediate, heads, .. } = *config;
     let tokens = product(&[workload.batch, workload.context])?;
     let scores = product(&[FLOAT, heads, tokens, workload.context])?;
     let of_tokens = |elements: u64| product(&[FLOAT, tokens, elements]);

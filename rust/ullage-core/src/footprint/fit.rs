@@ -193,7 +193,7 @@ fn combinations(model: &Model, workload: &Workload, device: &Device) -> Vec<Vec<
     if workload.batch > 1 {
         levers.push(vec![Change::Batch(1)]);
     }
-    if model.config.as_ref().is_some_and(|config| config.is_decoder != Some(false)) {
+    if model.architecture.as_ref().is_some_and(|architecture| architecture.is_decoder != Some(false)) {
         levers.push(vec![Change::KvCache(KvDtype::Q8_0)]);
         let halved = std::iter::successors(Some(workload.context), |context| Some(context / 2)).skip(1);
         levers.push(halved.take_while(|&context| context >= SHORTEST_CONTEXT).map(Change::Context).collect());

@@ -3,7 +3,7 @@
 use super::interval::{Interval, Origin};
 use super::workload::Workload;
 use crate::error::{Error, Result};
-use crate::model::{Attention, Config, LayerCache, Model};
+use crate::model::{Architecture, Attention, Cache, Layer, Model, Span};
 use crate::units::Bytes;
 
 const WHAT: &str = "the KV cache";
@@ -13,75 +13,78 @@ const WHAT: &str = "the KV cache";
 /// # Errors
 /// [`Error::Overflow`] where it passes 2^64 − 1 bytes.
 pub(super) fn kv_cache(model: &Model, workload: &Workload) -> Result<Interval> {
-    let Some(config) = &model.config else {
+    let Some(architecture) = &model.architecture else {
         return Ok(Interval::exact(Bytes::ZERO, Origin::Assumed, "no config: none counted"));
     };
-    match config.is_decoder {
+    match architecture.is_decoder {
         Some(false) => Ok(Interval::exact(Bytes::ZERO, Origin::Config, "an encoder keeps none")),
-        Some(true) => decoder_cache(config, workload),
+        Some(true) => decoder_cache(architecture, workload),
         None => {
-            let as_decoder = decoder_cache(config, workload)?;
+            let as_decoder = decoder_cache(architecture, workload)?;
             Ok(Interval { lo: Bytes::ZERO, best: Bytes::ZERO, origin: Origin::Assumed, ..as_decoder })
         }
     }
 }
 
-fn decoder_cache(config: &Config, workload: &Workload) -> Result<Interval> {
-    let cells = |counts: fn(LayerCache) -> Option<u64>| {
-        config.caches.iter().try_fold(0_u64, |sum, &cache| {
-            sum.checked_add(counts(cache).unwrap_or(workload.context).min(workload.context))
-        })
-    };
-    // A layer of unknown state may keep every token, or none.
-    let most = cells(|cache| match cache {
-        LayerCache::Full | LayerCache::Unknown => None,
-        LayerCache::Window(window) => Some(window),
-    });
-    let least = cells(|cache| match cache {
-        LayerCache::Full => None,
-        LayerCache::Window(window) => Some(window),
-        LayerCache::Unknown => Some(0),
-    });
-    let (most, least) =
-        (most.ok_or(Error::Overflow { what: WHAT })?, least.ok_or(Error::Overflow { what: WHAT })?);
-    let of = |cells, elements| cache_bytes(cells, elements, workload);
-    match config.attention {
-        Attention::Heads { kv_heads, head_dim } => {
-            let elements = 2_u64.checked_mul(kv_heads).and_then(|keys| keys.checked_mul(head_dim));
-            let elements = elements.ok_or(Error::Overflow { what: WHAT })?;
-            let (lo, hi) = (of(least, elements)?, of(most, elements)?);
-            if lo == hi {
-                return Ok(Interval::exact(
-                    hi,
-                    Origin::Config,
-                    "layers*batch*cells*2*kv_heads*head_dim*bytes",
-                ));
-            }
-            Ok(Interval::new(lo, lo, hi, Origin::Assumed, "attention layers known ... all layers cached"))
-        }
+fn decoder_cache(architecture: &Architecture, workload: &Workload) -> Result<Interval> {
+    let known = |layer: &&Layer| layer.is_known;
+    let least = total(architecture.layers.iter().filter(known), workload, latent_elements)?;
+    let most = total(architecture.layers.iter(), workload, latent_elements)?;
+    let expanded = total(architecture.layers.iter(), workload, expanded_elements)?;
+    if most < expanded {
         // Runtimes differ by a factor of up to 71 here: vLLM and llama.cpp keep the latent, others expand it.
-        Attention::Latent { latent, expanded } => Ok(Interval::new(
-            of(least, latent)?,
-            of(most, latent)?,
-            of(most, expanded)?,
-            Origin::Config,
-            "layers*batch*cells*latent*bytes (hi: expanded heads)",
-        )),
+        let formula = "layers*batch*cells*latent*bytes (hi: expanded heads)";
+        return Ok(Interval::new(least, most, expanded, Origin::Config, formula));
+    }
+    if least == most {
+        let formula = "layers*batch*cells*2*kv_heads*head_dim*bytes";
+        return Ok(Interval::exact(most, Origin::Config, formula));
+    }
+    Ok(Interval::new(least, least, most, Origin::Assumed, "attention layers known ... all layers cached"))
+}
+
+fn total<'a>(
+    layers: impl Iterator<Item = &'a Layer>,
+    workload: &Workload,
+    elements: fn(Attention) -> Option<u64>,
+) -> Result<Bytes> {
+    let mut sum: u64 = 0;
+    for cache in layers.filter_map(|layer| layer.cache) {
+        let cells = cells(cache, workload.context);
+        let layer = elements(cache.attention).and_then(|elements| elements.checked_mul(cells));
+        sum = layer.and_then(|layer| sum.checked_add(layer)).ok_or(Error::Overflow { what: WHAT })?;
+    }
+    let elements = sum.checked_mul(workload.batch).ok_or(Error::Overflow { what: WHAT })?;
+    Ok(Bytes::new(elements).scaled(workload.kv_dtype.bytes_per_32(), 32, WHAT)?)
+}
+
+fn cells(cache: Cache, context: u64) -> u64 {
+    match cache.span {
+        Span::All => context,
+        Span::Window(most) | Span::Chunk(most) => most.min(context),
+        Span::Fixed(tokens) => tokens,
     }
 }
 
-fn cache_bytes(cells: u64, elements: u64, workload: &Workload) -> Result<Bytes> {
-    let tokens = cells.checked_mul(workload.batch).and_then(|tokens| tokens.checked_mul(elements));
-    let elements = Bytes::new(tokens.ok_or(Error::Overflow { what: WHAT })?);
-    Ok(elements.scaled(workload.kv_dtype.bytes_per_32(), 32, WHAT)?)
+fn latent_elements(attention: Attention) -> Option<u64> {
+    match attention {
+        Attention::Latent { rank, rope, .. } => rank.checked_add(rope),
+        Attention::Heads { .. } => expanded_elements(attention),
+    }
+}
+
+fn expanded_elements(attention: Attention) -> Option<u64> {
+    let (Attention::Heads { kv_heads: heads, key, value } | Attention::Latent { heads, key, value, .. }) =
+        attention;
+    key.checked_add(value)?.checked_mul(heads)
 }
 
 /// State that does not grow with the context.
 pub(super) fn state(model: &Model) -> Interval {
-    let Some(config) = &model.config else {
+    let Some(architecture) = &model.architecture else {
         return Interval::exact(Bytes::ZERO, Origin::Assumed, "no config: none counted");
     };
-    if config.is_decoder == Some(false) || !config.caches.contains(&LayerCache::Unknown) {
+    if architecture.is_decoder == Some(false) || architecture.layers.iter().all(|layer| layer.is_known) {
         return Interval::exact(Bytes::ZERO, Origin::Config, "attention layers keep none");
     }
     // Published states lie between 0.2 and 600 MiB a sequence; the cache interval already holds these layers at most.

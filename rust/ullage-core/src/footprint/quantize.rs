@@ -70,7 +70,7 @@ impl WeightFormat {
     /// into those, and else stays; vectors and integers stay. Nothing grows.
     fn tensor_bytes(self, model: &Model, tensor: &Tensor) -> Result<Bytes> {
         let is_one_lump = model.basis == Basis::Size;
-        if !tensor.dtype.is_float() || (tensor.shape.len() < 2 && !is_one_lump) {
+        if !tensor.dtype.is_weight() || (tensor.shape.len() < 2 && !is_one_lump) {
             return Ok(tensor.bytes);
         }
         let row = tensor.shape.last().copied().unwrap_or(1);

@@ -4,34 +4,44 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Error;
-use crate::model::{Attention, Config, Dtype, LayerCache, Tensor};
+use crate::model::{Architecture, Attention, Dtype, Layer, Span, Tensor};
 
 fn gb(tenths: u64) -> Bytes {
     Bytes::new(tenths * 100_000_000)
 }
 
-fn config(layers: usize, hidden: u64, heads: u64, kv_heads: u64, is_decoder: Option<bool>) -> Config {
-    Config {
-        architecture: Some("test".to_owned()),
+fn heads(kv_heads: u64, head_dim: u64) -> Attention {
+    Attention::Heads { kv_heads, key: head_dim, value: head_dim }
+}
+
+fn architecture(
+    layers: usize,
+    hidden: u64,
+    query_heads: u64,
+    kv_heads: u64,
+    is_decoder: Option<bool>,
+) -> Architecture {
+    Architecture {
+        name: Some("test".to_owned()),
         is_decoder,
         hidden,
         intermediate: 4 * hidden,
-        heads,
+        heads: query_heads,
         vocabulary: Some(1000),
         max_context: Some(1 << 17),
-        caches: vec![LayerCache::Full; layers],
-        attention: Attention::Heads { kv_heads, head_dim: hidden / heads },
+        layers: vec![Layer::attending(Span::All, heads(kv_heads, hidden / query_heads)); layers],
+        ..Architecture::default()
     }
 }
 
 fn matrix(name: &str, dtype: Dtype, rows: u64, columns: u64) -> Tensor {
-    let bytes = Bytes::new(rows * columns * dtype.bits() / 8);
-    Tensor { name: name.to_owned(), dtype, shape: vec![rows, columns], offset: 0, bytes }
+    let bytes = dtype.bytes_of(rows * columns).unwrap();
+    Tensor::plain(name.to_owned(), dtype, vec![rows, columns], 0, bytes)
 }
 
-fn model(tensors: Vec<Tensor>, config: Option<Config>) -> Model {
+fn model(tensors: Vec<Tensor>, architecture: Option<Architecture>) -> Model {
     let base = Model::of_size("test", Bytes::new(1)).unwrap();
-    Model { basis: Basis::Header, tensors, config, ..base }
+    Model { basis: Basis::Header, tensors, architecture, ..base }
 }
 
 fn workload(model: &Model, context: u64, batch: u64) -> Workload {
@@ -41,7 +51,7 @@ fn workload(model: &Model, context: u64, batch: u64) -> Workload {
 #[test]
 fn caches_equal_what_runtimes_allocate() {
     // llama.cpp's own allocations: Llama-3.1-8B at 8,192 and 131,072 tokens, DeepSeek-V3 at 131,072 (8,784 MiB).
-    let llama = model(vec![], Some(config(32, 4096, 32, 8, Some(true))));
+    let llama = model(vec![], Some(architecture(32, 4096, 32, 8, Some(true))));
     for (context, bytes) in [(8_192, 1_073_741_824), (131_072, 17_179_869_184)] {
         let kv_cache = estimate(&llama, &workload(&llama, context, 1)).unwrap().kv_cache;
         assert_eq!(
@@ -49,8 +59,9 @@ fn caches_equal_what_runtimes_allocate() {
             Interval { formula: kv_cache.formula, ..Interval::exact(Bytes::new(bytes), Origin::Config, "") }
         );
     }
-    let mut latent = config(61, 7168, 128, 128, Some(true));
-    latent.attention = Attention::Latent { latent: 576, expanded: 40_960 };
+    let mut latent = architecture(61, 7168, 128, 128, Some(true));
+    let attention = Attention::Latent { rank: 512, rope: 64, heads: 128, key: 192, value: 128 };
+    latent.layers = vec![Layer::attending(Span::All, attention); 61];
     let deepseek = model(vec![], Some(latent));
     let kv_cache = estimate(&deepseek, &workload(&deepseek, 131_072, 1)).unwrap().kv_cache;
     assert_eq!(kv_cache.best, Bytes::new(8_784 << 20));
@@ -59,8 +70,9 @@ fn caches_equal_what_runtimes_allocate() {
 
 #[test]
 fn a_window_caps_what_a_layer_keeps() {
-    let mut half = config(4, 64, 4, 2, Some(true));
-    half.caches = vec![LayerCache::Window(100), LayerCache::Full, LayerCache::Window(100), LayerCache::Full];
+    let mut half = architecture(4, 64, 4, 2, Some(true));
+    let [window, full] = [Span::Window(100), Span::All].map(|span| Layer::attending(span, heads(2, 16)));
+    half.layers = vec![window, full, window, full];
     let model = model(vec![], Some(half));
     let kv_cache = estimate(&model, &workload(&model, 1_000, 3)).unwrap().kv_cache;
     assert_eq!(kv_cache.best.get(), 3 * (2 * 1_000 + 2 * 100) * (2 * 2 * 16) * 2);
@@ -70,8 +82,8 @@ fn a_window_caps_what_a_layer_keeps() {
 
 #[test]
 fn what_is_not_modelled_widens_the_interval_instead_of_hiding() {
-    let mut hybrid = config(4, 64, 4, 2, Some(true));
-    hybrid.caches = vec![LayerCache::Unknown, LayerCache::Unknown, LayerCache::Unknown, LayerCache::Full];
+    let mut hybrid = architecture(4, 64, 4, 2, Some(true));
+    hybrid.layers[..3].fill(Layer::unknown(heads(2, 16)));
     let model = model(vec![], Some(hybrid));
     let footprint = estimate(&model, &workload(&model, 1_000, 1)).unwrap();
     assert_eq!(footprint.kv_cache.hi.get(), 4 * footprint.kv_cache.lo.get());
@@ -81,12 +93,12 @@ fn what_is_not_modelled_widens_the_interval_instead_of_hiding() {
 
 #[test]
 fn an_encoder_keeps_no_cache_and_an_unknown_kind_may() {
-    let encoder = model(vec![], Some(config(6, 384, 12, 12, Some(false))));
+    let encoder = model(vec![], Some(architecture(6, 384, 12, 12, Some(false))));
     let footprint = estimate(&encoder, &workload(&encoder, 128, 1)).unwrap();
     assert_eq!((footprint.kv_cache.hi, footprint.kv_cache.origin), (Bytes::ZERO, Origin::Config));
     // 2 hidden and 2 intermediate vectors for 128 tokens outweigh 5 hidden ones and the scores of 12 heads.
     assert_eq!(footprint.activations.best.get(), 4 * 128 * (2 * 384 + 2 * 1536));
-    let unknown = model(vec![], Some(config(6, 384, 12, 12, None)));
+    let unknown = model(vec![], Some(architecture(6, 384, 12, 12, None)));
     let kv_cache = estimate(&unknown, &workload(&unknown, 128, 1)).unwrap().kv_cache;
     assert_eq!((kv_cache.lo, kv_cache.best), (Bytes::ZERO, Bytes::ZERO));
     assert!(kv_cache.hi > Bytes::ZERO);
@@ -111,7 +123,7 @@ fn formats_are_exact_block_by_block() {
 
 #[test]
 fn hostile_workloads_are_refused() {
-    let llama = model(vec![], Some(config(32, 4096, 32, 8, Some(true))));
+    let llama = model(vec![], Some(architecture(32, 4096, 32, 8, Some(true))));
     for (context, batch, name) in
         [(Some(0), 1, "context"), (None, 0, "batch"), (Some(u64::MAX), 1, "context")]
     {
@@ -176,7 +188,7 @@ fn what_fits_needs_no_remedy_and_a_published_total_cannot_be_requantised() {
 #[test]
 fn a_long_context_is_shortened_before_weights_are_crushed() {
     let llama =
-        model(vec![matrix("w", Dtype::F16, 1 << 20, 1024)], Some(config(32, 4096, 32, 8, Some(true))));
+        model(vec![matrix("w", Dtype::F16, 1 << 20, 1024)], Some(architecture(32, 4096, 32, 8, Some(true))));
     let verdict = fit(&llama, &workload(&llama, 65_536, 1), &phone()).unwrap();
     let first = verdict.remedies.first().expect("a remedy");
     assert_eq!(first.answer, Answer::Yes);
@@ -203,7 +215,7 @@ proptest! {
     ) {
         let model = model(
             vec![matrix("w", Dtype::F16, rows, 512)],
-            Some(config(layers, heads * 64, heads, heads, is_decoder)),
+            Some(architecture(layers, heads * 64, heads, heads, is_decoder)),
         );
         let workload = workload(&model, context, batch);
         let footprint = estimate(&model, &workload).unwrap();

@@ -26,8 +26,11 @@ impl Workload {
     /// # Errors
     /// [`Error::Argument`] for a context or batch of zero or beyond 2^32.
     pub fn new(model: &Model, context: Option<u64>, batch: u64, kv_dtype: KvDtype) -> Result<Self> {
-        let longest =
-            model.config.as_ref().and_then(|config| config.max_context).filter(|&longest| longest > 0);
+        let longest = model
+            .architecture
+            .as_ref()
+            .and_then(|architecture| architecture.max_context)
+            .filter(|&longest| longest > 0);
         let default = longest.map_or(Self::DEFAULT_CONTEXT, |longest| longest.min(Self::DEFAULT_CONTEXT));
         let context = context.unwrap_or(default);
         for (name, value) in [("context", context), ("batch", batch)] {

@@ -3,16 +3,24 @@
 //! Everything here is read from headers. No page of weights is touched, so a model of any size answers in
 //! milliseconds, and a file that lies about itself is refused with the offset or tensor at fault.
 
-mod config;
+mod architecture;
 mod directory;
 mod dtype;
+mod fault;
+mod format;
+mod graph;
 pub mod safetensors;
+mod source;
 mod tensor;
 
 use std::path::{Path, PathBuf};
 
-pub use config::{Attention, Config, LayerCache};
-pub use dtype::Dtype;
+pub use architecture::{Architecture, Attention, Cache, Layer, Span, State};
+pub use dtype::{Dtype, Kind};
+pub use fault::{Failure, Fault};
+pub use format::Format;
+pub use graph::{Buffer, Graph};
+pub use source::Source;
 pub use tensor::Tensor;
 
 use crate::error::{Error, Result};
@@ -49,21 +57,48 @@ pub struct Model {
     pub basis: Basis,
     /// Every tensor, in file order.
     pub tensors: Vec<Tensor>,
+    /// The format of its files; `None` for a model that was not read from a file of weights.
+    pub format: Option<Format>,
     /// Bytes of all weight files, headers included.
     pub file_bytes: Bytes,
-    /// The neighbouring `config.json`, where there is one.
-    pub config: Option<Config>,
+    /// The numbers of its architecture, where its files or a neighbouring `config.json` give them.
+    pub architecture: Option<Architecture>,
+    /// Its computation graph, where the format stores one.
+    pub graph: Option<Graph>,
+    /// What a reader had to assume or pass over, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// What the reader of one format finds in one file.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// Every tensor, in file order.
+    pub tensors: Vec<Tensor>,
+    /// Bytes of the file, and of the files beside it that hold its weights.
+    pub file_bytes: Bytes,
+    /// The numbers of its architecture, where it holds them.
+    pub architecture: Option<Architecture>,
+    /// Its computation graph, where it stores one.
+    pub graph: Option<Graph>,
+    /// What had to be assumed or passed over, in sentences.
+    pub notes: Vec<String>,
 }
 
 impl Model {
-    /// Reads the headers at `path`: a `.safetensors` file, a `model.safetensors.index.json`, or a directory that holds
-    /// either. A `config.json` beside the weights is read too.
+    /// Reads the headers of the model at `path`, whatever its format: see [`Format`]. For safetensors, `path` may be a
+    /// directory or an index of shards, and a `config.json` beside the weights is read too.
     ///
     /// # Errors
     /// - [`Error::Io`] for a path that cannot be read;
-    /// - [`Error::ModelFile`] for a file of another format, a damaged or lying header, a missing shard, a directory
+    /// - [`Error::ModelFile`] for a file of an unknown format, a damaged or lying header, a missing shard, a directory
     ///   without weights or an unreadable configuration, naming file, offset and field.
     pub fn open(path: &Path) -> Result<Self> {
+        match Format::of(path)? {
+            Format::Safetensors => Self::open_safetensors(path),
+        }
+    }
+
+    fn open_safetensors(path: &Path) -> Result<Self> {
         let weights = directory::weight_files(path)?;
         let mut headers = Vec::with_capacity(weights.files.len());
         for file in &weights.files {
@@ -71,17 +106,43 @@ impl Model {
         }
         weights.check(&headers)?;
         let file_bytes = Bytes::sum(headers.iter().map(|(_, header)| header.file_bytes), "the weight files")?;
-        let tensors: Vec<Tensor> = headers.into_iter().flat_map(|(_, header)| header.tensors).collect();
+        let contents = Contents {
+            tensors: headers.into_iter().flat_map(|(_, header)| header.tensors).collect(),
+            file_bytes,
+            architecture: architecture::beside(&weights.directory)?,
+            ..Contents::default()
+        };
+        Self::of(weights.name, path, Format::Safetensors, contents)
+    }
+
+    fn of(name: String, path: &Path, format: Format, contents: Contents) -> Result<Self> {
+        let Contents { tensors, file_bytes, architecture, graph, notes } = contents;
         Bytes::sum(tensors.iter().map(|tensor| tensor.bytes), "the tensors")?;
-        let config = Config::beside(&weights.directory)?;
         Ok(Self {
-            name: weights.name,
+            name,
             path: Some(path.to_owned()),
             basis: Basis::Header,
+            format: Some(format),
             tensors,
             file_bytes,
-            config,
+            architecture,
+            graph,
+            notes,
         })
+    }
+
+    fn without_file(name: &str, basis: Basis, tensors: Vec<Tensor>, file_bytes: Bytes) -> Self {
+        Self {
+            name: name.to_owned(),
+            path: None,
+            basis,
+            format: None,
+            tensors,
+            file_bytes,
+            architecture: None,
+            graph: None,
+            notes: Vec::new(),
+        }
     }
 
     /// A model of which nothing is known but a size: `size` bytes of 16-bit weights.
@@ -92,21 +153,9 @@ impl Model {
         if size.is_zero() {
             return Err(Error::Argument { name: "size", reason: "a model of no bytes".to_owned() });
         }
-        let tensor = Tensor {
-            name: "weights".to_owned(),
-            dtype: Dtype::F16,
-            shape: vec![size.get().div_ceil(2)],
-            offset: 0,
-            bytes: size,
-        };
-        Ok(Self {
-            name: name.to_owned(),
-            path: None,
-            basis: Basis::Size,
-            tensors: vec![tensor],
-            file_bytes: size,
-            config: None,
-        })
+        let shape = vec![size.get().div_ceil(2)];
+        let tensor = Tensor::plain("weights".to_owned(), Dtype::F16, shape, 0, size);
+        Ok(Self::without_file(name, Basis::Size, vec![tensor], size))
     }
 
     /// A model of which a total was published: between `lo` and `hi`, most likely `best`, all parts included.
@@ -118,14 +167,8 @@ impl Model {
             let reason = format!("0 < {lo} <= {best} <= {hi} does not hold");
             return Err(Error::Argument { name: "published", reason });
         }
-        Ok(Self {
-            name: name.to_owned(),
-            path: None,
-            basis: Basis::Published { lo, best, hi, is_measured },
-            tensors: Vec::new(),
-            file_bytes: Bytes::ZERO,
-            config: None,
-        })
+        let basis = Basis::Published { lo, best, hi, is_measured };
+        Ok(Self::without_file(name, basis, Vec::new(), Bytes::ZERO))
     }
 
     /// Bytes of all tensors, without headers.
@@ -134,22 +177,26 @@ impl Model {
         self.tensors.iter().fold(Bytes::ZERO, |sum, tensor| sum.saturating_add(tensor.bytes)) // checked by `open`
     }
 
-    /// Elements of the tensors whose dtype is a number format for weights; `None` where no tensor is known. Integer
-    /// tensors are counted as buffers: position tables, and the packed storage of quantised checkpoints, whose shapes
-    /// do not count parameters.
+    /// Parameters of all tensors, unpacked where a quantised checkpoint packs them; `None` where no tensor is known.
     #[must_use]
     pub fn parameters(&self) -> Option<u64> {
         if self.tensors.is_empty() {
             return None;
         }
-        let floats = self.tensors.iter().filter(|tensor| tensor.dtype.is_float());
-        Some(floats.fold(0, |sum, tensor| sum.saturating_add(tensor.elements())))
+        Some(self.tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.parameters)))
     }
 
-    /// The architecture's name as its configuration gives it, such as `bert`.
+    /// Bytes of all tensors once expanded, for a runtime that expands compressed storage whole.
     #[must_use]
-    pub fn architecture(&self) -> Option<&str> {
-        self.config.as_ref().and_then(|config| config.architecture.as_deref())
+    pub fn expanded_bytes(&self) -> Bytes {
+        let expanded = self.tensors.iter().map(|tensor| tensor.expanded.unwrap_or(tensor.bytes));
+        expanded.fold(Bytes::ZERO, Bytes::saturating_add)
+    }
+
+    /// The architecture's name as its files give it, such as `bert`.
+    #[must_use]
+    pub fn architecture_name(&self) -> Option<&str> {
+        self.architecture.as_ref().and_then(|architecture| architecture.name.as_deref())
     }
 
     /// Bytes by part, in file order: a stack of layers is one part (`encoder.layer`), anything else goes by its

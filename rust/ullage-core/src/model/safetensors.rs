@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
@@ -15,8 +14,10 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
 use super::dtype::Dtype;
+use super::fault::{Failure, Fault};
+use super::source::Source;
 use super::tensor::Tensor;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::units::{Bytes, clip};
 
 /// Length of the length field.
@@ -39,17 +40,9 @@ pub struct Header {
 /// # Errors
 /// [`Error::Io`] if it cannot be read, [`Error::ModelFile`] with offset and tensor if it is not what it says.
 pub fn open(path: &Path) -> Result<Header> {
-    let io = |source| Error::Io { path: path.to_owned(), source };
-    // Asked before it is opened: opening a pipe would wait for a writer.
-    if !fs::metadata(path).map_err(io)?.is_file() {
-        return Err(Fault::new("not a regular file").at(path));
-    }
-    let file = File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
-    read_header(file, length).map_err(|failure| match failure {
-        Failure::Io(source) => Error::Io { path: path.to_owned(), source },
-        Failure::Fault(fault) => fault.at(path),
-    })
+    let source = Source::open(path)?;
+    let length = source.length();
+    read_header(source.into_input(), length).map_err(|failure| failure.at(path))
 }
 
 /// Reads a header from `input`, the start of a file of `file_len` bytes.
@@ -58,7 +51,7 @@ pub fn open(path: &Path) -> Result<Header> {
 /// [`Failure::Fault`] for what no valid file holds, [`Failure::Io`] for what `input` itself reports.
 pub fn read_header(mut input: impl Read, file_len: u64) -> Result<Header, Failure> {
     let mut prefix = [0; 8];
-    input.read_exact(&mut prefix).map_err(|error| truncated(error, "the 8-byte header length"))?;
+    input.read_exact(&mut prefix).map_err(|error| Failure::truncated(error, "the 8-byte header length"))?;
     let length = u64::from_le_bytes(prefix);
     if length > LONGEST_HEADER {
         let reason =
@@ -74,7 +67,7 @@ pub fn read_header(mut input: impl Read, file_len: u64) -> Result<Header, Failur
     let mut json = Vec::new();
     input.take(length).read_to_end(&mut json)?;
     if u64::try_from(json.len()) != Ok(length) {
-        return Err(truncated(ErrorKind::UnexpectedEof.into(), "the header"));
+        return Err(Failure::truncated(ErrorKind::UnexpectedEof.into(), "the header"));
     }
     let entries = parse(&json)?;
     let data_len = entries.last().map_or(0, |(_, info)| wide(info.data_offsets.1));
@@ -148,13 +141,9 @@ fn tensor_of(name: String, info: &TensorInfo, data_start: u64) -> Result<Tensor,
         return Err(Fault::new(format!("unknown dtype {}", info.dtype)).field(&name).into());
     };
     let (start, end) = (wide(info.data_offsets.0), wide(info.data_offsets.1));
-    Ok(Tensor {
-        name,
-        dtype,
-        shape: info.shape.iter().copied().map(wide).collect(),
-        offset: data_start.saturating_add(start),
-        bytes: Bytes::new(end.saturating_sub(start)),
-    })
+    let shape = info.shape.iter().copied().map(wide).collect();
+    let bytes = Bytes::new(end.saturating_sub(start));
+    Ok(Tensor::plain(name, dtype, shape, data_start.saturating_add(start), bytes))
 }
 
 fn wide(count: usize) -> u64 {
@@ -191,63 +180,5 @@ fn fault_of(error: &SafeTensorError, tensors: &[(String, TensorInfo)]) -> Fault 
     match found {
         Some((name, _)) => Fault::new(reason).field(name),
         None => Fault::new(reason),
-    }
-}
-
-/// What is wrong with a header, before the file has a name.
-#[derive(Debug)]
-pub struct Fault {
-    reason: String,
-    offset: Option<u64>,
-    field: Option<String>,
-}
-
-impl Fault {
-    fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), offset: None, field: None }
-    }
-
-    fn offset(self, offset: u64) -> Self {
-        Self { offset: Some(offset), ..self }
-    }
-
-    fn field(self, name: &str) -> Self {
-        Self { field: Some(clip(name)), ..self }
-    }
-
-    fn at(self, path: &Path) -> Error {
-        let Self { mut reason, offset, field } = self;
-        if path.extension().is_none_or(|extension| extension != "safetensors") {
-            reason.push_str("; it is read as safetensors, the only format there is a reader for");
-        }
-        Error::ModelFile { path: path.to_owned(), offset, field, reason }
-    }
-}
-
-/// Why a header could not be read.
-#[derive(Debug)]
-pub enum Failure {
-    /// The operating system's answer.
-    Io(std::io::Error),
-    /// The header breaks the format.
-    Fault(Fault),
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-fn truncated(error: std::io::Error, part: &str) -> Failure {
-    match error.kind() {
-        ErrorKind::UnexpectedEof => Fault::new(format!("the file ends within {part}")).offset(0).into(),
-        _ => Failure::Io(error),
     }
 }

@@ -14,11 +14,26 @@ pub struct Tensor {
     pub shape: Vec<u64>,
     /// First byte, counted from the start of its file.
     pub offset: u64,
-    /// Bytes in the file.
+    /// Bytes in the file; zero for a tensor that shares its storage with an earlier one.
     pub bytes: Bytes,
+    /// Parameters it holds. That is not its number of elements where several are packed into one (GPTQ, AWQ,
+    /// bitsandbytes, MXFP4), where it is a scale or a buffer (none), or where it shares its storage (none).
+    pub parameters: u64,
+    /// Bytes once a runtime has expanded it, where the file stores it compressed and some runtimes expand it whole.
+    pub expanded: Option<Bytes>,
 }
 
 impl Tensor {
+    /// A tensor stored as it is: its elements are its parameters if its dtype is one of weights.
+    #[must_use]
+    pub fn plain(name: String, dtype: Dtype, shape: Vec<u64>, offset: u64, bytes: Bytes) -> Self {
+        let mut tensor = Self { name, dtype, shape, offset, bytes, parameters: 0, expanded: None };
+        if dtype.is_weight() {
+            tensor.parameters = tensor.elements();
+        }
+        tensor
+    }
+
     /// Number of elements; one for a scalar.
     #[must_use]
     pub fn elements(&self) -> u64 {

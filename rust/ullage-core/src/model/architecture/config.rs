@@ -4,67 +4,15 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::directory::{fault, read_json};
+use super::{Architecture, Attention, Layer, Span};
 use crate::error::Result;
-
-/// What one layer keeps per sequence while it generates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LayerCache {
-    /// Keys and values of every token.
-    Full,
-    /// Keys and values of the last so many tokens.
-    Window(u64),
-    /// A state that this version has no formula for (recurrent, convolutional, shared with another layer).
-    Unknown,
-}
-
-/// What one token costs in a layer that caches it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attention {
-    /// Multi-head, grouped-query and multi-query attention.
-    Heads {
-        /// Heads that keys and values are stored for.
-        kv_heads: u64,
-        /// Elements of a key, and of a value.
-        head_dim: u64,
-    },
-    /// Multi-head latent attention: one latent and one rotary key per token.
-    Latent {
-        /// `kv_lora_rank + qk_rope_head_dim`, what a runtime that caches the latent stores.
-        latent: u64,
-        /// `heads · (key + value elements)`, what a runtime that caches the expanded form stores.
-        expanded: u64,
-    },
-}
-
-/// The numbers of an architecture.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// `model_type`.
-    pub architecture: Option<String>,
-    /// Whether it generates token by token and so keeps a cache; `None` where the file does not say.
-    pub is_decoder: Option<bool>,
-    /// `hidden_size`.
-    pub hidden: u64,
-    /// `intermediate_size`; four times `hidden` where absent, as in GPT-2.
-    pub intermediate: u64,
-    /// `num_attention_heads`.
-    pub heads: u64,
-    /// `vocab_size`, where given.
-    pub vocabulary: Option<u64>,
-    /// `max_position_embeddings`, where given.
-    pub max_context: Option<u64>,
-    /// One entry a layer.
-    pub caches: Vec<LayerCache>,
-    /// Cost of a token in a layer that caches it.
-    pub attention: Attention,
-}
+use crate::model::directory::{fault, read_json};
 
 /// Far above any model, far below what could overflow a product of two.
 const LARGEST: u64 = 1 << 31;
 const MOST_LAYERS: u64 = 1 << 16;
 
-/// Keys that tell of a state or a sharing of caches which [`LayerCache`] does not model.
+/// Keys that tell of a state or a sharing of caches which the reader does not model.
 const UNMODELLED: [&str; 9] = [
     "linear_num_key_heads",
     "mamba_d_state",
@@ -94,25 +42,23 @@ const ENCODERS: [&str; 10] = [
 /// Architectures in which a window, where one is given without a pattern, holds for every layer.
 const ALL_WINDOWED: [&str; 4] = ["mistral", "mixtral", "phi3", "starcoder2"];
 
-impl Config {
-    /// Reads `config.json` in `directory`; `None` where there is none or where it describes no transformer.
-    ///
-    /// # Errors
-    /// [`crate::Error::ModelFile`] naming the key for a file that is not JSON or holds impossible numbers.
-    pub(super) fn beside(directory: &Path) -> Result<Option<Self>> {
-        let path = directory.join("config.json");
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let Value::Object(root) = read_json(&path)? else {
-            return Err(fault(&path, None, "not a JSON object"));
-        };
-        let text = match root.get("text_config") {
-            Some(Value::Object(text)) => text,
-            _ => &root,
-        };
-        Reader { path: &path, root: &root, text }.config()
+/// Reads `config.json` in `directory`; `None` where there is none or where it describes no transformer.
+///
+/// # Errors
+/// [`crate::Error::ModelFile`] naming the key for a file that is not JSON or holds impossible numbers.
+pub(crate) fn beside(directory: &Path) -> Result<Option<Architecture>> {
+    let path = directory.join("config.json");
+    if !path.is_file() {
+        return Ok(None);
     }
+    let Value::Object(root) = read_json(&path)? else {
+        return Err(fault(&path, None, "not a JSON object"));
+    };
+    let text = match root.get("text_config") {
+        Some(Value::Object(text)) => text,
+        _ => &root,
+    };
+    Reader { path: &path, root: &root, text }.config()
 }
 
 struct Reader<'a> {
@@ -123,7 +69,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn config(&self) -> Result<Option<Config>> {
+    fn config(&self) -> Result<Option<Architecture>> {
         let hidden = self.first_number(&["hidden_size", "n_embd", "d_model"])?;
         let layers = self.first_number(&["num_hidden_layers", "n_layer", "num_layers"])?;
         let heads = self.first_number(&["num_attention_heads", "n_head", "num_heads"])?;
@@ -134,16 +80,17 @@ impl Reader<'_> {
             return Err(fault(self.path, Some("num_hidden_layers"), format!("{layers} layers")));
         }
         let intermediate = self.first_number(&["intermediate_size", "n_inner", "ffn_dim"])?;
-        Ok(Some(Config {
-            architecture: self.architecture(),
+        let attention = self.attention(hidden, heads)?;
+        Ok(Some(Architecture {
+            name: self.architecture(),
             is_decoder: self.is_decoder(),
             hidden,
             intermediate: intermediate.unwrap_or(hidden.saturating_mul(4)),
             heads,
             vocabulary: self.number("vocab_size")?,
             max_context: self.first_number(&["max_position_embeddings", "n_positions"])?,
-            caches: self.caches(layers)?,
-            attention: self.attention(hidden, heads)?,
+            layers: self.layers(layers, attention)?,
+            ..Architecture::default()
         }))
     }
 
@@ -179,17 +126,14 @@ impl Reader<'_> {
             let rope = self.number("qk_rope_head_dim")?.unwrap_or(0);
             let key = self.number("qk_nope_head_dim")?.unwrap_or(0).saturating_add(rope);
             let value = self.number("v_head_dim")?.unwrap_or(key);
-            return Ok(Attention::Latent {
-                latent: rank.saturating_add(rope),
-                expanded: heads.saturating_mul(key.saturating_add(value)),
-            });
+            return Ok(Attention::Latent { rank, rope, heads, key, value });
         }
         let kv_heads = self.number("num_key_value_heads")?.unwrap_or(heads);
         let head_dim = self.number("head_dim")?.unwrap_or_else(|| hidden.checked_div(heads).unwrap_or(0));
-        Ok(Attention::Heads { kv_heads, head_dim })
+        Ok(Attention::Heads { kv_heads, key: head_dim, value: head_dim })
     }
 
-    fn caches(&self, layers: u64) -> Result<Vec<LayerCache>> {
+    fn layers(&self, layers: u64, attention: Attention) -> Result<Vec<Layer>> {
         let window =
             self.number("sliding_window")?.filter(|_| self.flag("use_sliding_window") != Some(false));
         let count = usize::try_from(layers).unwrap_or(usize::MAX);
@@ -198,20 +142,21 @@ impl Reader<'_> {
                 let reason = format!("{} entries for {layers} layers", types.len());
                 return Err(fault(self.path, Some("layer_types"), reason));
             }
-            return Ok(types.iter().map(|kind| layer_cache(kind.as_str(), window)).collect());
+            return Ok(types.iter().map(|kind| layer_of(kind.as_str(), window, attention)).collect());
         }
         let has = |key: &str| self.text.get(key).is_some_and(|value| !value.is_null());
         if UNMODELLED.iter().any(|key| has(key)) {
-            return Ok(vec![LayerCache::Unknown; count]);
+            return Ok(vec![Layer::unknown(attention); count]);
         }
         let pattern = self.number("sliding_window_pattern")?.filter(|&pattern| pattern > 0);
         let is_uniform = self.architecture().is_some_and(|name| ALL_WINDOWED.contains(&name.as_str()));
+        let over = |span| Layer::attending(span, attention);
         let cache = |layer: u64| match (window, pattern) {
-            (None, _) => LayerCache::Full,
+            (None, _) => over(Span::All),
             // Every pattern-th layer sees all tokens, as in Gemma 3.
-            (Some(_), Some(pattern)) if layer.saturating_add(1).is_multiple_of(pattern) => LayerCache::Full,
-            (Some(_), None) if !is_uniform => LayerCache::Unknown,
-            (Some(window), _) => LayerCache::Window(window),
+            (Some(_), Some(pattern)) if layer.saturating_add(1).is_multiple_of(pattern) => over(Span::All),
+            (Some(_), None) if !is_uniform => Layer::unknown(attention),
+            (Some(window), _) => over(Span::Window(window)),
         };
         Ok((0..layers).map(cache).collect())
     }
@@ -245,11 +190,11 @@ impl Reader<'_> {
     }
 }
 
-fn layer_cache(kind: Option<&str>, window: Option<u64>) -> LayerCache {
+fn layer_of(kind: Option<&str>, window: Option<u64>, attention: Attention) -> Layer {
     match (kind, window) {
-        (Some("full_attention"), _) => LayerCache::Full,
-        (Some("sliding_attention"), Some(window)) => LayerCache::Window(window),
-        _ => LayerCache::Unknown,
+        (Some("full_attention"), _) => Layer::attending(Span::All, attention),
+        (Some("sliding_attention"), Some(window)) => Layer::attending(Span::Window(window), attention),
+        _ => Layer::unknown(attention),
     }
 }
 
