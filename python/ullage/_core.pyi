@@ -471,6 +471,10 @@ class Verdict:
         """Bytes missing by the most likely figures; 0 if they fit."""
 
     @property
+    def margin(self) -> int:
+        """Bytes to spare by the most likely figures; 0 if they do not fit."""
+
+    @property
     def remedies(self) -> list[Remedy]:
         """What makes it fit, the least lossy first; empty if it fits as it is."""
 
@@ -484,6 +488,10 @@ class Remedy:
     @property
     def changes(self) -> list[str]:
         """What to change, all of it together."""
+
+    @property
+    def steps(self) -> list[tuple[str, int]]:
+        """Each change with the bytes it saves when made alone, by the most likely figures."""
 
     @property
     def verdict(self) -> str:
@@ -511,12 +519,15 @@ def judge(
     memory: ByteCount,
     available: tuple[ByteCount, ByteCount, ByteCount],
     entitled: tuple[ByteCount, ByteCount, ByteCount] | None = None,
+    wired: tuple[ByteCount, ByteCount, ByteCount] | None = None,
     is_ios: bool = False,
+    is_discrete: bool = False,
 ) -> Verdict:
     """Judge whether `footprint` fits a device, and find what makes it fit.
 
-    `available` and `entitled` (with iOS's increased-memory-limit entitlement) are the bytes that the device offers for
-    certain, most likely and at most. Raises `ArgumentError` if such a triple is not in order.
+    `available`, `entitled` (with iOS's increased-memory-limit entitlement) and `wired` (with a raised wired limit on a
+    Mac) are the bytes that the device offers for certain, most likely and at most. `is_discrete` says that its memory is
+    a graphics card's own, so that layers can move to the host. Raises `ArgumentError` if such a triple is not in order.
     """
 
 @final

@@ -87,8 +87,18 @@ def fit(model: Footprint | Subject, on: Device | str | int, **workload: Unpack[W
         memory=found.memory_bytes,
         available=(usable.lo, usable.best, usable.hi),
         entitled=(entitled.lo, entitled.best, entitled.hi) if entitled else None,
+        wired=_wired(found),
         is_ios=found.device_class.endswith("-ios"),
+        is_discrete=found.device_class.startswith("gpu-"),
     )
+
+
+def _wired(device: Device) -> tuple[int, int, int] | None:
+    """Give what a Mac grants once `iogpu.wired_limit_mb` is raised, leaving the system 8 GiB or a quarter of less."""
+    if device.device_class != "mac":
+        return None
+    limit = device.memory_bytes - min(8 << 30, device.memory_bytes // 4)
+    return (limit, limit, limit) if limit > device.usable.best else None
 
 
 def resolve(model: Subject) -> Model:

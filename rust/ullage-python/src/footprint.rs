@@ -290,6 +290,11 @@ impl Verdict {
     }
 
     #[getter]
+    fn margin(&self) -> u64 {
+        self.verdict.margin.get()
+    }
+
+    #[getter]
     fn remedies(&self) -> Vec<Remedy> {
         self.verdict.remedies.iter().cloned().map(Remedy).collect()
     }
@@ -303,6 +308,7 @@ impl Verdict {
         dict.set_item("available", self.available())?;
         dict.set_item("available_range", self.available_range())?;
         dict.set_item("short_by", self.short_by())?;
+        dict.set_item("margin", self.margin())?;
         let remedies: PyResult<Vec<_>> = self.remedies().iter().map(|remedy| remedy.as_dict(py)).collect();
         dict.set_item("remedies", remedies?)?;
         Ok(dict)
@@ -322,7 +328,12 @@ pub(crate) struct Remedy(core::Remedy);
 impl Remedy {
     #[getter]
     fn changes(&self) -> Vec<String> {
-        self.0.changes.iter().map(ToString::to_string).collect()
+        self.0.changes.iter().map(|(change, _)| change.to_string()).collect()
+    }
+
+    #[getter]
+    fn steps(&self) -> Vec<(String, u64)> {
+        self.0.changes.iter().map(|(change, saves)| (change.to_string(), saves.get())).collect()
     }
 
     #[getter]
@@ -348,6 +359,13 @@ impl Remedy {
     fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("changes", self.changes())?;
+        let steps = self.steps().into_iter().map(|(change, saves)| {
+            let step = PyDict::new(py);
+            step.set_item("change", change)?;
+            step.set_item("saves", saves)?;
+            Ok(step)
+        });
+        dict.set_item("steps", steps.collect::<PyResult<Vec<_>>>()?)?;
         dict.set_item("required", self.required().as_dict(py)?)?;
         dict.set_item("available", self.available())?;
         dict.set_item("verdict", self.verdict())?;
@@ -362,7 +380,10 @@ impl Remedy {
 
 /// Judge whether a footprint fits a device.
 #[pyfunction]
-#[pyo3(signature = (footprint, *, name, memory, available, entitled = None, is_ios = false))]
+#[pyo3(
+    signature = (footprint, *, name, memory, available, entitled = None, wired = None, is_ios = false, is_discrete = false)
+)]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
 pub(crate) fn judge(
     py: Python<'_>,
     footprint: &Footprint,
@@ -370,13 +391,20 @@ pub(crate) fn judge(
     memory: ByteCount,
     available: Limits,
     entitled: Option<Limits>,
+    wired: Option<Limits>,
     is_ios: bool,
+    is_discrete: bool,
 ) -> Outcome<Verdict> {
+    let entitled = entitled.map(|limits| (core::Raise::Entitlement, limits));
+    let raised = entitled.or_else(|| wired.map(|limits| (core::Raise::WiredLimit, limits)));
     let device = core::Device {
         name: name.to_owned(),
         memory: memory.0,
         available: availability(available)?,
-        entitled: entitled.map(availability).transpose()?,
+        raised: raised
+            .map(|(raise, limits)| availability(limits).map(|limits| (raise, limits)))
+            .transpose()?,
+        is_discrete,
     };
     let policy = footprint.policy.on(is_ios)?;
     let verdict = py.detach(|| core::fit(&footprint.model, &footprint.workload, policy, &device))?;

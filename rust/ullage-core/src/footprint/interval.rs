@@ -78,6 +78,15 @@ impl Interval {
         Self { lo: bytes, best: bytes, hi: bytes, origin, formula: formula.into() }
     }
 
+    /// The part `numerator / denominator` of it, rounded up.
+    ///
+    /// # Errors
+    /// [`crate::Error::Overflow`] where a bound passes 2^64 − 1.
+    pub(super) fn scaled(self, numerator: u64, denominator: u64) -> Result<Self> {
+        let scaled = |bytes: Bytes| bytes.scaled(numerator, denominator, "the footprint");
+        Ok(Self { lo: scaled(self.lo)?, best: scaled(self.best)?, hi: scaled(self.hi)?, ..self })
+    }
+
     /// The sum of `parts`, as sure as the least sure part that is not zero.
     ///
     /// # Errors

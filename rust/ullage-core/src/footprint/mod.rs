@@ -8,26 +8,32 @@
 //! the weights, and by which formulas activations and overhead follow stands in its [`Policy`], a table of a data file.
 
 mod activations;
+mod alteration;
+mod change;
 mod device;
 mod fit;
 mod interval;
 mod kv_cache;
 mod policy;
-mod quantize;
+mod remedy;
 mod state;
 mod values;
 mod weights;
 mod workload;
 
-pub use device::{Availability, Device};
-pub use fit::{Answer, Change, Remedy, Verdict, fit};
+pub use alteration::Scope;
+pub use change::Change;
+pub use device::{Availability, Device, Raise};
+pub use fit::{Answer, Verdict, fit};
 pub use interval::{Interval, Origin};
 pub use policy::{
     Bounds, ByKind, Expression, KvLayout, LatentForm, Policy, Residency, StateLayout, Values, Variable,
     WeightLayout,
 };
-pub use quantize::WeightFormat;
+pub use remedy::Remedy;
 pub use workload::{KvDtype, Workload};
+
+use alteration::{Alteration, Estimator};
 
 use crate::error::Result;
 use crate::model::{Basis, Model};
@@ -69,38 +75,19 @@ impl Footprint {
 /// # Errors
 /// [`crate::Error::Overflow`] where a component passes 2^64 − 1 bytes.
 pub fn estimate(model: &Model, workload: &Workload, policy: &Policy) -> Result<Footprint> {
-    estimate_as(model, workload, policy, None)
-}
-
-/// As [`estimate`], with the weights re-encoded in `format`.
-pub(crate) fn estimate_as(
-    model: &Model,
-    workload: &Workload,
-    policy: &Policy,
-    format: Option<WeightFormat>,
-) -> Result<Footprint> {
     if let Basis::Published { lo, best, hi, is_measured } = model.basis {
         let origin = if is_measured { Origin::Measured } else { Origin::Formula };
         return published(&Interval::new(lo, best, hi, origin, "published total, parts not stated"));
     }
-    let stored = weights::stored(model, format)?;
-    let values = values::values(model, workload, stored);
-    let weights = weights::weights(model, policy, &values, format)?;
-    let kv_cache = kv_cache::kv_cache(model, workload, &policy.kv_cache, &values)?;
-    let state = state::state(model, workload, &policy.state)?;
-    let values = values.with(Variable::KvCache, kv_cache.best.get());
-    let of_kind = |formulas, what| activations::by_kind(formulas, model, workload, &values, what);
-    let activations = of_kind(&policy.activations, "the activations")?;
-    let overhead = of_kind(&policy.overhead, "the overhead")?;
-    with_total(weights, kv_cache, state, activations, overhead)
+    Estimator::new(model, policy).estimate(&Alteration::none(*workload))
 }
 
 fn published(total: &Interval) -> Result<Footprint> {
     let included = || Interval::exact(Bytes::ZERO, total.origin, "included in the published total");
-    with_total(total.clone(), included(), included(), included(), included())
+    finish(total.clone(), included(), included(), included(), included())
 }
 
-fn with_total(
+fn finish(
     weights: Interval,
     kv_cache: Interval,
     state: Interval,

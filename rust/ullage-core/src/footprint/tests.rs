@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Error;
+use crate::codec::Scheme;
 use crate::model::{Architecture, Attention, Dtype, Layer, Span, Tensor};
 
 fn gb(tenths: u64) -> Bytes {
@@ -112,23 +113,6 @@ fn an_encoder_keeps_no_cache_and_an_unknown_kind_may() {
 }
 
 #[test]
-fn formats_are_exact_block_by_block() {
-    let tensors = vec![
-        matrix("divides", Dtype::F32, 10, 512),
-        matrix("divides by 32 alone", Dtype::F32, 10, 96),
-        matrix("divides by nothing", Dtype::F32, 10, 30),
-        Tensor { shape: vec![512], bytes: Bytes::new(2048), ..matrix("a vector", Dtype::F32, 1, 512) },
-        matrix("indices", Dtype::I64, 1, 512),
-        matrix("small already", Dtype::F4, 1, 512),
-    ];
-    let model = model(tensors, None);
-    let expected = 10 * 2 * 144 + 10 * 3 * 34 + 10 * 30 * 4 + 2048 + 4096 + 256;
-    assert_eq!(WeightFormat::Q4K.model_bytes(&model).unwrap(), Bytes::new(expected));
-    let lump = Model::of_size("lump", Bytes::new(2 * 1_000)).unwrap();
-    assert_eq!(WeightFormat::Q4K.model_bytes(&lump).unwrap(), Bytes::new(4 * 144));
-}
-
-#[test]
 fn hostile_workloads_are_refused() {
     let llama = model(vec![], Some(architecture(32, 4096, 32, 8, Some(true))));
     for (context, batch, name) in
@@ -145,12 +129,21 @@ fn hostile_workloads_are_refused() {
     assert!("f12".parse::<KvDtype>().is_err());
 }
 
+fn gguf(dtype: Dtype) -> Change {
+    Change::Weights(Scheme::Gguf(dtype), Scope::All)
+}
+
+fn changes(remedy: &Remedy) -> Vec<Change> {
+    remedy.changes.iter().map(|&(change, _)| change).collect()
+}
+
 fn phone() -> Device {
     Device {
         name: "phone".to_owned(),
         memory: gb(80),
         available: Availability::exact(gb(30)),
-        entitled: Some(Availability::exact(gb(60))),
+        raised: Some((Raise::Entitlement, Availability::exact(gb(60)))),
+        is_discrete: false,
     }
 }
 
@@ -162,15 +155,15 @@ fn twelve_gigabytes_do_not_fit_in_eight_and_fewer_bits_do() {
     assert!(verdict.short_by > gb(90));
     let first = &verdict.remedies[0];
     assert_eq!(
-        first.changes,
-        [Change::Entitlement, Change::Weights(WeightFormat::Q5K)],
+        changes(first),
+        [Change::Device(Raise::Entitlement), gguf(Dtype::Q5_K)],
         "6 bits are too many"
     );
     assert_eq!(first.answer, Answer::Yes);
     assert_eq!(first.required.lo.get(), 12_000_000_000 / 16 * 11 / 2);
     assert_eq!(first.saves, verdict.required.best.saturating_sub(first.required.best));
-    let changes: Vec<_> = verdict.remedies.iter().map(|remedy| remedy.changes.as_slice()).collect();
-    assert!(changes.contains(&[Change::Weights(WeightFormat::Q2K)].as_slice()), "2 bits fit without asking");
+    let sets: Vec<_> = verdict.remedies.iter().map(changes).collect();
+    assert!(sets.contains(&vec![gguf(Dtype::Q2_K)]), "2 bits fit without asking");
 }
 
 #[test]
@@ -188,8 +181,8 @@ fn what_fits_needs_no_remedy_and_a_published_total_cannot_be_requantised() {
             ..estimate(&published, &workload(&published, 1, 1), generic()).unwrap().weights
         }
     );
-    let changes: Vec<_> = verdict.remedies.iter().map(|remedy| remedy.changes.clone()).collect();
-    assert_eq!(changes, [[Change::Entitlement]]);
+    let sets: Vec<_> = verdict.remedies.iter().map(changes).collect();
+    assert_eq!(sets, [[Change::Device(Raise::Entitlement)]]);
 }
 
 #[test]
@@ -199,13 +192,9 @@ fn a_long_context_is_shortened_before_weights_are_crushed() {
     let verdict = fit(&llama, &workload(&llama, 65_536, 1), generic(), &phone()).unwrap();
     let first = verdict.remedies.first().expect("a remedy");
     assert_eq!(first.answer, Answer::Yes);
-    assert!(first.changes.iter().any(|change| matches!(change, Change::Context(_) | Change::KvCache(_))));
-    assert!(
-        !first
-            .changes
-            .iter()
-            .any(|change| matches!(change, Change::Weights(format) if *format > WeightFormat::Q6K))
-    );
+    let asked = changes(first);
+    assert!(asked.iter().any(|change| matches!(change, Change::Context(_) | Change::KvCache(_))));
+    assert!(!asked.iter().any(|change| matches!(change, Change::Weights(scheme, _) if scheme.bits() < 6)));
 }
 
 proptest! {
@@ -235,7 +224,8 @@ proptest! {
             name: "d".to_owned(),
             memory: Bytes::new(offered),
             available: Availability::exact(Bytes::new(offered)),
-            entitled: None,
+            raised: None,
+            is_discrete: true,
         };
         let verdict = fit(&model, &workload, generic(), &device).unwrap();
         prop_assert_eq!(verdict.answer == Answer::Yes, footprint.total.hi.get() <= offered);

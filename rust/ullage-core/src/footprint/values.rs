@@ -5,45 +5,50 @@ use super::workload::Workload;
 use crate::model::{Architecture, Attention, Model, Tensor};
 use crate::units::Bytes;
 
-/// The variables of `model` under `workload`, with its weights taking `weights` bytes.
-pub(super) fn values(model: &Model, workload: &Workload, weights: Bytes) -> Values {
-    let tokens = workload.context.saturating_mul(workload.batch);
+/// The variables that depend on `model` alone, its weights as stored.
+pub(super) fn of_model(model: &Model) -> Values {
+    let embedding = largest(model, Tensor::is_token_embedding);
+    let head = largest(model, Tensor::is_output_head);
     let values = Values::default()
-        .with(Variable::Context, workload.context)
-        .with(Variable::Batch, workload.batch)
-        .with(Variable::MicroBatch, workload.micro_batch.min(tokens))
-        .with(Variable::KvBytesPer32, workload.kv_dtype.bytes_per_32())
-        .with(Variable::Weights, weights.get());
-    let values = of_tensors(values, model, weights);
+        .with(Variable::Weights, model.tensor_bytes().get())
+        .with(Variable::Expanded, model.expanded_bytes().get())
+        .with(Variable::File, model.file_bytes.get())
+        .with(Variable::Embedding, embedding.get())
+        .with(Variable::OutputHead, if head.is_zero() { embedding.get() } else { head.get() })
+        .with(Variable::Largest, largest(model, |_| true).get())
+        .with(Variable::Parameters, model.parameters().unwrap_or(0));
     match &model.architecture {
         Some(architecture) => of_architecture(values, architecture),
         None => values,
     }
 }
 
-fn of_tensors(values: Values, model: &Model, weights: Bytes) -> Values {
-    // A model re-encoded shrinks throughout: what it expands to, and its file, shrink with it.
-    let stored = model.tensor_bytes();
-    let scaled = |bytes: Bytes| {
-        let scaled = u128::from(bytes.get()).saturating_mul(u128::from(weights.get()));
+/// The same with weights of `stored` bytes re-encoded, or left out, to `now` bytes: everything made of weights shrinks
+/// in proportion, and what is re-encoded is not compressed any more.
+pub(super) fn scaled(values: &Values, stored: Bytes, now: Bytes) -> Values {
+    if now == stored {
+        return values.clone();
+    }
+    let scaled = |variable| {
+        let scaled = u128::from(values.get(variable)).saturating_mul(u128::from(now.get()));
         let scaled = scaled.checked_div(u128::from(stored.get())).unwrap_or(0);
         u64::try_from(scaled).unwrap_or(u64::MAX)
     };
-    let embedding = largest(model, Tensor::is_token_embedding);
-    let head = largest(model, Tensor::is_output_head);
-    let layers = model.layers();
-    let largest_layer = layers.iter().map(|(_, bytes)| *bytes).max().unwrap_or(Bytes::ZERO);
+    [Variable::File, Variable::Embedding, Variable::OutputHead, Variable::Largest]
+        .into_iter()
+        .fold(values.clone(), |values, variable| values.with(variable, scaled(variable)))
+        .with(Variable::Weights, now.get())
+        .with(Variable::Expanded, now.get())
+}
+
+/// The same with the variables of `workload`.
+pub(super) fn of_workload(values: Values, workload: &Workload) -> Values {
+    let tokens = workload.context.saturating_mul(workload.batch);
     values
-        .with(
-            Variable::Expanded,
-            if weights == stored { model.expanded_bytes().get() } else { weights.get() },
-        )
-        .with(Variable::File, scaled(model.file_bytes))
-        .with(Variable::Embedding, scaled(embedding))
-        .with(Variable::OutputHead, scaled(if head.is_zero() { embedding } else { head }))
-        .with(Variable::Largest, scaled(largest(model, |_| true)))
-        .with(Variable::LargestLayer, scaled(largest_layer))
-        .with(Variable::Parameters, model.parameters().unwrap_or(0))
+        .with(Variable::Context, workload.context)
+        .with(Variable::Batch, workload.batch)
+        .with(Variable::MicroBatch, workload.micro_batch.min(tokens))
+        .with(Variable::KvBytesPer32, workload.kv_dtype.bytes_per_32())
 }
 
 fn largest(model: &Model, is_meant: impl Fn(&Tensor) -> bool) -> Bytes {

@@ -2,28 +2,20 @@
 
 use super::interval::{Interval, Origin};
 use super::policy::{Policy, Values, WeightLayout};
-use super::quantize::WeightFormat;
+use crate::codec::Scheme;
 use crate::error::Result;
 use crate::model::{Basis, Model, Tensor};
 use crate::units::Bytes;
 
-/// Bytes of all tensors, re-encoded in `format` where one is given.
-///
-/// # Errors
-/// [`crate::Error::Overflow`] beyond 2^64 − 1 bytes.
-pub(super) fn stored(model: &Model, format: Option<WeightFormat>) -> Result<Bytes> {
-    format.map_or_else(|| Ok(model.tensor_bytes()), |format| format.model_bytes(model))
-}
-
 /// The weights in memory under `policy`.
 ///
 /// # Errors
-/// As [`stored`].
+/// [`crate::Error::Overflow`] beyond 2^64 − 1 bytes.
 pub(super) fn weights(
     model: &Model,
     policy: &Policy,
     values: &Values,
-    format: Option<WeightFormat>,
+    scheme: Option<Scheme>,
 ) -> Result<Interval> {
     let is_encoder =
         model.architecture.as_ref().is_some_and(|architecture| architecture.is_decoder == Some(false));
@@ -34,14 +26,14 @@ pub(super) fn weights(
         *bound = Bytes::sum([*bound, second], "the weights")?;
     }
     if bounds.is_exact() {
-        held.origin = match (format, &model.basis) {
+        held.origin = match (scheme, &model.basis) {
             (Some(_), _) => Origin::Formula,
             (None, Basis::Size) => Origin::Assumed,
             (None, _) => Origin::Header,
         };
     }
-    held.formula = match format {
-        Some(format) => format!("{} in {format}", held.formula).into(),
+    held.formula = match scheme {
+        Some(scheme) => format!("{} in {scheme}", held.formula).into(),
         None if !second.is_zero() => format!("{} + a second token embedding", held.formula).into(),
         None => held.formula,
     };

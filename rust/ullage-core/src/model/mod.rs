@@ -4,6 +4,7 @@
 //! milliseconds, and a file that lies about itself is refused with the offset or tensor at fault.
 
 mod architecture;
+mod component;
 mod directory;
 mod dtype;
 mod fault;
@@ -16,6 +17,7 @@ mod tensor;
 use std::path::{Path, PathBuf};
 
 pub use architecture::{Architecture, Attention, Cache, Layer, Span, State};
+pub use component::Role;
 pub use dtype::{Dtype, Kind};
 pub use fault::{Failure, Fault};
 pub use format::Format;
@@ -154,7 +156,7 @@ impl Model {
             return Err(Error::Argument { name: "size", reason: "a model of no bytes".to_owned() });
         }
         let shape = vec![size.get().div_ceil(2)];
-        let tensor = Tensor::plain("weights".to_owned(), Dtype::F16, shape, 0, size);
+        let tensor = Tensor::plain(Tensor::LUMP.to_owned(), Dtype::F16, shape, 0, size);
         Ok(Self::without_file(name, Basis::Size, vec![tensor], size))
     }
 

@@ -40,6 +40,15 @@ impl Tensor {
         self.shape.iter().fold(1, |product: u64, &size| product.saturating_mul(size))
     }
 
+    /// Whether it stands for all weights of a model of which only the size is known.
+    #[must_use]
+    pub fn is_lump(&self) -> bool {
+        self.name == Self::LUMP && self.shape.len() == 1
+    }
+
+    /// The name of such a tensor.
+    pub(super) const LUMP: &str = "weights, not itemised";
+
     /// Whether it is the table of token embeddings, by the names that formats and libraries give it.
     #[must_use]
     pub fn is_token_embedding(&self) -> bool {
@@ -84,6 +93,13 @@ impl Tensor {
     pub fn layer(&self) -> Option<&str> {
         let (_, end) = self.layer_number()?;
         self.name.get(..end)
+    }
+
+    /// The number of that layer; `None` for a tensor of no numbered layer.
+    #[must_use]
+    pub fn layer_index(&self) -> Option<usize> {
+        let (start, end) = self.layer_number()?;
+        self.name.get(start..end)?.parse().ok()
     }
 
     /// Where the first all-digit segment of the name starts and ends.

@@ -26,6 +26,10 @@ struct Table {
     source: String,
     date: String,
     residency: Residency,
+    schemes: Vec<String>,
+    kv_dtypes: Vec<String>,
+    #[serde(default)]
+    offload: bool,
     on_ios: Option<String>,
     kv_cache: KvCache,
     state: StateLayout,
@@ -72,7 +76,8 @@ struct Kinds {
 /// [`Error::Argument`] with the place and reason for a text that is no such file.
 pub(super) fn read(text: &str) -> Result<Vec<Policy>> {
     let file: File = toml::from_str(text).map_err(|error| {
-        let line = error.span().and_then(|span| text.get(..span.start)).map_or(0, |before| before.lines().count());
+        let line =
+            error.span().and_then(|span| text.get(..span.start)).map_or(0, |before| before.lines().count());
         let reason = format!("line {}: {}", line.max(1), clip(error.message()));
         Error::Argument { name: "policy", reason }
     })?;
@@ -89,6 +94,9 @@ fn policy(table: Table) -> Result<Policy> {
         source: table.source,
         date: table.date,
         residency: table.residency,
+        schemes: table.schemes.iter().map(|text| text.parse()).collect::<Result<_>>()?,
+        kv_dtypes: table.kv_dtypes.iter().map(|text| text.parse()).collect::<Result<_>>()?,
+        offload: table.offload,
         on_ios: table.on_ios,
         kv_cache: KvLayout {
             latent: table.kv_cache.latent,

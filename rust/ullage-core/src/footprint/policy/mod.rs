@@ -19,6 +19,8 @@ pub use bounds::Bounds;
 pub use expression::Expression;
 pub use variable::{Values, Variable};
 
+use super::workload::KvDtype;
+use crate::codec::Scheme;
 use crate::error::{Error, Result};
 use crate::model::{Format, Model};
 use crate::units::clip;
@@ -38,6 +40,12 @@ pub struct Policy {
     pub date: String,
     /// What becomes of the weights, in a word: `mapped`, `copied` or `repacked`.
     pub residency: Residency,
+    /// Schemes that it can run weights in, the least lossy first.
+    pub schemes: Vec<Scheme>,
+    /// Formats that it can keep keys and values in.
+    pub kv_dtypes: Vec<KvDtype>,
+    /// Whether it can keep some layers of a model in the memory of the host.
+    pub offload: bool,
     /// The policy that holds instead on iOS, where the systems count differently.
     pub on_ios: Option<String>,
     /// Keys and values.

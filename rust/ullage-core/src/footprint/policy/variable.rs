@@ -71,8 +71,6 @@ variables! {
     OutputHead "output_head";
     /// Bytes of the largest tensor.
     Largest "largest";
-    /// Bytes of the largest layer.
-    LargestLayer "largest_layer";
     /// Parameters.
     Parameters "parameters";
     /// Bytes live at once at the peak of the stored graph.
