@@ -119,9 +119,6 @@ impl Numbers<'_> {
         let meaning = match self.listed {
             None if self.layers.count == 0 => "is not known, nor what its layers keep",
             None => "is not known: its layers are taken to attend to every token",
-            Some(Facts { is_modelled: false, .. }) => {
-                "has caches that are not modelled: its layers keep at most what is given"
-            }
             Some(_) => return None,
         };
         Some(format!("the architecture {name:?} {meaning}"))

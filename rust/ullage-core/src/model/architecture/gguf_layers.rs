@@ -11,6 +11,9 @@ const LONG_CONTEXT: u64 = 1 << 20;
 /// No known model is gone through more often.
 const MOST_LOOPS: u64 = 64;
 
+/// The ratio of compression that DeepSeek-V4 reads with an indexer.
+const OVERLAPPING: u64 = 4;
+
 /// Keys that tell of a state: RWKV, short convolutions, KDA, and Mamba with its kin.
 const OF_STATE: [&str; 4] = ["wkv.head_size", "shortconv.l_cache", "kda.head_dim", "ssm.state_size"];
 
@@ -70,23 +73,50 @@ impl<'a> Layers<'a> {
             return Ok(vec![Layer::keeping_nothing(); self.count]);
         }
         let windows = self.windows()?;
-        let is_known = self.facts.is_modelled && !self.has_unlisted_state && windows.is_some();
+        let is_known = !self.has_unlisted_state && windows.is_some();
         let windows = windows.unwrap_or_else(|| vec![None; self.count]);
         let owners = self.owners()?;
         let (mixers, state, indexers) = (self.mixers()?, self.state()?, self.indexers()?);
         let per_layer = windows.into_iter().zip(mixers).zip(indexers).enumerate();
-        let layers = per_layer.map(|(place, ((window, (has_state, attends)), index))| {
-            let is_kept = place < self.trunk || self.facts.caches_prediction;
-            let has_cache = attends && is_kept && place < owners && self.kv_heads[place] > 0;
-            let attention = self.attention(place, window.is_some());
-            Layer {
-                cache: has_cache.then_some(Cache { span: window.unwrap_or(Span::All), attention }),
-                state: has_state.then_some(state),
-                index: if has_cache { index } else { 0 },
-                is_known,
-            }
-        });
-        self.with_extra(layers.collect())
+        let mut layers: Vec<Layer> = per_layer
+            .map(|(place, ((window, (has_state, attends)), index))| {
+                let is_kept = place < self.trunk || self.facts.caches_prediction;
+                let has_cache = attends && is_kept && place < owners && self.kv_heads[place] > 0;
+                let attention = self.attention(place, window.is_some());
+                Layer {
+                    cache: has_cache.then_some(Cache { span: window.unwrap_or(Span::All), attention }),
+                    state: has_state.then_some(state),
+                    index: match (has_cache, window, index) {
+                        (false, ..) | (_, _, 0) => 0,
+                        (true, None, index) => index,
+                        // llama.cpp sizes an indexer's keys as those of the window that its layer has.
+                        (true, Some(_), _) => self.sizes.window_key,
+                    },
+                    is_known,
+                }
+            })
+            .collect();
+        if self.facts.is_compressed {
+            self.compress(&mut layers)?;
+        }
+        self.with_extra(layers)
+    }
+
+    /// Adds the keys that stand for several tokens each, and the sums that the next of them is made of.
+    fn compress(&self, layers: &mut [Layer]) -> Result<(), Fault> {
+        let ratios = self.scope.keys.list(&self.scope.key("attention.compress_ratios")).unwrap_or_default();
+        let indexer = self.scope.number_or("attention.indexer.key_length", 0)?;
+        for (layer, &ratio) in layers.iter_mut().zip(ratios) {
+            // The finer ratio overlaps its neighbours, and has an indexer.
+            let (keys, rows) = match ratio {
+                0 => continue,
+                OVERLAPPING => (self.sizes.key.saturating_add(indexer), OVERLAPPING.saturating_mul(4)),
+                ratio => (self.sizes.key, ratio),
+            };
+            layer.index = keys.div_ceil(ratio);
+            layer.state = Some(State { convolution: 0, recurrent: product(&[2, rows, keys]) });
+        }
+        Ok(())
     }
 
     fn with_extra(&self, mut layers: Vec<Layer>) -> Result<Vec<Layer>, Fault> {
@@ -96,6 +126,7 @@ impl<'a> Layers<'a> {
                 let loops = self.scope.number_or("num_loops", 1)?.clamp(1, MOST_LOOPS);
                 layers = layers.repeat(usize::try_from(loops).unwrap_or(1));
             }
+            Extra::Ngrams => self.add_ngrams(&mut layers)?,
             Extra::Router => {
                 let attention =
                     Attention::Heads { kv_heads: 1, key: self.sizes.key, value: self.sizes.value };
@@ -105,11 +136,28 @@ impl<'a> Layers<'a> {
         Ok(layers)
     }
 
+    fn add_ngrams(&self, layers: &mut [Layer]) -> Result<(), Fault> {
+        let number = |key: &str| self.scope.number_or(key, 0);
+        let before = number("ple.conv_kernel")?.saturating_sub(1);
+        let streams = product(&[number("hyper_connection.count")?, number("embedding_length")?]);
+        let inputs = product(&[before, number("ple.ngram_size")?, streams]);
+        for &place in self.scope.keys.list(&self.scope.key("ple.layers")).unwrap_or_default() {
+            let layer = usize::try_from(place).ok().and_then(|place| layers.get_mut(place));
+            if let Some(state) = layer.and_then(|layer| layer.state.as_mut()) {
+                state.convolution = state.convolution.saturating_add(inputs);
+            }
+        }
+        Ok(())
+    }
+
     fn attention(&self, place: usize, is_windowed: bool) -> Attention {
         let HeadSizes { key, value, window_key, window_value, latent } = self.sizes;
         let (key, value) = if is_windowed { (window_key, window_value) } else { (key, value) };
         let kv_heads = self.kv_heads[place];
-        let Some(latent) = latent else { return Attention::Heads { kv_heads, key, value } };
+        let Some(latent) = latent else {
+            let value = if self.facts.is_compressed { 0 } else { value };
+            return Attention::Heads { kv_heads, key, value };
+        };
         let row = key.saturating_mul(kv_heads);
         let rank = latent.rank.min(row);
         let rope = row.saturating_sub(rank);
@@ -244,8 +292,10 @@ impl<'a> Layers<'a> {
             usize::try_from(self.scope.number_or("leading_dense_block_count", 0)?).unwrap_or(usize::MAX);
         let of = |place: usize| match self.facts.indexer {
             Indexer::No => 0,
-            Indexer::AfterDense if place >= dense => key.saturating_add(self.sizes.value),
-            Indexer::AfterDense => 0,
+            Indexer::AfterDense => {
+                let elements = key.saturating_add(self.sizes.value);
+                product(&[elements, (place >= dense).into()])
+            }
             Indexer::All => elements,
             Indexer::Listed => product(&[elements, is_listed(place, true).into()]),
             Indexer::ListedOrFourth => {

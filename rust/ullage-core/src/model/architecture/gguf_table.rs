@@ -5,6 +5,7 @@
 
 /// What the keys of one architecture mean for memory.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Facts {
     pub(super) role: Role,
     pub(super) window: Option<Window>,
@@ -20,8 +21,9 @@ pub(super) struct Facts {
     /// Whether head sizes are read though layer 0 has no head.
     pub(super) reads_head_sizes: bool,
     pub(super) extra: Extra,
-    /// Whether what it keeps follows rules that are not modelled.
-    pub(super) is_modelled: bool,
+    /// Whether keys serve as values too, and `attention.compress_ratios` says how many tokens before the window share
+    /// one of them.
+    pub(super) is_compressed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,12 +99,14 @@ pub(super) enum Sharing {
     Key,
 }
 
-/// Caches beyond one per layer.
+/// What is kept beyond one cache or state per layer.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Extra {
     No,
     /// The layers are gone through `num_loops` times, each with caches of its own.
     Loops,
+    /// The layers of `ple.layers` convolve n-grams of the input too.
+    Ngrams,
     /// One more layer, with one key-value head, that chooses adapters.
     Router,
 }
@@ -134,7 +138,7 @@ const PLAIN: Facts = Facts {
     copies_embedding: false,
     reads_head_sizes: false,
     extra: Extra::No,
-    is_modelled: true,
+    is_compressed: false,
 };
 
 const fn every(every: u64) -> Pattern {
@@ -246,9 +250,13 @@ const TABLE: &[(&[&str], Facts)] = &[
     (&["graniteswitch"], Facts { extra: Extra::Router, ..PLAIN }),
     (&["nanbeige"], Facts { extra: Extra::Loops, ..PLAIN }),
 
-    // Compressed caches, and a state of n-grams.
-    (&["deepseek4"], Facts { is_modelled: false, ..PLAIN }),
-    (&["qwen4exp"], Facts { indexer: Indexer::All, is_modelled: false, ..recurrent(Recurrent::Interval(4)) }),
+    (&["deepseek4"], Facts { is_compressed: true, ..windowed(Tokens::Key, Pattern::All) }),
+
+    (&["qwen4exp"], Facts {
+        indexer: Indexer::All,
+        extra: Extra::Ngrams,
+        ..recurrent(Recurrent::Interval(4))
+    }),
 ];
 
 /// The facts of the architecture called `name`; `None` for one that is not in the table.

@@ -50,8 +50,8 @@ pub struct Layer {
     pub cache: Option<Cache>,
     /// A state that does not grow with the context, where it has one.
     pub state: Option<State>,
-    /// Elements per token, of all the context, that the indexer of a sparse attention keeps beside the cache (`DeepSeek`
-    /// V3.2, GLM 5); 0 without one.
+    /// Elements per token of all the context beside the cache: the keys of a sparse attention's indexer (GLM 5), or
+    /// keys that stand for several tokens each (`DeepSeek` V4); 0 without either.
     pub index: u64,
     /// Whether the file says what it keeps. Where it does not, the layer may keep what is given here, or nothing.
     pub is_known: bool,

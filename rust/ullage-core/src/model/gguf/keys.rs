@@ -145,10 +145,8 @@ impl Value {
         match cursor.u32(part)? {
             STRING => Self::text(cursor),
             ARRAY => Self::list(cursor, key),
-            kind => if let Some(_) = size_of(kind) { Ok(scalar(cursor, kind)?.map_or(Self::Other, Self::Number)) } else {
-                let reason = format!("the unknown value type {kind}");
-                Err(Fault::new(reason).field(key).offset(start).into())
-            },
+            kind if size_of(kind).is_some() => Ok(scalar(cursor, kind)?.map_or(Self::Other, Self::Number)),
+            kind => Err(Fault::new(format!("the unknown value type {kind}")).field(key).offset(start).into()),
         }
     }
 

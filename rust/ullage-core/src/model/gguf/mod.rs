@@ -125,7 +125,11 @@ fn alignment(keys: &Keys) -> Result<u64, Fault> {
 }
 
 fn entry<R: Read + Seek>(cursor: &mut Cursor<'_, R>) -> Result<Entry, Failure> {
+    let start = cursor.at();
     let name = cursor.text(LONGEST_NAME, "a tensor's name")?.to_owned();
+    if name.is_empty() {
+        return Err(Fault::new("a tensor without a name").offset(start).into());
+    }
     let part = "the tensor list";
     let at = cursor.at();
     let dimensions = cursor.u32(part)?;
