@@ -85,6 +85,7 @@ impl Numbers<'_> {
         let of_experts = self.scope.per_layer("expert_feed_forward_length", count)?;
         let used = self.scope.per_layer("expert_used_count", count)?;
         let is_mixture = experts > 0;
+        let (tied, facts) = (self.tied(), self.listed.unwrap_or(UNLISTED));
         Ok(Architecture {
             name: Some(name.to_owned()),
             is_decoder: self.is_decoder(),
@@ -101,7 +102,8 @@ impl Numbers<'_> {
                 None => 0,
             },
             layers: self.layers.all()?,
-            copied: self.copied(),
+            tied,
+            copied: if facts.copies_embedding { tied } else { Bytes::ZERO },
             unloaded: self.unloaded(),
         })
     }
@@ -135,11 +137,12 @@ impl Numbers<'_> {
         Ok(tokens.or(self.scope.number("vocab_size")?).or_else(embedding))
     }
 
-    fn copied(&self) -> Bytes {
-        let is_copied =
-            self.listed.unwrap_or(UNLISTED).copies_embedding && self.tensor("output.weight").is_none();
-        let embedding = if is_copied { self.tensor("token_embd.weight") } else { None };
-        embedding.map_or(Bytes::ZERO, |tensor| tensor.bytes)
+    fn tied(&self) -> Bytes {
+        let is_encoder = self.listed.is_some_and(|facts| facts.role != Role::Decoder);
+        if is_encoder || self.tensor("output.weight").is_some() {
+            return Bytes::ZERO;
+        }
+        self.tensor("token_embd.weight").map_or(Bytes::ZERO, |tensor| tensor.bytes)
     }
 
     fn unloaded(&self) -> Bytes {

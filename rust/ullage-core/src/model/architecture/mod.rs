@@ -36,8 +36,10 @@ pub struct Architecture {
     pub expert_intermediate: u64,
     /// What each layer keeps per sequence, from the first to the last.
     pub layers: Vec<Layer>,
-    /// Weights that llama.cpp holds a second time whatever the device: an embedding that is the output too (Gemma 3n,
-    /// Gemma 4). Other tied embeddings are held twice only where input and output lie on two devices.
+    /// The embedding that is the output too, where the file says so. A runtime holds it twice where input and output lie
+    /// on two devices.
+    pub tied: Bytes,
+    /// Weights that llama.cpp holds a second time whatever the device: the tied embedding of Gemma 3n and Gemma 4.
     pub copied: Bytes,
     /// Weights that llama.cpp leaves in the file: layers that predict further tokens, unless it is told to use them.
     pub unloaded: Bytes,

@@ -179,10 +179,14 @@ fn experts_weights_held_twice_and_weights_left_out() {
     let read = keyed.read();
     assert_eq!((read.experts, read.experts_used, read.expert_intermediate, read.heads), (8, 2, 7, 4));
     let embedding = |architecture| File::new(architecture).tensor("token_embd.weight", &[4, 8], 0, 0);
-    let copied = |file: File| file.data(128).read().unwrap().architecture.unwrap().copied.get();
-    assert_eq!(copied(embedding("gemma3n")), 128);
-    assert_eq!(copied(embedding("gemma3")), 0);
-    assert_eq!(copied(embedding("gemma3n").tensor("output.weight", &[0], 0, 128)), 0);
+    let twice = |file: File| {
+        let read = file.data(128).read().unwrap().architecture.unwrap();
+        (read.tied.get(), read.copied.get())
+    };
+    assert_eq!(twice(embedding("gemma3n")), (128, 128));
+    assert_eq!(twice(embedding("gemma3")), (128, 0));
+    assert_eq!(twice(embedding("bert")), (0, 0));
+    assert_eq!(twice(embedding("gemma3n").tensor("output.weight", &[0], 0, 128)), (0, 0));
     let mtp = self::keyed("glm4moe", 2).number("nextn_predict_layers", 1).file;
     let mtp = mtp.tensor("blk.0.w", &[8], 0, 0).tensor("blk.1.w", &[16], 0, 32).data(96);
     assert_eq!(mtp.read().unwrap().architecture.unwrap().unloaded.get(), 64);
