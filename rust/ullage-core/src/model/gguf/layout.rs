@@ -81,7 +81,7 @@ pub(super) fn place(entries: Vec<Entry>, data: Data) -> Result<(Vec<Tensor>, Vec
         taken = taken.max(stop);
         bytes[place] = size;
     }
-    let notes = notes(&entries, &unknown, is_absent && taken > 0);
+    let notes = notes(&entries, &unknown, is_absent && !entries.is_empty());
     Ok((entries.into_iter().zip(bytes).map(|(entry, size)| tensor(entry, size, data.start)).collect(), notes))
 }
 
