@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::device::{Availability, Device};
 use super::interval::Interval;
+use super::policy::Policy;
 use super::quantize::WeightFormat;
 use super::workload::{KvDtype, Workload};
 use super::{Footprint, estimate, estimate_as};
@@ -136,21 +137,30 @@ const SHORTEST_CONTEXT: u64 = 2048;
 ///
 /// # Errors
 /// [`crate::Error::Overflow`] where a footprint passes 2^64 − 1 bytes.
-pub fn fit(model: &Model, workload: &Workload, device: &Device) -> Result<Verdict> {
-    let required = estimate(model, workload)?.total;
+pub fn fit(model: &Model, workload: &Workload, policy: &Policy, device: &Device) -> Result<Verdict> {
+    let required = estimate(model, workload, policy)?.total;
     let available = device.available;
     let answer = Answer::of(&required, &available);
-    let remedies =
-        if answer == Answer::Yes { Vec::new() } else { remedies(model, workload, device, &required)? };
+    let remedies = if answer == Answer::Yes {
+        Vec::new()
+    } else {
+        remedies(model, workload, policy, device, &required)?
+    };
     let short_by = required.best.saturating_sub(available.best);
     Ok(Verdict { answer, required, available, short_by, remedies })
 }
 
-fn remedies(model: &Model, workload: &Workload, device: &Device, before: &Interval) -> Result<Vec<Remedy>> {
+fn remedies(
+    model: &Model,
+    workload: &Workload,
+    policy: &Policy,
+    device: &Device,
+    before: &Interval,
+) -> Result<Vec<Remedy>> {
     let unchanged = Answer::of(before, &device.available);
     let mut candidates = Vec::new();
     for changes in combinations(model, workload, device) {
-        let required = apply(model, workload, &changes)?.total;
+        let required = apply(model, workload, policy, &changes)?.total;
         let entitled = device.entitled.filter(|_| changes.contains(&Change::Entitlement));
         let available = entitled.unwrap_or(device.available);
         let answer = Answer::of(&required, &available);
@@ -214,7 +224,7 @@ fn product(levers: &[Vec<Change>]) -> Vec<Vec<Change>> {
     sets.into_iter().filter(|set| !set.is_empty()).collect()
 }
 
-fn apply(model: &Model, workload: &Workload, changes: &[Change]) -> Result<Footprint> {
+fn apply(model: &Model, workload: &Workload, policy: &Policy, changes: &[Change]) -> Result<Footprint> {
     let mut altered = *workload;
     let mut format = None;
     for &change in changes {
@@ -226,5 +236,5 @@ fn apply(model: &Model, workload: &Workload, changes: &[Change]) -> Result<Footp
             Change::Weights(weights) => format = Some(weights),
         }
     }
-    estimate_as(model, &altered, format)
+    estimate_as(model, &altered, policy, format)
 }

@@ -7,8 +7,9 @@ use std::path::Path;
 use super::fault::{Failure, Fault};
 use crate::error::{Error, Result};
 
-/// Bytes taken at once: small reads in a row cost one call.
-const PAGE: usize = 1 << 16;
+/// Bytes taken at once, at first and at most: small reads in a row cost few calls, and a look at the start is cheap.
+const FIRST_PAGE: usize = 1 << 12;
+const LARGEST_PAGE: usize = 1 << 16;
 
 /// A file, or a buffer in its place, of which any part can be asked for. Nothing outside it is ever allocated: a length
 /// that passes the end of the file is refused before memory is taken for it.
@@ -18,6 +19,7 @@ pub struct Source<R> {
     length: u64,
     page: Vec<u8>,
     page_start: u64,
+    next_page: usize,
 }
 
 impl Source<File> {
@@ -40,7 +42,7 @@ impl Source<File> {
 impl<R: Read + Seek> Source<R> {
     /// Reads from `input`, which holds `length` bytes.
     pub fn new(input: R, length: u64) -> Self {
-        Self { input, length, page: Vec::new(), page_start: 0 }
+        Self { input, length, page: Vec::new(), page_start: 0, next_page: FIRST_PAGE }
     }
 
     /// Bytes in all.
@@ -64,7 +66,8 @@ impl<R: Read + Seek> Source<R> {
         };
         let held = u64::try_from(self.page.len()).unwrap_or(u64::MAX);
         if offset < self.page_start || end > self.page_start.saturating_add(held) {
-            self.turn_to(offset, size.max(PAGE))?;
+            self.turn_to(offset, size.max(self.next_page))?;
+            self.next_page = self.next_page.saturating_mul(2).min(LARGEST_PAGE);
         }
         let start = usize::try_from(offset.saturating_sub(self.page_start)).unwrap_or(usize::MAX);
         let found = start.checked_add(size).and_then(|end| self.page.get(start..end));
