@@ -158,7 +158,7 @@ fn indexed(path: &Path, directory: PathBuf) -> Result<WeightFiles> {
     Ok(WeightFiles { name, directory, files, index })
 }
 
-fn directory_name(directory: &Path) -> Option<String> {
+pub(super) fn directory_name(directory: &Path) -> Option<String> {
     let full =
         fs::canonicalize(if directory.as_os_str().is_empty() { Path::new(".") } else { directory }).ok()?;
     full.file_name().map(|name| name.to_string_lossy().into_owned())

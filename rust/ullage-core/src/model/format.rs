@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::Path;
 
+use super::gguf;
 use super::source::Source;
 use crate::error::{Error, Result};
 
 /// A file format of models that there is a reader for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// `.gguf`, or a set of shards.
+    Gguf,
     /// `.safetensors`, a directory of shards, or an index of them.
     Safetensors,
 }
@@ -18,6 +21,7 @@ impl Format {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Gguf => "gguf",
             Self::Safetensors => "safetensors",
         }
     }
@@ -29,7 +33,7 @@ impl Format {
     pub(super) fn of(path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         if metadata.is_dir() {
-            return Ok(Self::Safetensors);
+            return Ok(if gguf::is_directory_of(path) { Self::Gguf } else { Self::Safetensors });
         }
         let mut source = Source::open(path)?;
         let length = source.length().min(16);
@@ -37,7 +41,10 @@ impl Format {
         Ok(Self::of_start(start))
     }
 
-    fn of_start(_start: &[u8]) -> Self {
+    fn of_start(start: &[u8]) -> Self {
+        if start.starts_with(gguf::MAGIC) {
+            return Self::Gguf;
+        }
         Self::Safetensors
     }
 }

@@ -9,6 +9,7 @@ mod directory;
 mod dtype;
 mod fault;
 mod format;
+pub mod gguf;
 mod graph;
 pub mod safetensors;
 mod source;
@@ -96,6 +97,7 @@ impl Model {
     ///   without weights or an unreadable configuration, naming file, offset and field.
     pub fn open(path: &Path) -> Result<Self> {
         match Format::of(path)? {
+            Format::Gguf => Self::of(gguf::name_of(path), path, Format::Gguf, gguf::open(path)?),
             Format::Safetensors => Self::open_safetensors(path),
         }
     }
