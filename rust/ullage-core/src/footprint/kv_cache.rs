@@ -24,7 +24,7 @@ pub(super) fn kv_cache(
     };
     let counter = Counter { architecture, workload, layout, values };
     match architecture.is_decoder {
-        Some(false) if !layout.encoders => {
+        Some(false) if !is_given_one(architecture, layout) => {
             Ok(Interval::exact(Bytes::ZERO, Origin::Config, "an encoder keeps none"))
         }
         Some(_) => counter.interval(),
@@ -33,6 +33,10 @@ pub(super) fn kv_cache(
             Ok(Interval { lo: Bytes::ZERO, best: Bytes::ZERO, origin: Origin::Assumed, ..as_decoder })
         }
     }
+}
+
+fn is_given_one(architecture: &Architecture, layout: &KvLayout) -> bool {
+    architecture.name.as_ref().is_some_and(|name| layout.encoders.contains(name))
 }
 
 struct Counter<'a> {
@@ -83,16 +87,42 @@ impl Counter<'_> {
     fn total(&self, form: LatentForm, counts: fn(&Layer) -> bool) -> Result<Bytes> {
         let overflow = Error::Overflow { what: WHAT };
         let mut sum: u64 = 0;
-        for cache in
-            self.architecture.layers.iter().filter(|layer| counts(layer)).filter_map(|layer| layer.cache)
-        {
-            let layer = elements(cache.attention, form)
-                .and_then(|elements| self.cells(cache).ok().and_then(|cells| elements.checked_mul(cells)));
-            let Some(total) = layer.and_then(|layer| sum.checked_add(layer)) else { return Err(overflow) };
+        for layer in self.architecture.layers.iter().filter(|layer| counts(layer)) {
+            let of_layer = self.layer(layer, form)?;
+            let Some(total) = of_layer.and_then(|elements| sum.checked_add(elements)) else {
+                return Err(overflow);
+            };
             sum = total;
         }
         let Some(elements) = sum.checked_mul(self.workload.batch) else { return Err(overflow) };
         Ok(Bytes::new(elements).scaled(self.workload.kv_dtype.bytes_per_32(), 32, WHAT)?)
+    }
+
+    /// Elements that one layer keeps of one sequence; `None` beyond 2^64 − 1.
+    fn layer(&self, layer: &Layer, form: LatentForm) -> Result<Option<u64>> {
+        let index = match layer.index {
+            0 => Some(0),
+            elements => elements.checked_mul(self.layout.cells.evaluate(self.values, WHAT)?.get()),
+        };
+        let Some(cache) = layer.cache else { return Ok(index) };
+        let cells = self.cells(cache)?;
+        let elements =
+            elements(cache.attention, form).and_then(|elements| elements.checked_add(self.padding(cache)));
+        let kept = elements.and_then(|elements| elements.checked_mul(cells));
+        Ok(kept.and_then(|kept| kept.checked_add(index?)))
+    }
+
+    /// Elements by which the values of `cache` are widened to those of the widest layer.
+    fn padding(&self, cache: Cache) -> u64 {
+        if !self.layout.pads_values || self.workload.flash_attention {
+            return 0;
+        }
+        let caches = self.architecture.layers.iter().filter_map(|layer| layer.cache);
+        let widest = caches.map(|cache| values_of(cache.attention)).max().unwrap_or(0);
+        match cache.attention {
+            Attention::Heads { .. } => widest.saturating_sub(values_of(cache.attention)),
+            Attention::Latent { .. } => 0,
+        }
     }
 
     fn cells(&self, cache: Cache) -> Result<u64> {
@@ -118,5 +148,13 @@ fn elements(attention: Attention, form: LatentForm) -> Option<u64> {
             Attention::Heads { kv_heads: heads, key, value } | Attention::Latent { heads, key, value, .. },
             _,
         ) => key.checked_add(value)?.checked_mul(heads),
+    }
+}
+
+/// Elements of one token's values; latent attention keeps none of its own.
+const fn values_of(attention: Attention) -> u64 {
+    match attention {
+        Attention::Heads { kv_heads, value, .. } => kv_heads.saturating_mul(value),
+        Attention::Latent { .. } => 0,
     }
 }

@@ -14,10 +14,14 @@ pub(super) fn of_model(model: &Model) -> Values {
         .with(Variable::Expanded, model.expanded_bytes().get())
         .with(Variable::File, model.file_bytes.get())
         .with(Variable::Embedding, embedding.get())
-        .with(Variable::OutputHead, if head.is_zero() { embedding.get() } else { head.get() })
+        .with(Variable::OutputHead, head.get())
+        .with(Variable::Gated, u64::from(is_gated(model)))
         .with(Variable::Largest, largest(model, |_| true).get())
         .with(Variable::Parameters, model.parameters().unwrap_or(0));
     match &model.architecture {
+        Some(architecture) if has_distances(model) => {
+            of_architecture(values, architecture).with(Variable::BiasedHeads, architecture.heads)
+        }
         Some(architecture) => of_architecture(values, architecture),
         None => values,
     }
@@ -34,11 +38,19 @@ pub(super) fn scaled(values: &Values, stored: Bytes, now: Bytes) -> Values {
         let scaled = scaled.checked_div(u128::from(stored.get())).unwrap_or(0);
         u64::try_from(scaled).unwrap_or(u64::MAX)
     };
-    [Variable::File, Variable::Embedding, Variable::OutputHead, Variable::Largest]
-        .into_iter()
-        .fold(values.clone(), |values, variable| values.with(variable, scaled(variable)))
-        .with(Variable::Weights, now.get())
-        .with(Variable::Expanded, now.get())
+    [
+        Variable::File,
+        Variable::Embedding,
+        Variable::OutputHead,
+        Variable::Largest,
+        Variable::Tied,
+        Variable::Copied,
+        Variable::Unloaded,
+    ]
+    .into_iter()
+    .fold(values.clone(), |values, variable| values.with(variable, scaled(variable)))
+    .with(Variable::Weights, now.get())
+    .with(Variable::Expanded, now.get())
 }
 
 /// The same with the variables of `workload`.
@@ -51,6 +63,22 @@ pub(super) fn of_workload(values: Values, workload: &Workload) -> Values {
         .with(Variable::KvBytesPer32, workload.kv_dtype.bytes_per_32())
 }
 
+/// Whether its feed-forward layers have a gate: a tensor says so by its name, or two matrices stand in one.
+fn is_gated(model: &Model) -> bool {
+    let intermediate = model.architecture.as_ref().map_or(0, |architecture| architecture.intermediate);
+    model.tensors.iter().any(|tensor| {
+        let is_named = tensor.name.contains("gate") && !tensor.name.contains("gate_inp");
+        let is_double = || tensor.shape.first().is_some_and(|&rows| rows == intermediate.saturating_mul(2));
+        is_named || (intermediate > 0 && tensor.name.ends_with("ffn_up.weight") && is_double())
+    })
+}
+
+/// Whether the scores of its attention are shifted by learned distances.
+fn has_distances(model: &Model) -> bool {
+    let names = ["attn_rel_b", "relative_attention_bias"];
+    model.tensors.iter().any(|tensor| names.iter().any(|name| tensor.name.contains(name)))
+}
+
 fn largest(model: &Model, is_meant: impl Fn(&Tensor) -> bool) -> Bytes {
     let sizes = model.tensors.iter().filter(|tensor| is_meant(tensor)).map(|tensor| tensor.bytes);
     sizes.max().unwrap_or(Bytes::ZERO)
@@ -60,6 +88,7 @@ fn of_architecture(values: Values, architecture: &Architecture) -> Values {
     let caches = || architecture.layers.iter().filter_map(|layer| layer.cache.map(|cache| cache.attention));
     let states = || architecture.layers.iter().filter_map(|layer| layer.state);
     let most = |of: fn(Attention) -> u64| caches().map(of).max().unwrap_or(0);
+    let head = values.get(Variable::OutputHead).max(architecture.tied.get());
     values
         .with(Variable::Hidden, architecture.hidden)
         .with(Variable::Intermediate, architecture.intermediate)
@@ -70,6 +99,10 @@ fn of_architecture(values: Values, architecture: &Architecture) -> Values {
         .with(Variable::ExpertsUsed, architecture.experts_used)
         .with(Variable::Experts, architecture.experts)
         .with(Variable::Heads, architecture.heads)
+        .with(Variable::Tied, architecture.tied.get())
+        .with(Variable::OutputHead, head)
+        .with(Variable::Copied, architecture.copied.get())
+        .with(Variable::Unloaded, architecture.unloaded.get())
         .with(Variable::KvHeads, most(|attention| shape(attention).0))
         .with(Variable::Key, most(|attention| shape(attention).1))
         .with(Variable::Value, most(|attention| shape(attention).2))

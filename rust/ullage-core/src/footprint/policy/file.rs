@@ -48,7 +48,9 @@ struct KvCache {
     window: String,
     chunk: String,
     #[serde(default)]
-    encoders: bool,
+    encoders: Vec<String>,
+    #[serde(default)]
+    pads_values: bool,
 }
 
 #[derive(Deserialize)]
@@ -56,8 +58,6 @@ struct KvCache {
 struct Weights {
     bytes: Written,
     encoder: Option<Written>,
-    #[serde(default)]
-    second_head: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -104,12 +104,12 @@ fn policy(table: Table) -> Result<Policy> {
             window: parse(&table.kv_cache.window)?,
             chunk: parse(&table.kv_cache.chunk)?,
             encoders: table.kv_cache.encoders,
+            pads_values: table.kv_cache.pads_values,
         },
         state: table.state,
         weights: WeightLayout {
             bytes: Bounds::parse(&table.weights.bytes, &terms)?,
             encoder: table.weights.encoder.map(|written| Bounds::parse(&written, &terms)).transpose()?,
-            second_head: table.weights.second_head,
         },
         activations: by_kind(&table.activations, &terms)?,
         overhead: by_kind(&table.overhead, &terms)?,

@@ -95,8 +95,10 @@ pub struct KvLayout {
     pub window: Expression,
     /// Cells of a layer that keeps a chunk.
     pub chunk: Expression,
-    /// Whether encoders are given a cache too.
-    pub encoders: bool,
+    /// Encoders that are given a cache all the same.
+    pub encoders: Vec<String>,
+    /// Whether, without flash attention, the values of every layer are as wide as those of the widest.
+    pub pads_values: bool,
 }
 
 /// What latent attention stores of a token.
@@ -130,8 +132,6 @@ pub struct WeightLayout {
     pub bytes: Bounds,
     /// The same for encoders, where it differs.
     pub encoder: Option<Bounds>,
-    /// Architectures whose tied output head is allocated a second time.
-    pub second_head: Vec<String>,
 }
 
 /// Formulas by the kind of model.
@@ -231,6 +231,7 @@ const GENERIC: &str = "generic";
 
 fn usual_runtime(format: Format) -> &'static str {
     match format {
+        Format::Gguf => "llama.cpp",
         Format::Safetensors => GENERIC,
     }
 }

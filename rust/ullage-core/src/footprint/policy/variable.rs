@@ -67,8 +67,18 @@ variables! {
     File "file";
     /// Bytes of the token embedding.
     Embedding "embedding";
-    /// Bytes of the output head, or of the embedding it is tied to.
+    /// 1 where the feed-forward layers have a gate, else 0.
+    Gated "gated";
+    /// Heads of an attention whose scores are shifted by learned distances, as in T5; else 0.
+    BiasedHeads "biased_heads";
+    /// Bytes of the output head, or of the embedding it is tied to; 0 for a model that scores no tokens.
     OutputHead "output_head";
+    /// Bytes of an embedding that is the output head too.
+    Tied "tied";
+    /// Bytes of weights that llama.cpp holds a second time.
+    Copied "copied";
+    /// Bytes of weights that llama.cpp leaves in the file.
+    Unloaded "unloaded";
     /// Bytes of the largest tensor.
     Largest "largest";
     /// Parameters.
