@@ -197,7 +197,9 @@ def measured(*, as_json: bool) -> int:
         print_json({"measured": [row.as_dict() for row in found]})
         return 0
     page = Page()
-    if page.wide:
+    if not found:
+        page.line("nothing was measured yet", "dim")
+    elif page.wide:
         page.table(
             ("model", "runtime", "device", ">context", ">batch", ">runs", ">growth", "", "last"),
             [
@@ -220,8 +222,6 @@ def measured(*, as_json: bool) -> int:
             ("model", ">runs", ">growth"),
             [(row.model, f"{row.measured.count:,}", format_bytes(row.measured.best)) for row in found],
         )
-    if not found:
-        page.line("nothing was measured yet", "dim")
     return 0
 
 

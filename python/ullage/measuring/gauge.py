@@ -28,6 +28,11 @@ class Reading(NamedTuple):
     swapped: int
     """Swapped out, which `held` does not count."""
 
+    @property
+    def shared(self) -> int:
+        """What others account for of the pages that this process has resident."""
+        return max(self.own_rss - self.own_held, 0)
+
 
 class Gauge:
     """Reads this process, and its children where `children` is set."""

@@ -34,7 +34,7 @@ class Measurement(Generic[Result]):
     """What a process held while something ran, in bytes of `metric`."""
 
     peak_bytes: int
-    """The most it held. The greatest sample, or what the kernel's high-water mark allows where that is more."""
+    """The most it held: the greatest sample, and what the kernel's high-water mark shows beyond all samples."""
     resident_bytes: int
     """What it held afterwards, the result included."""
     baseline_bytes: int
@@ -85,11 +85,12 @@ def measure(
 
     What is exact: on Linux every sample is the kernel's own sum of the proportional set size (PSS) at that instant.
     Between samples, `interval_s` apart, the kernel keeps the high-water mark of the resident set (RSS), which no spike
-    escapes; the mark is reset at the start, for anybody who reads it of this process. It is turned into an upper bound
-    of the PSS by taking off the least that was seen shared. The peak is that bound, never less than the greatest
-    sample: exact where nothing shared was let go in between, and but for the kernel's counters, which may lag by 64
-    pages for each thread or processor. Memory of a GPU is not in it, nor what was swapped out (a note says so), nor a
-    spike of a child between samples. Elsewhere than on Linux the samples of RSS are all there is.
+    escapes; it is reset at the start, for anybody who reads it of this process. What it shows beyond the fullest
+    sample is added to that sample in full, so a spike counts at its resident size: exact for memory of the process's
+    own, too much for pages that it shares. `sampled_peak_bytes` is certainly reached, `high_water_bytes` not passed
+    while what is shared stays shared. The mark itself may lag by the kernel's counters, 64 pages for each thread or
+    processor. Not counted: memory of a GPU, what was swapped out (a note says so), and spikes of children between
+    samples. Elsewhere than on Linux the samples of RSS are all there is.
 
     What `function` raises passes through, and nothing is kept. Raises `MeasureError` where a measurement is under way
     in this process, and `ArgumentError` for an argument out of its domain.
@@ -137,11 +138,14 @@ def _watched(run: Callable[[], Result], watch: "Watch") -> Measurement[Result]:
     after = watch.sample()
     highest = gauge.high_water()
     sampled = max(reading.held for reading in (baseline, after, watch.greatest))
-    bound = _bound(gauge, watch, highest if was_reset or (highest or 0) > (mark or 0) else None)
+    if highest is not None and not was_reset and highest <= (mark or 0):
+        highest = None  # of some earlier peak
+    if highest is None:
+        gauge.note("no high-water mark of the kernel: a spike between two samples is missed")
     if after.swapped > baseline.swapped + SWAP_NOTED:
         gauge.note("memory was swapped out meanwhile, which the peak does not count")
     return Measurement(
-        peak_bytes=max(sampled, bound or 0),
+        peak_bytes=sampled if highest is None else max(sampled, highest - watch.fullest.shared),
         resident_bytes=after.held,
         baseline_bytes=baseline.held,
         samples=watch.samples,
@@ -149,18 +153,10 @@ def _watched(run: Callable[[], Result], watch: "Watch") -> Measurement[Result]:
         metric=gauge.metric,
         result=result,
         sampled_peak_bytes=sampled,
-        high_water_bytes=bound,
+        high_water_bytes=None if highest is None else max(sampled, highest - watch.least_shared),
         interval_s=seconds / max(watch.samples - 1, 1),
         notes=tuple(gauge.notes),
     )
-
-
-def _bound(gauge: Gauge, watch: "Watch", highest: int | None) -> int | None:
-    """Turn the high-water mark of the resident set into an upper bound of what was held."""
-    if highest is None:
-        gauge.note("no high-water mark of the kernel: a spike between two samples is missed")
-        return None
-    return highest - watch.least_shared
 
 
 class Watch:
@@ -170,7 +166,7 @@ class Watch:
         """Watch with `gauge`, every `interval_s` seconds."""
         self.gauge = gauge
         self.samples = 0
-        self.greatest = Reading(0, 0, 0, 0)
+        self.greatest = self.fullest = Reading(0, 0, 0, 0)
         self.least_shared = 2**63
         self._interval_s = interval_s
         self._over = threading.Event()
@@ -180,9 +176,11 @@ class Watch:
         """Take one reading."""
         reading = self.gauge.read()
         self.samples += 1
-        self.least_shared = min(self.least_shared, max(reading.own_rss - reading.own_held, 0))
+        self.least_shared = min(self.least_shared, reading.shared)
         if reading.held > self.greatest.held:
             self.greatest = reading
+        if reading.own_rss > self.fullest.own_rss:
+            self.fullest = reading
         return reading
 
     def __enter__(self) -> None:

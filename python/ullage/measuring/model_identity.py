@@ -22,9 +22,10 @@ def fingerprint(model: Model) -> str:
     def add(*fields: object) -> None:
         digest.update(json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n")
 
-    if model.path is not None:
+    tensors = model.tensors
+    if model.path is not None or len(tensors) > 1:  # a plain size stands as one tensor that nobody stored
         add(EDITION, getattr(model, "format", "safetensors"))
-        for row in sorted([tensor.name, tensor.dtype, tensor.shape, tensor.bytes] for tensor in model.tensors):
+        for row in sorted([tensor.name, tensor.dtype, tensor.shape, tensor.bytes] for tensor in tensors):
             add(*row)
     else:
         add(EDITION, "size", model.name, model.tensor_bytes)
