@@ -1,11 +1,38 @@
-"""Files that the tests of measuring run on, written byte by byte."""
+"""What the tests of measuring run on: files written byte by byte, and measurements that nobody took."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-__all__ = ["write_onnx", "write_safetensors"]
+from ullage.measuring import Measurement
+from ullage.measuring.store import Key
+
+__all__ = ["fake", "key", "write_onnx", "write_safetensors"]
+
+
+def fake(peak: int, *, metric: str = "pss") -> Measurement[None]:
+    """Give a measurement that grew by `peak` bytes."""
+    return Measurement(
+        peak_bytes=1000 + peak,
+        resident_bytes=1000,
+        baseline_bytes=1000,
+        samples=2,
+        seconds=0.5,
+        metric=metric,
+        result=None,
+        sampled_peak_bytes=1000 + peak,
+        high_water_bytes=None,
+        interval_s=0.005,
+        notes=(),
+    )
+
+
+def key(model: str = "f" * 64, **changes: Any) -> Key:
+    """Give a key, and what of it is to be different."""
+    parts: dict[str, Any] = {"runtime": "r", "device": "d", "context": None, "batch": 1, "kv_dtype": "f16"}
+    return Key.of(model, **(parts | changes))
 
 
 def write_safetensors(path: Path, tensors: dict[str, tuple[str, list[int], bytes]]) -> Path:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from measure_world import write_onnx, write_safetensors
+from measure_world import fake, key, write_onnx, write_safetensors
 
 import ullage
 from ullage import measuring
@@ -27,8 +27,7 @@ from ullage.cli.app import app
 from ullage.errors import ArgumentError, MeasureError, StoreError, StoreWarning, UnknownModelError
 from ullage.measuring import gauge, host_identity
 from ullage.measuring.loaders import load_onnx, load_safetensors
-from ullage.measuring.measurement import Measurement
-from ullage.measuring.store import SCHEMA_VERSION, Key, Store
+from ullage.measuring.store import SCHEMA_VERSION, Store
 
 MIB = 2**20
 SLACK = 12 * MIB
@@ -60,28 +59,6 @@ def take_and_drop(count: int) -> int:
     """Take memory, touch it and let it go."""
     block = np.ones(count, dtype=np.uint8)
     return int(block[-1])
-
-
-def fake(peak: int, *, metric: str = "pss") -> Measurement[None]:
-    """Give a measurement that grew by `peak` bytes."""
-    return Measurement(
-        peak_bytes=1000 + peak,
-        resident_bytes=1000,
-        baseline_bytes=1000,
-        samples=2,
-        seconds=0.5,
-        metric=metric,
-        result=None,
-        sampled_peak_bytes=1000 + peak,
-        high_water_bytes=None,
-        interval_s=0.005,
-        notes=(),
-    )
-
-
-def key(model: str = "f" * 64, **changes: Any) -> Key:
-    parts: dict[str, Any] = {"runtime": "r", "device": "d", "context": None, "batch": 1, "kv_dtype": "f16"}
-    return Key.of(model, **(parts | changes))
 
 
 # Measuring
@@ -357,7 +334,7 @@ def test_measurements_are_summed_up_and_forgotten() -> None:
 WRITER = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from test_measure import fake, key
+from measure_world import fake, key
 from ullage.measuring import Store
 store, number, rows = Store(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 for index in range(rows):
@@ -445,7 +422,22 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="newer") as caught:
         Store(path).summaries()
     assert caught.value.path == str(path)
+    assert str(caught.value).count(str(path)) == 1
     assert [name.name for name in tmp_path.iterdir() if "damaged" in name.name] == []
+
+
+def test_a_damaged_store_that_cannot_be_put_aside_is_one_typed_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.sqlite3"
+    path.write_bytes(b"not a database at all, but long enough to be looked at" * 20)
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(StoreError, match="Permission denied"):
+        Store(path).summaries()
 
 
 def test_a_store_that_cannot_be_opened_is_one_typed_error(tmp_path: Path) -> None:

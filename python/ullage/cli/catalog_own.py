@@ -46,6 +46,8 @@ Examples:
 @click.option("--backend", type=click.Choice(sorted(BACKENDS)), help="What it ran with.")
 @click.option("--device", metavar="DEVICE", help="The device it ran on, as the catalog knows it.")
 @click.option("--precision", metavar="FORMAT", help="Number format of the weights, such as fp16.")
+@click.option("--quantization", metavar="TEXT", help="How its weights are quantized, such as Q4_K_M.")
+@click.option("--registry-key", metavar="OWNER/NAME", help="Its name in a registry; it is found by that too.")
 @click.option("--file", "file_size", metavar="SIZE", help="Size of its file.")
 @click.option("--library", default="own", show_default=True, metavar="TEXT", help="The library it ran with.")
 @click.option("--library-version", default="unstated", show_default=True, metavar="TEXT", help="Its version.")
@@ -66,6 +68,8 @@ def model(
     backend: str | None,
     device: str | None,
     precision: str | None,
+    quantization: str | None,
+    registry_key: str | None,
     file_size: str | None,
     library: str,
     library_version: str,
@@ -89,6 +93,8 @@ def model(
         backend=backend,
         precision=precision,
         device=tables.device(device).key if device else None,
+        quantization=quantization,
+        registry_key=registry_key,
         file=file_size,
         aliases=aliases,
         note=note,
@@ -236,9 +242,10 @@ Examples:
 @click.option("--all", "everything", is_flag=True, help="Forget every measurement.")
 @options.as_json
 def forget(*, model: str | None, everything: bool, as_json: bool) -> int:
-    """Forget what was measured of a model, named as 'measured' shows it or by its fingerprint.
+    """Forget what was measured of a model.
 
-    Exit status 1 where there was nothing to forget.
+    It is named as 'ullage catalog measured' shows it, or by its fingerprint. Exit status 1 where there was nothing to
+    forget.
     """
     if everything == (model is not None):
         raise click.UsageError("name a model, or give --all")

@@ -218,15 +218,19 @@ class Store:
         try:
             with self._open(writes=writes) as base:
                 return act(base)
+        except StoreError:
+            raise
         except sqlite3.Error as error:
             if not _is_damage(error):
                 raise self._failed(str(error)) from error
         except OSError as error:
             raise self._failed(error.strerror or str(error)) from error
-        self._put_aside()
         try:
+            self._put_aside()
             with self._open(writes=writes) as base:
                 return act(base)
+        except StoreError:
+            raise
         except (sqlite3.Error, OSError) as error:
             raise self._failed(str(error)) from error
 
