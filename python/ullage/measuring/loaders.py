@@ -54,7 +54,7 @@ def load_safetensors(path: str | os.PathLike[str]) -> dict[str, Array]:
         with reader.safe_open(file, framework="np") as weights:
             for name in weights.keys():  # noqa: SIM118 - no dictionary
                 try:
-                    found[name] = np.array(weights.get_tensor(name), copy=True)
+                    found[name] = weights.get_tensor(name)  # a copy already, of a mapped file
                 except (AttributeError, TypeError, ValueError, KeyError, reader.SafetensorError):
                     tensor = raw[name]
                     found[name] = np.fromfile(file, dtype=np.uint8, count=tensor.bytes, offset=tensor.offset)

@@ -1,6 +1,5 @@
 """Running something while a thread watches what the process holds."""
 
-import gc
 import os
 import threading
 import time
@@ -89,7 +88,9 @@ def measure(
     sample is added to that sample in full, so a spike counts at its resident size: exact for memory of the process's
     own, too much for pages that it shares. `sampled_peak_bytes` is certainly reached, `high_water_bytes` not passed
     while what is shared stays shared. The mark itself may lag by the kernel's counters, 64 pages for each thread or
-    processor. Not counted: memory of a GPU, what was swapped out (a note says so), and spikes of children between
+    processor. What the process had freed but kept is given back before the start where the C library can do that
+    (glibc); what Python or another allocator keeps is used again unseen, so the truest figure is that of a fresh
+    process. Not counted: memory of a GPU, what was swapped out (a note says so), and spikes of children between
     samples. Elsewhere than on Linux the samples of RSS are all there is.
 
     What `function` raises passes through, and nothing is kept. Raises `MeasureError` where a measurement is under way
@@ -127,7 +128,7 @@ def _model(model: Model | str | os.PathLike[str]) -> Model:
 
 def _watched(run: Callable[[], Result], watch: "Watch") -> Measurement[Result]:
     gauge = watch.gauge
-    gc.collect()
+    gauge.settle()
     was_reset = gauge.reset_high_water()
     mark = gauge.high_water()
     baseline = watch.sample()
