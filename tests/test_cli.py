@@ -452,6 +452,11 @@ def test_any_width_will_do(width: str, minilm_dir: Path, bpplib: Path) -> None:
         ["catalog", "show", "llama3-2-1b"],
         ["catalog", "show", "iphone-15-pro"],
         ["catalog", "audit"],
+        ["catalog", "rule"],
+        ["catalog", "measured"],
+        ["catalog", "show", "phi-4-reasoning"],
+        ["catalog", "show", "rtx-2080-ti"],
+        ["catalog", "devices", "--search", "4090"],
     ):
         done = run(*arguments, width=width)
         assert done.exit_code in {0, 1}, done.output

@@ -186,6 +186,13 @@ def test_arguments_out_of_their_domain_are_refused_before_anything_runs(argument
     assert caught.value.name == name
 
 
+def test_a_name_is_no_fingerprint() -> None:
+    for name in ("all-minilm-l6-v2", "F" * 64, ""):
+        with pytest.raises(ArgumentError) as caught:
+            measuring.lookup(name)
+        assert caught.value.name == "model"
+
+
 def test_what_cannot_be_called_or_found_is_refused() -> None:
     with pytest.raises(ArgumentError):
         ullage.measure(7)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sqlite3
 import statistics
 import sys
@@ -51,6 +52,7 @@ CREATE INDEX IF NOT EXISTS measurement_key
 PATIENCE_S = 60
 """How long a writer waits for the others."""
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 MOST = 2**32
 LONGEST = 200
 
@@ -167,9 +169,12 @@ class Store:
     ) -> Measured | None:
         """Give what was measured of a model, open or known by its fingerprint, under exactly these circumstances.
 
-        `None` where nothing was, or where there is no store. Without `context`, the runs that stated none.
+        `None` where nothing was, or where there is no store. Without `context`, the runs that stated none. Raises
+        `ArgumentError` for a text that is no fingerprint.
         """
         named = model if isinstance(model, str) else fingerprint(model)
+        if not FINGERPRINT.fullmatch(named):
+            raise _argument("model", f"{named[:LONGEST]!r} is no fingerprint; open the model that it names")
         key = Key.of(named, runtime=runtime, device=device_key(device), context=context, batch=batch, kv_dtype=kv_dtype)
         if not self.path.exists():
             return None
