@@ -18,7 +18,7 @@ LIMITS = {
     "bracket": "How much of it a process may use lies between what ran and what did not",
     "measured": "How much of it a process may use was measured",
     "reported": "How much of it a process may use was reported",
-    "rule": "How much of it a process may use follows a published rule",
+    "rule": "How much of it a process may use follows a rule",
 }
 """What is said of a device's limit, by its origin."""
 
