@@ -152,6 +152,7 @@ GATED = {"ssm__conv_kernel": 4, "ssm__inner_size": 4096, "ssm__state_size": 128,
         (lambda: decoder("qwen3", 36, attention__head_count_kv=8, attention__key_length=64), 36 * 8 * (64 + 128)),
         (lambda: decoder("deci", 3, attention__head_count_kv=[8, 0, 4]), 2 * 12 * 128),
         (lambda: decoder("deepseek2", 61, **MLA), 61 * 576),
+        (lambda: decoder("deepseek32", 61, attention__indexer__key_length=128, **MLA), 61 * (576 + 128)),
         (lambda: decoder("gemma4", 10, attention__head_count_kv=8, attention__shared_kv_layers=4), 6 * 2 * 8 * 128),
         (lambda: decoder("qwen3next", 48, attention__head_count_kv=2, **GATED), 12 * 2 * 2 * 128),
         (lambda: decoder("lfm2", 4, attention__head_count_kv=[0, 0, 8, 0], shortconv__l_cache=3), 2 * 8 * 128),
@@ -159,7 +160,7 @@ GATED = {"ssm__conv_kernel": 4, "ssm__inner_size": 4096, "ssm__state_size": 128,
         (lambda: decoder("bert", 12), 0),
         (lambda: decoder("llada", 12), 0),
     ],
-    ids=["llama", "qwen3", "deci", "deepseek2", "gemma4", "qwen3next", "lfm2", "mamba2", "bert", "llada"],
+    ids=["llama", "qwen3", "deci", "deepseek2", "deepseek32", "gemma4", "qwen3next", "lfm2", "mamba2", "bert", "llada"],
 )
 def test_the_cache_holds_what_the_keys_say(writer: Callable[[], GGUFWriter], expected: int, tmp_path: Path) -> None:
     started = writer()

@@ -76,12 +76,16 @@ impl<'a> Layers<'a> {
         let is_known = !self.has_unlisted_state && windows.is_some();
         let windows = windows.unwrap_or_else(|| vec![None; self.count]);
         let owners = self.owners()?;
+        // Where no other kind of layer is meant, one without heads has a cache all the same, of nothing: llama.cpp widens
+        // its values, as those of every layer, to the widest when it runs without flash attention.
+        let is_all_attention = matches!(self.facts.recurrent, Recurrent::No) && !self.has_unlisted_state;
+        let has_heads = |place: usize| is_all_attention || self.kv_heads[place] > 0;
         let (mixers, state, indexers) = (self.mixers()?, self.state()?, self.indexers()?);
         let per_layer = windows.into_iter().zip(mixers).zip(indexers).enumerate();
         let mut layers: Vec<Layer> = per_layer
             .map(|(place, ((window, (has_state, attends)), index))| {
                 let is_kept = place < self.trunk || self.facts.caches_prediction;
-                let has_cache = attends && is_kept && place < owners && self.kv_heads[place] > 0;
+                let has_cache = attends && is_kept && place < owners && has_heads(place);
                 let attention = self.attention(place, window.is_some());
                 Layer {
                     cache: has_cache.then_some(Cache { span: window.unwrap_or(Span::All), attention }),

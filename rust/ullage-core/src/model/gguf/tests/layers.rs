@@ -53,7 +53,7 @@ fn heads_and_their_sizes_have_the_defaults_of_the_runtime() {
     assert_eq!(keyed("llama", 2).number("attention.head_count_kv", 1).layers(), [full(1); 2]);
     assert_eq!(
         keyed("deci", 3).numbers("attention.head_count_kv", &[2, 0, 1]).layers(),
-        [full(2), NOTHING, full(1)]
+        [full(2), full(0), full(1)]
     );
     let sized = keyed("llama", 1).number("attention.key_length", 24).number("attention.value_length", 8);
     let attention = Attention::Heads { kv_heads: 4, key: 24, value: 8 };
