@@ -12,6 +12,7 @@ mod graph;
 pub mod safetensors;
 mod source;
 mod tensor;
+mod wire;
 
 use std::path::{Path, PathBuf};
 

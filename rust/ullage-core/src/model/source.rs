@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 /// Bytes taken at once: small reads in a row cost one call.
 const PAGE: usize = 1 << 16;
 
+/// Bytes taken at once behind a jump: most jumps are to one small field among gigabytes of weights.
+const LANDING: usize = 1 << 12;
+
 /// A file, or a buffer in its place, of which any part can be asked for. Nothing outside it is ever allocated: a length
 /// that passes the end of the file is refused before memory is taken for it.
 #[derive(Debug)]
@@ -63,8 +66,10 @@ impl<R: Read + Seek> Source<R> {
             return Err(Fault::new(reason).offset(offset.min(self.length)).into());
         };
         let held = u64::try_from(self.page.len()).unwrap_or(u64::MAX);
-        if offset < self.page_start || end > self.page_start.saturating_add(held) {
-            self.turn_to(offset, size.max(PAGE))?;
+        let page_end = self.page_start.saturating_add(held);
+        if offset < self.page_start || end > page_end {
+            let is_jump = offset < self.page_start || offset > page_end;
+            self.turn_to(offset, size.max(if is_jump { LANDING } else { PAGE }))?;
         }
         let start = usize::try_from(offset.saturating_sub(self.page_start)).unwrap_or(usize::MAX);
         let found = start.checked_add(size).and_then(|end| self.page.get(start..end));
