@@ -19,6 +19,11 @@ mod device;
 mod fit;
 mod interval;
 mod kv_cache;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the activations of a stored graph are to be taken from it")
+)]
+mod liveness;
 mod quantize;
 mod workload;
 

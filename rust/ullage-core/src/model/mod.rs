@@ -6,12 +6,16 @@
 mod architecture;
 mod directory;
 mod dtype;
+pub mod executorch;
 mod fault;
+mod flat;
 mod format;
 mod graph;
+pub mod onnx;
 pub mod safetensors;
 mod source;
 mod tensor;
+pub mod tflite;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +24,7 @@ pub use architecture::{Architecture, Attention, Cache, Layer, Span, State};
 pub use dtype::{Dtype, Kind};
 pub use fault::{Failure, Fault};
 pub use format::Format;
-pub use graph::{Buffer, Graph};
+pub use graph::{Buffer, Graph, Size, Symbol};
 pub use source::Source;
 pub use tensor::Tensor;
 
@@ -95,7 +99,14 @@ impl Model {
     ///   without weights or an unreadable configuration, naming file, offset and field.
     pub fn open(path: &Path) -> Result<Self> {
         match Format::of(path)? {
+            Format::ExecuTorch => {
+                Self::of(directory::model_name(path), path, Format::ExecuTorch, executorch::open(path)?)
+            }
+            Format::Onnx => Self::of(directory::model_name(path), path, Format::Onnx, onnx::open(path)?),
             Format::Safetensors => Self::open_safetensors(path),
+            Format::Tflite => {
+                Self::of(directory::model_name(path), path, Format::Tflite, tflite::open(path)?)
+            }
         }
     }
 
