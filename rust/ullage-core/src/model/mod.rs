@@ -11,6 +11,8 @@ mod fault;
 mod flat;
 mod format;
 mod graph;
+#[cfg(test)]
+mod hostile;
 pub mod onnx;
 pub mod safetensors;
 mod source;

