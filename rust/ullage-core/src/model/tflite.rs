@@ -56,6 +56,7 @@ pub fn read<R: Read + Seek>(source: &mut Source<R>) -> Result<Contents, Failure>
     let mut flat = Flat::new(source, length)?;
     let root = flat.root()?;
     let mut weights = Weights::new(&mut flat, root)?;
+    let codes = operators::codes(&mut flat, root)?;
     let mut program = Program::default();
     for subgraph in flat.tables(root, 2, "the subgraphs")? {
         let tensors = flat.tables(subgraph, 0, "the tensors")?;
@@ -65,8 +66,8 @@ pub fn read<R: Read + Seek>(source: &mut Source<R>) -> Result<Contents, Failure>
             let is_weight = weights.take(&mut flat, &tensor)?;
             sizes.push((!is_weight).then_some((tensor.size, tensor.is_variable)));
         }
+        program.add(&mut flat, subgraph, &codes, sizes, &mut weights)?;
         weights.end_subgraph();
-        program.add(&mut flat, subgraph, sizes)?;
     }
     let mut notes = program.notes();
     let mut recorder = Recorder::default();

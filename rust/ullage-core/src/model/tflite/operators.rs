@@ -6,9 +6,17 @@ use std::io::{Read, Seek};
 use super::super::fault::{Failure, Fault};
 use super::super::flat::{Flat, Table};
 use super::super::graph::{Recorder, Size, ValueId};
+use super::weights::Weights;
 
 /// Members of the union `BuiltinOptions` that call subgraphs, with how many they name.
 const CALLS: [(u8, u16); 4] = [(16, 1), (92, 2), (93, 2), (103, 1)];
+
+/// Operators that turn stored weights into what others compute with: `DEQUANTIZE` and `DENSIFY`. Of a constant, the
+/// runtime does that once and keeps the result.
+const EXPANSIONS: [u32; 2] = [6, 124];
+
+/// Operators whose output is their input in another shape, and in the same place: `RESHAPE`, `SQUEEZE`, `EXPAND_DIMS`.
+const VIEWS: [u32; 3] = [22, 43, 70];
 
 /// How deep subgraphs may call one another.
 const DEEPEST: usize = 16;
@@ -35,18 +43,21 @@ struct Subgraph {
 
 #[derive(Debug)]
 struct Operator {
+    code: u32,
     inputs: Vec<i32>,
     outputs: Vec<i32>,
     calls: Vec<usize>,
 }
 
 impl Program {
-    /// Reads the operators of a `SubGraph` whose tensors are `slots`.
+    /// Reads the operators of a `SubGraph` whose tensors are `slots`. What expands `weights` makes more of them.
     pub(super) fn add<R: Read + Seek>(
         &mut self,
         flat: &mut Flat<'_, R>,
         subgraph: Table,
-        slots: Vec<Slot>,
+        codes: &[u32],
+        mut slots: Vec<Slot>,
+        weights: &mut Weights,
     ) -> Result<(), Failure> {
         let inputs = flat.integers(subgraph, 1, "the inputs of a subgraph")?;
         let outputs = flat.integers(subgraph, 2, "the outputs of a subgraph")?;
@@ -54,7 +65,10 @@ impl Program {
         for operator in flat.tables(subgraph, 3, "the operators")? {
             let mut made = flat.integers(operator, 2, "the outputs of an operator")?;
             made.extend(flat.integers(operator, 8, "the intermediates of an operator")?);
+            let code = flat.word(operator, 0, "the code of an operator")?;
+            let code = usize::try_from(code).ok().and_then(|code| codes.get(code)).copied();
             operators.push(Operator {
+                code: code.unwrap_or(u32::MAX),
                 inputs: flat.integers(operator, 1, "the inputs of an operator")?,
                 outputs: made,
                 calls: calls(flat, operator)?,
@@ -66,6 +80,15 @@ impl Program {
             let is_there = usize::try_from(index).is_ok_and(|index| index < slots.len());
             if !is_there && index != -1 {
                 return Err(Fault::new(format!("there is no tensor {index}")).offset(subgraph.start).into());
+            }
+        }
+        for operator in operators.iter().filter(|operator| EXPANSIONS.contains(&operator.code)) {
+            if let (Some(&input), Some(&output)) = (operator.inputs.first(), operator.outputs.first())
+                && let Some(slot) = usize::try_from(output).ok().and_then(|output| slots.get_mut(output))
+                && let Some((Some(size), _)) = slot
+                && weights.expand(input, output, size)
+            {
+                *slot = None;
             }
         }
         self.subgraphs.push(Subgraph { slots, inputs, outputs, operators });
@@ -139,6 +162,7 @@ impl Program {
                 self.subgraph(called, depth.saturating_add(1), recorder, work)?;
                 recorder.advance();
             }
+            live.pass_on(operator);
             live.all(&operator.outputs, recorder)?;
         }
         recorder.advance();
@@ -164,6 +188,18 @@ impl Live<'_> {
         Ok(())
     }
 
+    /// Gives the output of a view the place of its input.
+    fn pass_on(&mut self, operator: &Operator) {
+        if let ([input, ..], [output]) = (&operator.inputs[..], &operator.outputs[..])
+            && VIEWS.contains(&operator.code)
+            && let Some(id) =
+                usize::try_from(*input).ok().and_then(|input| self.ids.get(input)).copied().flatten()
+            && let Some(place) = usize::try_from(*output).ok().and_then(|output| self.ids.get_mut(output))
+        {
+            place.get_or_insert(id);
+        }
+    }
+
     /// Makes the tensor if this is its first use, and keeps it until now; nothing for weights.
     fn touch(&mut self, index: i32, recorder: &mut Recorder) -> Result<Option<ValueId>, Failure> {
         let Ok(index) = usize::try_from(index) else { return Ok(None) };
@@ -176,6 +212,17 @@ impl Live<'_> {
         }
         Ok(*id)
     }
+}
+
+/// The `BuiltinOperator` of each `OperatorCode` of a `Model`.
+pub(super) fn codes<R: Read + Seek>(flat: &mut Flat<'_, R>, model: Table) -> Result<Vec<u32>, Failure> {
+    let mut codes = Vec::new();
+    for code in flat.tables(model, 1, "the operator codes")? {
+        // Older writers have only the byte; newer ones fill both as far as it goes.
+        let old = u32::from(flat.byte(code, 0, "an operator code")?);
+        codes.push(flat.word(code, 3, "an operator code")?.max(old));
+    }
+    Ok(codes)
 }
 
 /// The subgraphs that an `Operator` calls.

@@ -33,6 +33,13 @@ fn subgraph(tensors: Vec<Fields>, inputs: &[i32], outputs: &[i32], operators: Ve
     vec![(0, tables(tensors)), (1, integers(inputs)), (2, integers(outputs)), (3, tables(operators))]
 }
 
+/// A model of one subgraph whose operators have these codes.
+fn coded(codes: &[u32], buffers: Vec<Fields>, subgraph: Fields) -> Vec<u8> {
+    let codes = tables(codes.iter().map(|&code| vec![(3, Cell::Word(code))]).collect());
+    let parts = [(1, codes), (2, tables(vec![subgraph])), (4, tables(buffers))];
+    write(IDENTIFIER, &[], parts.to_vec())
+}
+
 fn model(buffers: Vec<Fields>, subgraphs: Vec<Fields>) -> Vec<u8> {
     write(IDENTIFIER, &[], vec![(0, Cell::Word(3)), (2, tables(subgraphs)), (4, tables(buffers))])
 }
@@ -126,6 +133,26 @@ fn scales_of_blocks_are_no_parameters() {
             .unwrap();
     let parameters: Vec<_> = contents.tensors.iter().map(|tensor| tensor.parameters).collect();
     assert_eq!(parameters, [0, 128]);
+}
+
+#[test]
+fn expanded_weights_stay_weights_and_views_share_their_place() {
+    let tensors = vec![
+        tensor("half", 1, &[4], 1),
+        tensor("whole", 0, &[4], 0),
+        tensor("x", 0, &[4], 0),
+        tensor("sum", 0, &[4], 0),
+        tensor("view", 0, &[2, 2], 0),
+        tensor("y", 0, &[2, 2], 0),
+    ];
+    let call = |code, inputs: &[i32], outputs: &[i32]| with(operator(inputs, outputs), 0, Cell::Word(code));
+    let operators =
+        vec![call(0, &[0], &[1]), call(1, &[2, 1], &[3]), call(2, &[3], &[4]), call(1, &[4], &[5])];
+    let bytes = coded(&[6, 130, 22], vec![data(0), data(8)], subgraph(tensors, &[2], &[5], operators));
+    let contents = read_bytes(&bytes).unwrap();
+    assert_eq!(contents.tensors[0].expanded, Some(Bytes::new(16)));
+    // Steps: 1 begins, operators are 2 to 5, 6 ends.
+    assert_eq!(lifetimes(contents), [(16, 1, 7), (16, 3, 6), (16, 5, 7)]);
 }
 
 /// A loop whose body is subgraph 2, and its condition 1.

@@ -6,6 +6,7 @@ use std::io::{Read, Seek};
 use super::super::dtype::Dtype;
 use super::super::fault::{Failure, Fault};
 use super::super::flat::{Flat, Table, Vector};
+use super::super::graph::Size;
 use super::super::tensor::Tensor;
 use super::Described;
 use crate::units::Bytes;
@@ -81,6 +82,22 @@ impl Weights {
             *last = Some(index);
         }
         Ok(true)
+    }
+
+    /// Notes that the tensor at `output` is the weight at `input`, expanded to `size`; tells whether that is a weight.
+    pub(super) fn expand(&mut self, input: i32, output: i32, size: &Size) -> bool {
+        let (Ok(input), Ok(output)) = (usize::try_from(input), usize::try_from(output)) else { return false };
+        let (Some(&Some(index)), true) = (self.taken.get(input), size.symbols.is_empty()) else {
+            return false;
+        };
+        let (Some(place), Some(tensor)) = (self.taken.get_mut(output), self.tensors.get_mut(index)) else {
+            return false;
+        };
+        *place = Some(index);
+        if !tensor.bytes.is_zero() {
+            tensor.expanded = Some(Bytes::new(size.bits.div_ceil(8)));
+        }
+        true
     }
 
     /// Takes the scales out of the parameters, once all tensors of a subgraph are there.
