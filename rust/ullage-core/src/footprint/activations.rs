@@ -6,7 +6,7 @@ use super::workload::Workload;
 use crate::error::Result;
 use crate::model::{Basis, Model};
 
-/// What `formulas` give for `model` under `workload`.
+/// What `formulas` give for `model` under `workload`, of whose stored graph `unsized_values` are of unknown size.
 ///
 /// # Errors
 /// [`crate::Error::Overflow`] beyond 2^64 − 1 bytes.
@@ -16,10 +16,10 @@ pub(super) fn by_kind(
     workload: &Workload,
     values: &Values,
     what: &'static str,
+    unsized_values: u64,
 ) -> Result<Interval> {
     let known = formula(formulas, model, workload).evaluate(values, what)?;
-    let is_partly_sized = model.graph.as_ref().is_some_and(|graph| graph.unsized_values > 0);
-    if !is_partly_sized {
+    if unsized_values == 0 {
         return Ok(known);
     }
     let guess = formulas.unknown.evaluate(values, what)?;

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use super::liveness::Liveness;
 use super::policy::{Policy, Values, Variable};
 use super::workload::Workload;
-use super::{Footprint, activations, finish, kv_cache, state, values, weights};
+use super::{Footprint, activations, finish, kv_cache, liveness, state, values, weights};
 use crate::codec::Scheme;
 use crate::error::{Error, Result};
 use crate::model::{Model, Role, Tensor};
@@ -48,6 +49,8 @@ pub(super) struct Estimator<'a> {
     of_model: Values,
     /// Bytes of the weights by what is changed of them: a search asks for few, thousands of times.
     stored: RefCell<HashMap<WeightChange, Bytes>>,
+    /// What the stored graph keeps, by context and batch.
+    live: RefCell<HashMap<(u64, u64), Liveness>>,
 }
 
 /// The part of an alteration that the weights depend on.
@@ -55,7 +58,13 @@ type WeightChange = (Option<(Scheme, Scope)>, bool, bool, usize);
 
 impl<'a> Estimator<'a> {
     pub(super) fn new(model: &'a Model, policy: &'a Policy) -> Self {
-        Self { model, policy, of_model: values::of_model(model), stored: RefCell::default() }
+        Self {
+            model,
+            policy,
+            of_model: values::of_model(model),
+            stored: RefCell::default(),
+            live: RefCell::default(),
+        }
     }
 
     /// The footprint after `alteration`.
@@ -76,13 +85,30 @@ impl<'a> Estimator<'a> {
             state = state.scaled(kept, layers)?;
         }
         let values = values.with(Variable::KvCache, kv_cache.best.get());
-        let of_kind = |formulas, what| activations::by_kind(formulas, self.model, workload, &values, what);
-        let mut activations = of_kind(&self.policy.activations, "the activations")?;
+        let live = self.live(workload)?;
+        let values =
+            values.with(Variable::GraphPeak, live.peak.get()).with(Variable::GraphArena, live.planned.get());
+        let of_kind = |formulas, what, unsized_values| {
+            activations::by_kind(formulas, self.model, workload, &values, what, unsized_values)
+        };
+        let mut activations = of_kind(&self.policy.activations, "the activations", live.unsized_values)?;
         if alteration.tiles > 1 {
             activations = activations.scaled(1, alteration.tiles)?;
         }
-        let overhead = of_kind(&self.policy.overhead, "the overhead")?;
+        let overhead = of_kind(&self.policy.overhead, "the overhead", 0)?;
         finish(weights, kv_cache, state, activations, overhead)
+    }
+
+    /// What the stored graph keeps at once; nothing without one.
+    fn live(&self, workload: &Workload) -> Result<Liveness> {
+        let Some(graph) = &self.model.graph else { return Ok(Liveness::default()) };
+        let key = (workload.context, workload.batch);
+        if let Some(&known) = self.live.borrow().get(&key) {
+            return Ok(known);
+        }
+        let live = liveness::live(graph, workload.context, workload.batch)?;
+        self.live.borrow_mut().insert(key, live);
+        Ok(live)
     }
 
     /// Layers kept on the device, of all; `None` where none is offloaded.

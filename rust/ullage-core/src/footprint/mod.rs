@@ -14,6 +14,7 @@ mod device;
 mod fit;
 mod interval;
 mod kv_cache;
+mod liveness;
 mod policy;
 mod remedy;
 mod state;

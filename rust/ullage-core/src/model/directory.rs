@@ -83,10 +83,18 @@ pub(super) fn weight_files(path: &Path) -> Result<WeightFiles> {
     if path.to_string_lossy().ends_with(".index.json") {
         return indexed(path, directory);
     }
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    // "model" is what every checkpoint's file is called; its directory says which one it is.
-    let name = if stem == "model" { directory_name(&directory).unwrap_or(stem) } else { stem };
+    let name = model_name(path);
     Ok(WeightFiles { name, directory, files: vec![path.to_owned()], index: None })
+}
+
+/// What to call the model in the file at `path`: its stem, or the directory's name where that says nothing.
+pub(super) fn model_name(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    if stem != "model" {
+        return stem;
+    }
+    // "model" is what every checkpoint's file is called; its directory says which one it is.
+    directory_name(path.parent().unwrap_or(Path::new(""))).unwrap_or(stem)
 }
 
 fn in_directory(directory: &Path) -> Result<WeightFiles> {

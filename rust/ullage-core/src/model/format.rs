@@ -5,15 +5,22 @@ use std::path::Path;
 
 use super::gguf;
 use super::source::Source;
+use super::{executorch, onnx, tflite};
 use crate::error::{Error, Result};
 
 /// A file format of models that there is a reader for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// `.pte` programs and `.ptd` weights.
+    ExecuTorch,
     /// `.gguf`, or a set of shards.
     Gguf,
+    /// `.onnx`, with its external weights.
+    Onnx,
     /// `.safetensors`, a directory of shards, or an index of them.
     Safetensors,
+    /// `.tflite`.
+    Tflite,
 }
 
 impl Format {
@@ -21,8 +28,11 @@ impl Format {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::ExecuTorch => "executorch",
             Self::Gguf => "gguf",
+            Self::Onnx => "onnx",
             Self::Safetensors => "safetensors",
+            Self::Tflite => "tflite",
         }
     }
 
@@ -38,13 +48,25 @@ impl Format {
         let mut source = Source::open(path)?;
         let length = source.length().min(16);
         let start = source.bytes(0, length, "the first bytes").map_err(|failure| failure.at(path))?;
-        Ok(Self::of_start(start))
-    }
-
-    fn of_start(start: &[u8]) -> Self {
         if start.starts_with(gguf::MAGIC) {
-            return Self::Gguf;
+            return Ok(Self::Gguf);
         }
-        Self::Safetensors
+        if is_safetensors(start) {
+            return Ok(Self::Safetensors);
+        }
+        let identifier = start.get(4..8).unwrap_or_default();
+        if identifier == tflite::IDENTIFIER {
+            return Ok(Self::Tflite);
+        }
+        if identifier == executorch::PROGRAM || identifier == executorch::WEIGHTS {
+            return Ok(Self::ExecuTorch);
+        }
+        Ok(if onnx::is_model(&mut source) { Self::Onnx } else { Self::Safetensors })
     }
+}
+
+/// A length of the header that the format allows, and the brace that the header begins with.
+fn is_safetensors(start: &[u8]) -> bool {
+    let length = start.first_chunk().map(|length| u64::from_le_bytes(*length));
+    length.is_some_and(|length| length <= 1 << 27) && start.get(8) == Some(&b'{')
 }

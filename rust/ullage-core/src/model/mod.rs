@@ -7,13 +7,20 @@ mod architecture;
 mod component;
 mod directory;
 mod dtype;
+pub mod executorch;
 mod fault;
+mod flat;
 mod format;
 pub mod gguf;
 mod graph;
+#[cfg(test)]
+mod hostile;
+pub mod onnx;
 pub mod safetensors;
 mod source;
 mod tensor;
+pub mod tflite;
+mod wire;
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +29,7 @@ pub use component::Role;
 pub use dtype::{Dtype, Kind};
 pub use fault::{Failure, Fault};
 pub use format::Format;
-pub use graph::{Buffer, Graph};
+pub use graph::{Buffer, Graph, Size, Symbol};
 pub use source::Source;
 pub use tensor::Tensor;
 
@@ -98,7 +105,14 @@ impl Model {
     pub fn open(path: &Path) -> Result<Self> {
         match Format::of(path)? {
             Format::Gguf => Self::of(gguf::name_of(path), path, Format::Gguf, gguf::open(path)?),
+            Format::ExecuTorch => {
+                Self::of(directory::model_name(path), path, Format::ExecuTorch, executorch::open(path)?)
+            }
+            Format::Onnx => Self::of(directory::model_name(path), path, Format::Onnx, onnx::open(path)?),
             Format::Safetensors => Self::open_safetensors(path),
+            Format::Tflite => {
+                Self::of(directory::model_name(path), path, Format::Tflite, tflite::open(path)?)
+            }
         }
     }
 

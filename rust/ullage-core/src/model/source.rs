@@ -7,7 +7,8 @@ use std::path::Path;
 use super::fault::{Failure, Fault};
 use crate::error::{Error, Result};
 
-/// Bytes taken at once, at first and at most: small reads in a row cost few calls, and a look at the start is cheap.
+/// Bytes taken at once after a jump, and at most: most jumps are to one small field among gigabytes of weights, while
+/// small reads in a row should cost few calls.
 const FIRST_PAGE: usize = 1 << 12;
 const LARGEST_PAGE: usize = 1 << 16;
 
@@ -65,9 +66,12 @@ impl<R: Read + Seek> Source<R> {
             return Err(Fault::new(reason).offset(offset.min(self.length)).into());
         };
         let held = u64::try_from(self.page.len()).unwrap_or(u64::MAX);
-        if offset < self.page_start || end > self.page_start.saturating_add(held) {
+        let page_end = self.page_start.saturating_add(held);
+        if offset < self.page_start || end > page_end {
+            let is_jump = offset < self.page_start || offset > page_end;
+            self.next_page =
+                if is_jump { FIRST_PAGE } else { self.next_page.saturating_mul(2).min(LARGEST_PAGE) };
             self.turn_to(offset, size.max(self.next_page))?;
-            self.next_page = self.next_page.saturating_mul(2).min(LARGEST_PAGE);
         }
         let start = usize::try_from(offset.saturating_sub(self.page_start)).unwrap_or(usize::MAX);
         let found = start.checked_add(size).and_then(|end| self.page.get(start..end));

@@ -150,7 +150,7 @@ pub struct ByKind {
 }
 
 static POLICIES: LazyLock<Vec<Policy>> = LazyLock::new(|| {
-    const FILES: [&str; 8] = [
+    const FILES: [&str; 9] = [
         include_str!("data/generic.toml"),
         include_str!("data/llama_cpp.toml"),
         include_str!("data/vllm.toml"),
@@ -159,6 +159,7 @@ static POLICIES: LazyLock<Vec<Policy>> = LazyLock::new(|| {
         include_str!("data/executorch_xnnpack.toml"),
         include_str!("data/core_ml.toml"),
         include_str!("data/numpy.toml"),
+        include_str!("data/tflite.toml"),
     ];
     // A test reads each; a build that passed it cannot fail here.
     FILES.iter().flat_map(|text| Policy::read(text).unwrap_or_default()).collect()
@@ -231,7 +232,10 @@ const GENERIC: &str = "generic";
 
 fn usual_runtime(format: Format) -> &'static str {
     match format {
+        Format::ExecuTorch => "executorch-xnnpack",
         Format::Gguf => "llama.cpp",
+        Format::Onnx => "onnxruntime",
+        Format::Tflite => "tflite",
         Format::Safetensors => GENERIC,
     }
 }
