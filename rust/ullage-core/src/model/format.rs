@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::source::Source;
-use super::{executorch, onnx, tflite};
+use super::{executorch, onnx, pytorch, tflite};
 use crate::error::{Error, Result};
 
 /// A file format of models that there is a reader for.
@@ -14,6 +14,8 @@ pub enum Format {
     ExecuTorch,
     /// `.onnx`, with its external weights.
     Onnx,
+    /// What `torch.save` writes (`.bin`, `.pt`, `.pth`, `.ckpt`), TorchScript included, or an index of shards of it.
+    Pytorch,
     /// `.safetensors`, a directory of shards, or an index of them.
     Safetensors,
     /// `.tflite`.
@@ -27,6 +29,7 @@ impl Format {
         match self {
             Self::ExecuTorch => "executorch",
             Self::Onnx => "onnx",
+            Self::Pytorch => "pytorch",
             Self::Safetensors => "safetensors",
             Self::Tflite => "tflite",
         }
@@ -42,7 +45,7 @@ impl Format {
             return Ok(Self::Safetensors);
         }
         let mut source = Source::open(path)?;
-        let length = source.length().min(16);
+        let length = source.length().min(512);
         let start = source.bytes(0, length, "the first bytes").map_err(|failure| failure.at(path))?;
         if is_safetensors(start) {
             return Ok(Self::Safetensors);
@@ -53,6 +56,9 @@ impl Format {
         }
         if identifier == executorch::PROGRAM || identifier == executorch::WEIGHTS {
             return Ok(Self::ExecuTorch);
+        }
+        if pytorch::is_start(start) {
+            return Ok(Self::Pytorch);
         }
         Ok(if onnx::is_model(&mut source) { Self::Onnx } else { Self::Safetensors })
     }

@@ -87,6 +87,27 @@ impl<R: Read + Seek> Source<R> {
         Ok(array)
     }
 
+    /// The `N` bytes from `offset` on, read alone: for headers strewn over a file, around which nothing else is wanted.
+    ///
+    /// # Errors
+    /// As [`Self::bytes`].
+    pub(super) fn lone<const N: usize>(&mut self, offset: u64, part: &str) -> Result<[u8; N], Failure> {
+        let count = u64::try_from(N).unwrap_or(u64::MAX);
+        let end = offset.checked_add(count).filter(|&end| end <= self.length);
+        let is_held = offset >= self.page_start
+            && end.is_some_and(|end| {
+                let held = u64::try_from(self.page.len()).unwrap_or(u64::MAX);
+                end <= self.page_start.saturating_add(held)
+            });
+        if is_held || end.is_none() {
+            return self.array(offset, part);
+        }
+        let mut array = [0; N];
+        self.input.seek(SeekFrom::Start(offset))?;
+        self.input.read_exact(&mut array).map_err(|error| Failure::truncated(error, part))?;
+        Ok(array)
+    }
+
     /// What is read from, at no particular position.
     pub fn into_input(self) -> R {
         self.input
