@@ -4,12 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use super::source::Source;
-use super::{executorch, onnx, pytorch, tflite};
+use super::{core_ml, executorch, onnx, pytorch, tflite};
 use crate::error::{Error, Result};
 
 /// A file format of models that there is a reader for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// `.mlpackage` directories and `.mlmodel` files.
+    CoreMl,
     /// `.pte` programs and `.ptd` weights.
     ExecuTorch,
     /// `.onnx`, with its external weights.
@@ -27,6 +29,7 @@ impl Format {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::CoreMl => "coreml",
             Self::ExecuTorch => "executorch",
             Self::Onnx => "onnx",
             Self::Pytorch => "pytorch",
@@ -42,7 +45,7 @@ impl Format {
     pub(super) fn of(path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         if metadata.is_dir() {
-            return Ok(Self::Safetensors);
+            return Ok(if core_ml::is_package(path) { Self::CoreMl } else { Self::Safetensors });
         }
         let mut source = Source::open(path)?;
         let length = source.length().min(512);
@@ -56,6 +59,9 @@ impl Format {
         }
         if identifier == executorch::PROGRAM || identifier == executorch::WEIGHTS {
             return Ok(Self::ExecuTorch);
+        }
+        if core_ml::is_start(start) {
+            return Ok(Self::CoreMl);
         }
         if pytorch::is_start(start) {
             return Ok(Self::Pytorch);

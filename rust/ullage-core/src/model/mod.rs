@@ -4,6 +4,7 @@
 //! milliseconds, and a file that lies about itself is refused with the offset or tensor at fault.
 
 mod architecture;
+pub mod core_ml;
 mod directory;
 mod dtype;
 pub mod executorch;
@@ -105,6 +106,9 @@ impl Model {
     ///   without weights or an unreadable configuration, naming file, offset and field.
     pub fn open(path: &Path) -> Result<Self> {
         match Format::of(path)? {
+            Format::CoreMl => {
+                Self::of(directory::model_name(path), path, Format::CoreMl, core_ml::open(path)?)
+            }
             Format::ExecuTorch => {
                 Self::of(directory::model_name(path), path, Format::ExecuTorch, executorch::open(path)?)
             }

@@ -117,7 +117,7 @@ pub(super) fn unpack(tensors: &mut [Tensor], settings: &Settings, peek: &mut Pee
     for (place, packed) in &found {
         tensors[*place].parameters = packed.parameters;
     }
-    Some(named(&found))
+    in_order_of_parameters(found.iter().map(|(_, packed)| (packed.scheme.as_str(), packed.parameters)))
 }
 
 /// Where the scales and the like of the weights `found` stand.
@@ -139,17 +139,17 @@ fn companions(shelf: &Shelf<'_>, found: &[(usize, Found)]) -> Vec<usize> {
         .collect()
 }
 
-/// The schemes in order of parameters.
-fn named(found: &[(usize, Found)]) -> String {
+/// The schemes of weights with so many parameters each, the one of most parameters first; `None` where there is none.
+pub(super) fn in_order_of_parameters<'a>(rows: impl Iterator<Item = (&'a str, u64)>) -> Option<String> {
     let mut sums: HashMap<&str, u64> = HashMap::new();
-    for (_, packed) in found {
-        let sum = sums.entry(&packed.scheme).or_default();
-        *sum = sum.saturating_add(packed.parameters);
+    for (scheme, parameters) in rows {
+        let sum = sums.entry(scheme).or_default();
+        *sum = sum.saturating_add(parameters);
     }
     let mut rows: Vec<_> = sums.into_iter().collect();
     rows.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
     let names: Vec<_> = rows.into_iter().take(MOST_NAMED).map(|(scheme, _)| scheme).collect();
-    names.join(" + ")
+    (!names.is_empty()).then(|| names.join(" + "))
 }
 
 #[cfg(test)]
