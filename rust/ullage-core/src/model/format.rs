@@ -24,6 +24,9 @@ pub enum Format {
     Tflite,
 }
 
+/// Bytes that tell a format; a tar archive says what it is at byte 257.
+const LONGEST_START: usize = 512;
+
 impl Format {
     /// The name used in JSON and tables.
     #[must_use]
@@ -48,8 +51,7 @@ impl Format {
             return Ok(if core_ml::is_package(path) { Self::CoreMl } else { Self::Safetensors });
         }
         let mut source = Source::open(path)?;
-        let length = source.length().min(512);
-        let start = source.bytes(0, length, "the first bytes").map_err(|failure| failure.at(path))?;
+        let start = source.start(LONGEST_START).map_err(|failure| failure.at(path))?;
         if is_safetensors(start) {
             return Ok(Self::Safetensors);
         }

@@ -97,8 +97,8 @@ pub struct Contents {
 }
 
 impl Model {
-    /// Reads the headers of the model at `path`, whatever its format: see [`Format`]. For safetensors, `path` may be a
-    /// directory or an index of shards, and a `config.json` beside the weights is read too.
+    /// Reads the headers of the model at `path`, whatever its format: see [`Format`]. For safetensors and PyTorch, `path`
+    /// may be a directory or an index of shards, and a `config.json` beside the weights is read too.
     ///
     /// # Errors
     /// - [`Error::Io`] for a path that cannot be read;

@@ -77,6 +77,15 @@ impl<R: Read + Seek> Source<R> {
         found.ok_or_else(|| Fault::new(format!("the file ends within {part}")).offset(offset).into())
     }
 
+    /// The first bytes of the file, `count` of them or all there are, and no page around them.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub(super) fn start(&mut self, count: usize) -> Result<&[u8], Failure> {
+        self.turn_to(0, count)?;
+        Ok(&self.page)
+    }
+
     /// The `N` bytes from `offset` on, for `from_le_bytes`.
     ///
     /// # Errors
