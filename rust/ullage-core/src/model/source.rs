@@ -79,6 +79,15 @@ impl<R: Read + Seek> Source<R> {
         found.ok_or_else(|| Fault::new(format!("the file ends within {part}")).offset(offset).into())
     }
 
+    /// The first bytes of the file, `count` of them or all there are, and no page around them.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub(super) fn start(&mut self, count: usize) -> Result<&[u8], Failure> {
+        self.turn_to(0, count)?;
+        Ok(&self.page)
+    }
+
     /// The `N` bytes from `offset` on, for `from_le_bytes`.
     ///
     /// # Errors
@@ -86,6 +95,27 @@ impl<R: Read + Seek> Source<R> {
     pub fn array<const N: usize>(&mut self, offset: u64, part: &str) -> Result<[u8; N], Failure> {
         let mut array = [0; N];
         array.copy_from_slice(self.bytes(offset, u64::try_from(N).unwrap_or(u64::MAX), part)?);
+        Ok(array)
+    }
+
+    /// The `N` bytes from `offset` on, read alone: for headers strewn over a file, around which nothing else is wanted.
+    ///
+    /// # Errors
+    /// As [`Self::bytes`].
+    pub(super) fn lone<const N: usize>(&mut self, offset: u64, part: &str) -> Result<[u8; N], Failure> {
+        let count = u64::try_from(N).unwrap_or(u64::MAX);
+        let end = offset.checked_add(count).filter(|&end| end <= self.length);
+        let is_held = offset >= self.page_start
+            && end.is_some_and(|end| {
+                let held = u64::try_from(self.page.len()).unwrap_or(u64::MAX);
+                end <= self.page_start.saturating_add(held)
+            });
+        if is_held || end.is_none() {
+            return self.array(offset, part);
+        }
+        let mut array = [0; N];
+        self.input.seek(SeekFrom::Start(offset))?;
+        self.input.read_exact(&mut array).map_err(|error| Failure::truncated(error, part))?;
         Ok(array)
     }
 

@@ -232,11 +232,12 @@ const GENERIC: &str = "generic";
 
 fn usual_runtime(format: Format) -> &'static str {
     match format {
+        Format::CoreMl => "coreml",
         Format::ExecuTorch => "executorch-xnnpack",
         Format::Gguf => "llama.cpp",
         Format::Onnx => "onnxruntime",
         Format::Tflite => "tflite",
-        Format::Safetensors => GENERIC,
+        Format::Pytorch | Format::Safetensors => GENERIC,
     }
 }
 
