@@ -246,6 +246,10 @@ class Model:
         """Format of its files, such as `"safetensors"`; `None` for a model known by its size alone."""
 
     @property
+    def quantization(self) -> str | None:
+        """The scheme that a packed checkpoint is stored in, such as `"gptq 4 bit, group 128"`; `None` for others."""
+
+    @property
     def notes(self) -> list[str]:
         """What the reader had to assume or pass over, in sentences."""
 
@@ -526,8 +530,8 @@ def judge(
     """Judge whether `footprint` fits a device, and find what makes it fit.
 
     `available`, `entitled` (with iOS's increased-memory-limit entitlement) and `wired` (with a raised wired limit on a
-    Mac) are the bytes that the device offers for certain, most likely and at most. `is_discrete` says that its memory is
-    a graphics card's own, so that layers can move to the host. Raises `ArgumentError` if such a triple is not in order.
+    Mac) are the bytes that the device offers for certain, most likely and at most. `is_discrete` says that its memory
+    is a graphics card's own, so that layers can move to the host. Raises `ArgumentError` if such a triple is not in order.
     """
 
 @final

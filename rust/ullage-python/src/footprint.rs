@@ -168,6 +168,7 @@ impl Footprint {
         dict.set_item("flash_attention", self.workload.flash_attention)?;
         dict.set_item("runtime", self.runtime())?;
         dict.set_item("format", self.model().format())?;
+        dict.set_item("quantization", &self.model.quantization)?;
         dict.set_item("notes", &self.model.notes)?;
         let parts = PyDict::new(py);
         for (name, interval) in self.parts.parts() {

@@ -49,6 +49,11 @@ impl Model {
     }
 
     #[getter]
+    pub(crate) fn quantization(&self) -> Option<&str> {
+        self.0.quantization.as_deref()
+    }
+
+    #[getter]
     fn notes(&self) -> Vec<String> {
         self.0.notes.clone()
     }

@@ -98,7 +98,7 @@ impl Header {
         let Self { keys, tensors, mut notes, file_bytes } = self;
         let (architecture, assumed) = architecture::of_keys(&keys, &tensors)?;
         notes.extend(assumed);
-        Ok(Contents { tensors, file_bytes, architecture, graph: None, notes })
+        Ok(Contents { tensors, file_bytes, architecture, notes, ..Contents::default() })
     }
 }
 
