@@ -229,6 +229,18 @@ class Model:
         Raises `ArgumentError` unless `0 < lo <= best <= hi`.
         """
 
+    def encoded(self, scheme: str) -> Model:
+        """Give the model with its matrices in `scheme`: `dense:f16`, `gguf:q4_k`, `palettized:4`, `linear:8`.
+
+        Raises `ArgumentError` for a scheme that is none of these kinds.
+        """
+
+    def sized(self, size: ByteCount) -> Model:
+        """Give the model with weights of `size` bytes in all, every tensor in proportion.
+
+        Raises `ArgumentError` for a size of zero or a model of which no tensor is known.
+        """
+
     @property
     def name(self) -> str:
         """File stem, directory name or catalog key."""
@@ -531,7 +543,8 @@ def judge(
 
     `available`, `entitled` (with iOS's increased-memory-limit entitlement) and `wired` (with a raised wired limit on a
     Mac) are the bytes that the device offers for certain, most likely and at most. `is_discrete` says that its memory
-    is a graphics card's own, so that layers can move to the host. Raises `ArgumentError` if such a triple is not in order.
+    is a graphics card's own, so that layers can move to the host. Raises `ArgumentError` if such a triple is not in
+    order.
     """
 
 @final

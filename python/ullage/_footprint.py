@@ -33,6 +33,7 @@ class Workload(TypedDict, total=False):
     micro_batch: int | None
     flash_attention: bool
     runtime: str | None
+    weights: str | int | None
 
 
 def footprint(
@@ -44,6 +45,7 @@ def footprint(
     micro_batch: int | None = None,
     flash_attention: bool = True,
     runtime: str | None = None,
+    weights: str | int | None = None,
 ) -> Footprint:
     """Estimate what a model needs, by component, in bytes.
 
@@ -52,11 +54,13 @@ def footprint(
     allows, at most 4,096 tokens; `micro_batch` is 512 unless given. `runtime` is `"llama.cpp"`, `"vllm"`,
     `"transformers"`, `"onnxruntime"`, `"executorch-xnnpack"`, `"coreml"` or `"numpy"`, with `@` and a version where
     several are known; by default the one that files of this format are usually run with, else the span of them all.
+    `weights` thinks of the weights in another form than they are stored in: a scheme such as `"gguf:q4_k"`,
+    `"palettized:4"`, `"linear:8"` or `"dense:f16"`, or the size of a file such as `"1.14GB"`.
     Raises `UnknownModelError` for a name that is none of these, `ModelFileError` for a damaged file and
     `ArgumentError` for a workload out of range or an unknown runtime.
     """
     return estimate(
-        resolve(model),
+        in_form(resolve(model), weights),
         context=context,
         batch=batch,
         kv_dtype=kv_dtype,
@@ -110,6 +114,15 @@ def resolve(model: Subject) -> Model:
     if not isinstance(model, str) or _is_there(model) or _looks_like_a_path(model):
         return open_model(model)
     return _size_or_name(model, lambda size: Model.of_size(model, size), _published)
+
+
+def in_form(model: Model, weights: str | int | None) -> Model:
+    """Give `model` with its weights in a scheme or of a size; as it is without either."""
+    if weights is None:
+        return model
+    if isinstance(weights, str) and LIKE_A_SIZE.match(weights) is None:
+        return model.encoded(weights)
+    return model.sized(weights)
 
 
 def target(on: Device | str | int) -> Device | int:

@@ -66,4 +66,10 @@ def workload(command: Function) -> Function:
         help="llama.cpp, vllm, transformers, onnxruntime, executorch-xnnpack, coreml or numpy; with @ and a version "
         "where several are known (see: ullage catalog runtimes). Default: what such files are usually run with.",
     )
-    return context(batch(kv_dtype(micro_batch(flash_attention(runtime(command))))))
+    weights = click.option(
+        "--weights",
+        metavar="SCHEME|SIZE",
+        help="Think of the weights in another form: gguf:q4_k, palettized:4, linear:8, dense:f16, or the size of a file "
+        "such as 1.14GB.",
+    )
+    return context(batch(kv_dtype(micro_batch(flash_attention(runtime(weights(command)))))))

@@ -28,6 +28,15 @@ impl Model {
         Ok(Self(Arc::new(core::Model::published(name, lo.0, best.0, hi.0, measured)?)))
     }
 
+    fn encoded(&self, py: Python<'_>, scheme: &str) -> Outcome<Self> {
+        let scheme = scheme.parse()?;
+        Ok(Self(Arc::new(py.detach(|| core::Model::clone(&self.0).encoded(scheme))?)))
+    }
+
+    fn sized(&self, py: Python<'_>, size: ByteCount) -> Outcome<Self> {
+        Ok(Self(Arc::new(py.detach(|| core::Model::clone(&self.0).sized(size.0))?)))
+    }
+
     #[getter]
     fn name(&self) -> &str {
         &self.0.name

@@ -36,6 +36,7 @@ pub use graph::{Buffer, Graph, Size, Symbol};
 pub use source::Source;
 pub use tensor::Tensor;
 
+use crate::codec::Scheme;
 use crate::error::{Error, Result};
 use crate::units::Bytes;
 
@@ -214,6 +215,44 @@ impl Model {
         }
         let basis = Basis::Published { lo, best, hi, is_measured };
         Ok(Self::without_file(name, basis, Vec::new(), Bytes::ZERO))
+    }
+
+    /// The same model with its matrices in `scheme`.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] where they pass 2^64 − 1 bytes.
+    pub fn encoded(mut self, scheme: Scheme) -> Result<Self> {
+        for tensor in &mut self.tensors {
+            tensor.bytes = scheme.tensor_bytes(tensor)?;
+            tensor.expanded = None;
+        }
+        self.notes.push(format!("weights as {scheme}, not as stored"));
+        self.quantization = None;
+        Ok(self)
+    }
+
+    /// The same model with weights of `size` bytes in all, for a file that is known by its size alone: every tensor grows
+    /// or shrinks in proportion.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a size of zero, or a model of which no tensor is known.
+    pub fn sized(mut self, size: Bytes) -> Result<Self> {
+        let before = self.tensor_bytes();
+        if size.is_zero() || before.is_zero() {
+            let reason = format!("{before} of weights cannot be made {size}");
+            return Err(Error::Argument { name: "weights", reason });
+        }
+        let (mut seen, mut given) = (Bytes::ZERO, Bytes::ZERO);
+        for tensor in &mut self.tensors {
+            seen = seen.saturating_add(tensor.bytes);
+            let until = size.scaled(seen.get(), before.get(), "the weights")?;
+            tensor.bytes = until.saturating_sub(given);
+            tensor.expanded = None;
+            given = until;
+        }
+        self.notes.push(format!("weights of {size}, as stated"));
+        self.file_bytes = size;
+        Ok(self)
     }
 
     /// Bytes of all tensors, without headers.

@@ -198,6 +198,18 @@ fn sizes_without_files_are_checked() {
     assert!(matches!(Model::published("x", bytes(3), bytes(2), bytes(4), true), Err(Error::Argument { .. })));
 }
 
+#[test]
+fn a_model_can_be_thought_of_in_other_sizes() {
+    let directory = directory(&[("tiny.safetensors", &two_layers())]);
+    let model = Model::open(&directory.path().join("tiny.safetensors")).unwrap();
+    let half = model.clone().encoded("dense:f16".parse().unwrap()).unwrap();
+    assert_eq!(half.tensor_bytes(), Bytes::new(80 + 32 + 32 + 64));
+    assert_eq!(half.parameters(), model.parameters());
+    let sized = model.clone().sized(Bytes::new(1_001)).unwrap();
+    assert_eq!((sized.tensor_bytes(), sized.file_bytes), (Bytes::new(1_001), Bytes::new(1_001)));
+    assert!(matches!(model.sized(Bytes::ZERO), Err(Error::Argument { name: "weights", .. })));
+}
+
 proptest! {
     #[test]
     fn random_bytes_are_read_or_refused(content in prop::collection::vec(any::<u8>(), 0..200), length: u64) {
