@@ -37,6 +37,10 @@ impl Model {
         Ok(Self(Arc::new(py.detach(|| core::Model::clone(&self.0).sized(size.0))?)))
     }
 
+    fn fingerprint(&self, py: Python<'_>) -> String {
+        py.detach(|| self.0.fingerprint())
+    }
+
     #[getter]
     fn name(&self) -> &str {
         &self.0.name

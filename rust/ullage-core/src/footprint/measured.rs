@@ -14,9 +14,12 @@ pub enum Extent {
     Load,
 }
 
+/// One of the three figures of an interval.
+type Figure = fn(&Interval) -> Bytes;
+
 /// In which parts and up to which of their bounds a measured total is laid, the surest first: what is least sure
 /// gives way first. What goes beyond all of them is overhead.
-const ORDER: [(Part, fn(&Interval) -> Bytes); 15] = [
+const ORDER: [(Part, Figure); 15] = [
     (Part::KvCache, |part| part.lo),
     (Part::State, |part| part.lo),
     (Part::Weights, |part| part.lo),
@@ -134,9 +137,9 @@ impl Correction {
     /// What `changed`, an estimate after a change, becomes: the measured total less what the change saves, which lies
     /// between the least and the most that it saves by the three figures of the estimates. Nothing goes below the least of
     /// `changed`, except by as much as the measurement stayed below the least of the estimate.
-    pub(super) fn apply(&self, changed: Interval) -> Interval {
-        let saved = |bound: fn(&Interval) -> Bytes| {
-            i128::from(bound(&self.estimated).get()).saturating_sub(i128::from(bound(&changed).get()))
+    pub(super) fn apply(&self, changed: &Interval) -> Interval {
+        let saved = |figure: Figure| {
+            i128::from(figure(&self.estimated).get()).saturating_sub(i128::from(figure(changed).get()))
         };
         let [lo, best, hi] = [saved(|it| it.lo), saved(|it| it.best), saved(|it| it.hi)];
         let (least, most) = (lo.min(best).min(hi), lo.max(best).max(hi));

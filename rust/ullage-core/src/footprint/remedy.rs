@@ -135,7 +135,7 @@ impl Search<'_> {
         }
         let estimated = self.estimator.estimate(&alteration)?.total;
         Ok(match &self.correction {
-            Some(correction) => correction.apply(estimated),
+            Some(correction) => correction.apply(&estimated),
             None => estimated,
         })
     }

@@ -10,6 +10,7 @@ mod directory;
 mod dtype;
 pub mod executorch;
 mod fault;
+mod fingerprint;
 mod flat;
 mod format;
 pub mod gguf;

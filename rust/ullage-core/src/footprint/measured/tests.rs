@@ -60,10 +60,10 @@ fn a_load_says_nothing_of_what_comes_after_it() {
 #[test]
 fn a_change_saves_what_the_estimates_say() {
     let correction = Correction::new(interval([50, 100, 300], Origin::Assumed), exact(400));
-    let halved = correction.apply(interval([25, 50, 150], Origin::Assumed));
+    let halved = correction.apply(&interval([25, 50, 150], Origin::Assumed));
     assert_eq!(figures(&halved), [250, 350, 375]);
     let below = Correction::new(interval([50, 100, 300], Origin::Assumed), exact(40));
-    assert_eq!(figures(&below.apply(exact(30))), [20, 20, 20], "10 were not seen before either");
+    assert_eq!(figures(&below.apply(&exact(30))), [20, 20, 20], "10 were not seen before either");
 }
 
 prop_compose! {
@@ -104,12 +104,12 @@ proptest! {
     #[test]
     fn a_correction_never_jumps(before in any_part(), seen in any_part(), cuts: [u16; 3]) {
         let correction = Correction::new(before.clone(), seen.clone());
-        prop_assert_eq!(figures(&correction.apply(before.clone())), figures(&seen));
+        prop_assert_eq!(figures(&correction.apply(&before)), figures(&seen));
         let mut cut = figures(&before);
         for (figure, by) in cut.iter_mut().zip(cuts) {
             *figure = u64::try_from(u128::from(*figure) * u128::from(by) / 65_536).unwrap();
         }
-        let changed = correction.apply(interval(cut, Origin::Formula));
+        let changed = correction.apply(&interval(cut, Origin::Formula));
         if figures(&interval(cut, Origin::Formula)).iter().zip(figures(&before)).all(|(after, before)| *after <= before) {
             for (after, before) in figures(&changed).iter().zip(figures(&seen)) {
                 prop_assert!(*after <= before);
