@@ -3,7 +3,8 @@
 //! One step per node, in file order, which the format asks to be an order of execution. What a graph takes in and gives
 //! out is kept over all of its steps, for it belongs to the caller. The body of an `If`, `Loop` or `Scan` has its steps
 //! where its node stands; what it takes from the graphs around it is kept until it ends. Operators that only change a
-//! shape pass on what they were given.
+//! shape pass on what they were given. Element-wise operators, which ONNX Runtime may let write over their input, do not:
+//! which of them do depends on its version and its provider, so what is counted can be above what it takes.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{Read, Seek};
