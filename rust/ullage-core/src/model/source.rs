@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const PAGE: usize = 1 << 16;
 
 /// Bytes taken at once behind a jump: most jumps are to one small field among gigabytes of weights.
-const LANDING: usize = 1 << 10;
+const LANDING: usize = 1 << 12;
 
 /// A file, or a buffer in its place, of which any part can be asked for. Nothing outside it is ever allocated: a length
 /// that passes the end of the file is refused before memory is taken for it.
