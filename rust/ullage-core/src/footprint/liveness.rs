@@ -21,7 +21,7 @@ const ALIGNMENT: u64 = 64;
 const LAID_OUT_TOGETHER: usize = 4096;
 
 /// What the values of a graph take together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Liveness {
     /// The most bytes live at one step.
     pub(super) peak: Bytes,

@@ -3,30 +3,43 @@
 use std::fs;
 use std::path::Path;
 
+use super::gguf;
 use super::source::Source;
-use super::{executorch, onnx, tflite};
+use super::{core_ml, executorch, onnx, pytorch, tflite};
 use crate::error::{Error, Result};
 
 /// A file format of models that there is a reader for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// `.mlpackage` directories and `.mlmodel` files.
+    CoreMl,
     /// `.pte` programs and `.ptd` weights.
     ExecuTorch,
+    /// `.gguf`, or a set of shards.
+    Gguf,
     /// `.onnx`, with its external weights.
     Onnx,
+    /// What `torch.save` writes (`.bin`, `.pt`, `.pth`, `.ckpt`), TorchScript included, or an index of shards of it.
+    Pytorch,
     /// `.safetensors`, a directory of shards, or an index of them.
     Safetensors,
     /// `.tflite`.
     Tflite,
 }
 
+/// Bytes that tell a format; a tar archive says what it is at byte 257.
+const LONGEST_START: usize = 512;
+
 impl Format {
     /// The name used in JSON and tables.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::CoreMl => "coreml",
             Self::ExecuTorch => "executorch",
+            Self::Gguf => "gguf",
             Self::Onnx => "onnx",
+            Self::Pytorch => "pytorch",
             Self::Safetensors => "safetensors",
             Self::Tflite => "tflite",
         }
@@ -39,11 +52,13 @@ impl Format {
     pub(super) fn of(path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         if metadata.is_dir() {
-            return Ok(Self::Safetensors);
+            return Ok(of_directory(path));
         }
         let mut source = Source::open(path)?;
-        let length = source.length().min(16);
-        let start = source.bytes(0, length, "the first bytes").map_err(|failure| failure.at(path))?;
+        let start = source.start(LONGEST_START).map_err(|failure| failure.at(path))?;
+        if start.starts_with(gguf::MAGIC) {
+            return Ok(Self::Gguf);
+        }
         if is_safetensors(start) {
             return Ok(Self::Safetensors);
         }
@@ -54,8 +69,21 @@ impl Format {
         if identifier == executorch::PROGRAM || identifier == executorch::WEIGHTS {
             return Ok(Self::ExecuTorch);
         }
+        if core_ml::is_start(start) {
+            return Ok(Self::CoreMl);
+        }
+        if pytorch::is_start(start) {
+            return Ok(Self::Pytorch);
+        }
         Ok(if onnx::is_model(&mut source) { Self::Onnx } else { Self::Safetensors })
     }
+}
+
+fn of_directory(path: &Path) -> Format {
+    if core_ml::is_package(path) {
+        return Format::CoreMl;
+    }
+    if gguf::is_directory_of(path) { Format::Gguf } else { Format::Safetensors }
 }
 
 /// A length of the header that the format allows, and the brace that the header begins with.
