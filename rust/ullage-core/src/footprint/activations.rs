@@ -18,8 +18,10 @@ const MICRO_BATCH: u64 = 512;
 /// [`Error::Overflow`] where they pass 2^64 − 1 bytes.
 pub(super) fn activations(model: &Model, workload: &Workload, weights: Bytes) -> Result<Interval> {
     match (&model.architecture, &model.basis) {
-        (Some(config), Basis::Header) if config.is_decoder == Some(true) => decoder(config, workload),
-        (Some(config), Basis::Header) => encoder(config, workload),
+        (Some(config), Basis::Config | Basis::Header) if config.is_decoder == Some(true) => {
+            decoder(config, workload)
+        }
+        (Some(config), Basis::Config | Basis::Header) if config.hidden > 0 => encoder(config, workload),
         _ => Ok(Interval::new(
             Bytes::ZERO,
             weights.scaled(5, 100, WHAT)?,

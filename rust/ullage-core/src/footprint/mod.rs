@@ -82,6 +82,8 @@ pub(crate) fn estimate_as(
         return published(&Interval::new(lo, best, hi, origin, "published total, parts not stated"));
     }
     let weights = match (format, &model.basis) {
+        // Where an index states the bytes of weights that are not here, they are the file's.
+        (None, Basis::Config) => Interval::exact(model.file_bytes, Origin::Config, "sum_of_shapes"),
         (None, Basis::Size) => Interval::exact(model.tensor_bytes(), Origin::Assumed, "size"),
         (None, _) => Interval::exact(model.tensor_bytes(), Origin::Header, "sum_of_tensors"),
         (Some(format), _) => Interval::exact(format.model_bytes(model)?, Origin::Formula, format.name()),

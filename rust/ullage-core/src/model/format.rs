@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::Path;
 
+use super::configured;
 use super::source::Source;
 use crate::error::{Error, Result};
 
 /// A file format of models that there is a reader for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// A `config.json` without weights, or a directory that holds no more than that.
+    Config,
     /// `.safetensors`, a directory of shards, or an index of them.
     Safetensors,
 }
@@ -18,6 +21,7 @@ impl Format {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Config => "config",
             Self::Safetensors => "safetensors",
         }
     }
@@ -29,7 +33,10 @@ impl Format {
     pub(super) fn of(path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         if metadata.is_dir() {
-            return Ok(Self::Safetensors);
+            return Ok(if configured::is_bare(path) { Self::Config } else { Self::Safetensors });
+        }
+        if configured::is_config(path) {
+            return Ok(Self::Config);
         }
         let mut source = Source::open(path)?;
         let length = source.length().min(16);

@@ -4,12 +4,15 @@
 //! milliseconds, and a file that lies about itself is refused with the offset or tensor at fault.
 
 mod architecture;
+mod blueprint;
+mod configured;
 mod directory;
 mod dtype;
 mod fault;
 mod format;
 mod graph;
 pub mod safetensors;
+mod settings;
 mod source;
 mod tensor;
 
@@ -31,6 +34,8 @@ use crate::units::Bytes;
 pub enum Basis {
     /// The headers of its files: exact.
     Header,
+    /// A configuration alone: shapes by definition, no weight was seen.
+    Config,
     /// A bare size, taken as 16-bit weights and nothing else.
     Size,
     /// A published or measured total that names no parts.
@@ -86,7 +91,8 @@ pub struct Contents {
 
 impl Model {
     /// Reads the headers of the model at `path`, whatever its format: see [`Format`]. For safetensors, `path` may be a
-    /// directory or an index of shards, and a `config.json` beside the weights is read too.
+    /// directory or an index of shards, and a `config.json` beside the weights is read too. A `config.json`, or a
+    /// directory that holds one and no weights, gives the tensors that its weights would have.
     ///
     /// # Errors
     /// - [`Error::Io`] for a path that cannot be read;
@@ -94,6 +100,7 @@ impl Model {
     ///   without weights or an unreadable configuration, naming file, offset and field.
     pub fn open(path: &Path) -> Result<Self> {
         match Format::of(path)? {
+            Format::Config => Self::open_config(path),
             Format::Safetensors => Self::open_safetensors(path),
         }
     }

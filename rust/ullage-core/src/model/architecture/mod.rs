@@ -2,7 +2,9 @@
 
 mod config;
 
-pub(super) use config::beside;
+pub(super) use config::{
+    MOST_LAYERS, attention, beside, family, is_encoder_alone, layer_count, layers, of_config, recurrent,
+};
 
 /// What an architecture says of itself, as far as memory depends on it. A number that a file does not give and that no
 /// convention fills is 0 or `None`.
