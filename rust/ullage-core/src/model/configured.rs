@@ -8,8 +8,8 @@ use super::directory::{self, directory_name, read_json, read_text};
 use super::fault::Fault;
 use super::format::Format;
 use super::settings::parse;
-use super::{Basis, Contents, Model, blueprint};
-use crate::error::Result;
+use super::{Architecture, Basis, Contents, Model, Tensor, blueprint};
+use crate::error::{Error, Result};
 use crate::units::Bytes;
 
 const CONFIG: &str = "config.json";
@@ -41,6 +41,31 @@ impl Model {
         let contents = parse(json.as_bytes()).and_then(|root| blueprint::of(&root));
         let contents = contents.map_err(|fault| fault.at(here))?;
         let model = Self::of(name.to_owned(), here, Format::Config, contents)?;
+        Ok(Self { basis: Basis::Config, path: None, ..model })
+    }
+
+    /// The model whose parts are those of `parts`, each under its name: a pipeline of encoder, denoiser and decoder.
+    ///
+    /// # Errors
+    /// As [`Self::from_config`], and [`crate::Error::Argument`] where there is no part.
+    pub fn from_components(name: &str, parts: &[(&str, &str)]) -> Result<Self> {
+        let mut whole = Contents::default();
+        for (part, json) in parts {
+            let model = Self::from_config(part, json)?;
+            let start = whole.file_bytes;
+            for tensor in model.tensors {
+                let offset = tensor.offset.saturating_add(start.get());
+                whole.tensors.push(Tensor { name: format!("{part}.{}", tensor.name), offset, ..tensor });
+            }
+            whole.file_bytes = Bytes::sum([start, model.file_bytes], "the parts")?;
+            whole.notes.extend(model.notes.into_iter().map(|note| format!("{part}: {note}")));
+        }
+        if whole.tensors.is_empty() {
+            return Err(Error::Argument { name: "components", reason: "a model of no parts".to_owned() });
+        }
+        // No part of a pipeline keeps a cache from one step to the next.
+        whole.architecture = Some(Architecture { is_decoder: Some(false), ..Architecture::default() });
+        let model = Self::of(name.to_owned(), Path::new(CONFIG), Format::Config, whole)?;
         Ok(Self { basis: Basis::Config, path: None, ..model })
     }
 

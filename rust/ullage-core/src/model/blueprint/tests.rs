@@ -127,6 +127,20 @@ fn quantised_checkpoints_take_the_bytes_of_their_files() {
     );
 }
 
+#[test]
+fn parts_of_a_pipeline_stand_side_by_side() {
+    let clip = json!({"architectures": ["CLIPTextModel"], "model_type": "clip_text_model"});
+    let (unet, clip) = (unet().to_string(), clip.to_string());
+    let whole = Model::from_components("sdxl", &[("unet", &unet), ("text_encoder", &clip)]).unwrap();
+    assert_eq!(whole.parameters(), Some(2_567_463_684 + 63_165_952));
+    assert_eq!(whole.tensor_bytes(), whole.file_bytes);
+    assert!(
+        whole.tensors[0].name.starts_with("unet.")
+            && whole.tensors.last().unwrap().name.starts_with("text_encoder.")
+    );
+    assert!(Model::from_components("none", &[]).is_err());
+}
+
 fn fault(config: &Value) -> (String, String) {
     match Model::from_config("test", &config.to_string()) {
         Err(Error::ModelFile { field, reason, .. }) => (field.unwrap_or_default(), reason),
