@@ -23,14 +23,16 @@ LIKE_A_SIZE = re.compile(r"\s*[-+.]*(\d|nan\b|inf)", re.IGNORECASE)
 MODEL_SUFFIXES = (".safetensors", ".json", ".gguf", ".onnx", ".pt", ".pth", ".bin", ".pte", ".tflite", ".mlpackage")
 """A name that ends so is meant as a file, whether it can be read or not."""
 
+MOST_SUGGESTIONS = 5
+
 
 def footprint(model: Subject, *, context: int | None = None, batch: int = 1, kv_dtype: str = "f16") -> Footprint:
     """Estimate what a model needs, by component, in bytes.
 
-    `model` is a safetensors file, a directory or an index of shards, a catalog name such as `"all-minilm-l6-v2"`, or
-    a plain size such as `"12GB"`, taken as 16-bit weights. Without `context`, the longest that the configuration
-    allows, at most 4,096 tokens. Raises `UnknownModelError` for a name that is none of these, `ModelFileError` for a
-    damaged file and `ArgumentError` for a workload out of range.
+    `model` is a safetensors file, a directory or an index of shards, a `config.json` without weights, a catalog name
+    such as `"all-minilm-l6-v2"` or `"llama-3.1-8b"`, or a plain size such as `"12GB"`, taken as 16-bit weights.
+    Without `context`, the longest that the configuration allows, at most 4,096 tokens. Raises `UnknownModelError` for
+    a name that is none of these, `ModelFileError` for a damaged file and `ArgumentError` for a workload out of range.
     """
     return estimate(resolve(model), context=context, batch=batch, kv_dtype=kv_dtype)
 
@@ -114,9 +116,18 @@ def _looks_like_a_path(text: str) -> bool:
 def _published(name: str) -> Model:
     try:
         row = catalog.model(name)
-    except UnknownModelError as error:
-        message = f"no file and no model of the catalog is called {name!r}{did_you_mean(error.suggestions)}"
-        raise UnknownModelError(message, **error.fields) from None
+    except UnknownModelError as no_figure:
+        return _described(name, no_figure.fields["suggestions"])
     memory = row.memory()
     measured = memory.origin == "measured"
     return Model.published(row.key, memory.lo, memory.best, memory.hi, measured=measured)
+
+
+def _described(name: str, published: list[str]) -> Model:
+    """Find the model among those known by their configuration, where no figure was published for it."""
+    try:
+        return catalog.architecture(name).model()
+    except UnknownModelError as error:
+        suggestions = list(dict.fromkeys((*error.fields["suggestions"], *published)))[:MOST_SUGGESTIONS]
+        message = f"no file and no model of the catalog is called {name!r}{did_you_mean(suggestions)}"
+        raise UnknownModelError(message, name=name, suggestions=suggestions) from None
