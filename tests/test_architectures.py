@@ -21,6 +21,20 @@ PUBLISHED_BYTES = {
     "phi-4": 29_319_014_400,
 }
 
+# Bytes that one more token takes in 16 bits, as runtimes allocate them; windows are full and take no more.
+TOKEN_BYTES = {
+    "llama-3.1-8b": 128 << 10,
+    "qwen3-30b-a3b": 96 << 10,
+    "deepseek-v3": 61 * 576 * 2,
+    "kimi-k2": 61 * 576 * 2,
+    "gemma-3-27b": 80 << 10,
+    "gpt-oss-20b": 24 << 10,
+    "qwen3-next-80b-a3b": 24 << 10,
+    "lfm2-1.2b": 12 << 10,
+    "mistral-7b-v0.1": 0,
+    "mamba2-2.7b": 0,
+}
+
 ROW = """
 [[architecture]]
 key = "tiny"
@@ -48,6 +62,12 @@ def test_every_configuration_gives_the_parameters_of_its_row(row: catalog.Archit
 @pytest.mark.parametrize(("name", "size"), PUBLISHED_BYTES.items())
 def test_weights_take_the_bytes_of_the_published_files(name: str, size: int) -> None:
     assert int(ullage.footprint(name, context=1).weights) == size
+
+
+@pytest.mark.parametrize(("name", "size"), TOKEN_BYTES.items())
+def test_a_token_takes_what_runtimes_allocate(name: str, size: int) -> None:
+    fewer, more = (int(ullage.footprint(name, context=context).kv_cache) for context in (16_384, 32_768))
+    assert more - fewer == 16_384 * size
 
 
 def test_a_row_is_found_by_any_of_its_names() -> None:

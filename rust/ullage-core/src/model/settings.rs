@@ -211,7 +211,7 @@ impl<'a> Settings<'a> {
     /// A count that nothing can stand in for, under the first of its names.
     pub(super) fn needed(self, keys: &[&str]) -> Result<u64, Fault> {
         let name = keys.first().copied().unwrap_or_default();
-        self.first(keys)?.ok_or_else(|| Fault::new("missing").field(name))
+        self.first(keys)?.ok_or_else(|| Fault::missing(name))
     }
 
     /// A count of layer `layer` where the key holds one for each, or the one for all.

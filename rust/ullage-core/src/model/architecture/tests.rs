@@ -125,7 +125,15 @@ fn layers_follow_the_patterns_of_their_families() {
     }
 }
 
-/// Elements of state, as llama.cpp allocates them: LFM2-1.2B 0.16 MiB, Qwen3-Next-80B 75.38 MiB, in 32 bits.
+#[test]
+fn what_a_file_leaves_out_is_not_known_and_not_refused() {
+    let base = r#""hidden_size":64,"num_attention_heads":2,"num_hidden_layers":4"#;
+    assert_eq!(spans(&format!(r#"{{"model_type":"qwen3_next",{base}}}"#)), "???a");
+    assert_eq!(spans(&format!(r#"{{"model_type":"nemotron-nas",{base},"block_configs":[{{}}]}}"#)), "????");
+    assert_eq!(config(r#"{"model_type":"t5","d_model":64}"#).unwrap(), None);
+}
+
+/// Elements of state, as llama.cpp allocates them: LFM2-1.2B 0.16 MiB, Falcon-H1-1.5B 72.98, Qwen3-Next-80B 75.38 MiB, in 32 bits.
 #[test]
 fn states_equal_what_runtimes_allocate() {
     let state_of = |json: &str| -> u64 {
@@ -135,6 +143,10 @@ fn states_equal_what_runtimes_allocate() {
     let lfm2 = r#"{"model_type":"lfm2","hidden_size":2048,"num_hidden_layers":16,"num_attention_heads":32,
         "num_key_value_heads":8,"conv_L_cache":3,"full_attn_idxs":[2,5,8,10,12,14]}"#;
     assert_eq!(state_of(lfm2) * 4, 163_840);
+    let falcon = r#"{"model_type":"falcon_h1","hidden_size":2048,"num_hidden_layers":24,"num_attention_heads":8,
+        "num_key_value_heads":2,"head_dim":128,"mamba_d_ssm":3072,"mamba_n_heads":48,"mamba_d_head":64,
+        "mamba_d_state":256,"mamba_d_conv":4,"mamba_n_groups":1}"#;
+    assert_eq!(state_of(falcon) * 4, 76_529_664);
     let next = r#"{"model_type":"qwen3_next","hidden_size":2048,"num_hidden_layers":48,"num_attention_heads":16,
         "num_key_value_heads":2,"head_dim":256,"linear_num_key_heads":16,"linear_num_value_heads":32,
         "linear_key_head_dim":128,"linear_value_head_dim":128,"linear_conv_kernel_dim":4}"#;

@@ -153,7 +153,7 @@ impl Decoder<'_> {
         {
             return self.adjusted_width(width);
         }
-        width.ok_or_else(|| Fault::new("missing").field("intermediate_size"))
+        width.ok_or_else(|| Fault::missing("intermediate_size"))
     }
 
     /// LFM2: two thirds of the width, times a factor, rounded up.

@@ -58,7 +58,7 @@ fn add_layer(plan: &mut Plan, text: Settings<'_>, at: u64) -> Result<(), Fault> 
         plan.norm("k_norm", dim, false);
     });
     let width = text.of_layer("intermediate_size", at)?;
-    let width = width.ok_or_else(|| Fault::new("missing").field("intermediate_size"))?;
+    let width = width.ok_or_else(|| Fault::missing("intermediate_size"))?;
     plan.linear("mlp.gate_proj", width, hidden, false);
     plan.linear("mlp.up_proj", width, hidden, false);
     plan.linear("mlp.down_proj", hidden, width, false);

@@ -90,13 +90,14 @@ fn add_language(
     if name == "gemma3n" {
         return gemma3n::add(plan, text);
     }
-    let count = layer_count(text)?.ok_or_else(|| Fault::new("missing").field("num_hidden_layers"))?;
+    let count = layer_count(text)?.ok_or_else(|| Fault::missing("num_hidden_layers"))?;
     if count > MOST_LAYERS {
         return Err(Fault::new(format!("{count} layers")).field("num_hidden_layers"));
     }
     if stack::FAMILIES.contains(&name) {
         let keeps = layers(text, name, count)?;
-        return stack::add(plan, text, name, &keeps, is_tied(root, stack::is_tied_by_class(name)));
+        let shares = is_tied(root, stack::is_tied_by_class(name)) || is_headless(root, notes);
+        return stack::add(plan, text, name, &keeps, shares);
     }
     let Some(family) = families::find(name) else {
         let reason = match name {
@@ -114,7 +115,7 @@ fn add_language(
         return Err(Fault::new(reason).field("layer_types"));
     }
     let decoder = Decoder { text, name, family, hidden };
-    decoder.add(plan, &keeps, is_tied(root, family.is_tied))
+    decoder.add(plan, &keeps, is_tied(root, family.is_tied) || is_headless(root, notes))
 }
 
 /// Halves of a multimodal model other than Gemma 3's image encoder would go uncounted: better no answer.
@@ -145,6 +146,19 @@ fn add_gemma3_vision(plan: &mut Plan, text: Settings<'_>, vision: Settings<'_>) 
 fn is_tied(root: Settings<'_>, by_class: bool) -> bool {
     let key = "tie_word_embeddings";
     root.language().flag(key).or_else(|| root.flag(key)).unwrap_or(by_class)
+}
+
+/// Whether the class has no head over the vocabulary: an embedding model, or one that tells classes apart.
+fn is_headless(root: Settings<'_>, notes: &mut Vec<String>) -> bool {
+    let class = root.list("architectures").and_then(|classes| classes.first()?.as_str()).unwrap_or_default();
+    let generates =
+        ["ForCausalLM", "ForConditionalGeneration", "LMHeadModel"].iter().any(|end| class.ends_with(end));
+    let is_bare = class.ends_with("Model") && !generates;
+    let classifies = class.ends_with("Classification");
+    if classifies {
+        notes.push(format!("the head of {} is not counted", crate::units::clip(class)));
+    }
+    is_bare || classifies
 }
 
 /// The number format of the weights; 32 bits where the file does not say, as the framework takes it.

@@ -141,6 +141,16 @@ fn parts_of_a_pipeline_stand_side_by_side() {
     assert!(Model::from_components("none", &[]).is_err());
 }
 
+#[test]
+fn an_embedding_model_has_no_head() {
+    let head = 128_256 * 4096;
+    let bare = model(&changed(llama(), json!({"architectures": ["LlamaModel"]})));
+    assert_eq!(bare.parameters(), Some(8_030_261_248 - head));
+    let classes = model(&changed(llama(), json!({"architectures": ["LlamaForSequenceClassification"]})));
+    assert_eq!(classes.parameters(), Some(8_030_261_248 - head));
+    assert!(classes.notes.iter().any(|note| note.contains("LlamaForSequenceClassification")));
+}
+
 fn fault(config: &Value) -> (String, String) {
     match Model::from_config("test", &config.to_string()) {
         Err(Error::ModelFile { field, reason, .. }) => (field.unwrap_or_default(), reason),

@@ -80,7 +80,7 @@ pub(in crate::model) fn of_config(root: &Map<String, Value>) -> Result<Option<Ar
     let text = root.language();
     let family = family(root);
     if translator::is_one(root, family) {
-        return translator::architecture(root, family).map(Some);
+        return translator::architecture(root, family);
     }
     let hidden = text.first(&["hidden_size", "n_embd", "d_model", "dim", "model_dim"])?;
     let layers = span::count(text)?;

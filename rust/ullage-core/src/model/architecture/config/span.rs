@@ -73,18 +73,23 @@ pub(in crate::model) fn layers(text: Settings<'_>, family: &str, count: u64) -> 
         if let Role::Recur(kind) | Role::Both(kind) = *role
             && !states.iter().any(|(known, _)| *known == kind)
         {
-            states.push((kind, recurrent::state(text, family, kind)?));
+            match recurrent::state(text, family, kind) {
+                Ok(state) => states.push((kind, state)),
+                // Weights can be read without these keys; what such a layer keeps is then not known.
+                Err(fault) if fault.is_missing() => {}
+                Err(fault) => return Err(fault),
+            }
         }
     }
     let state_of = |kind| states.iter().find(|(known, _)| *known == kind).map(|&(_, state)| state);
     let layer = |role: &Role| match *role {
         Role::Attend(Span::All) => Layer::attending(Span::All, global),
         Role::Attend(span) => Layer::attending(span, local),
-        Role::Recur(kind) => state_of(kind).map_or(Layer::keeping_nothing(), Layer::recurrent),
+        Role::Recur(kind) => state_of(kind).map_or(Layer::unknown(local), Layer::recurrent),
         Role::Both(kind) => Layer {
             cache: Some(Cache { span: Span::All, attention: global }),
             state: state_of(kind),
-            is_known: true,
+            is_known: state_of(kind).is_some(),
         },
         Role::Nothing => Layer::keeping_nothing(),
         Role::Unknown => Layer::unknown(local),
@@ -134,10 +139,11 @@ pub(in crate::model) fn count(text: Settings<'_>) -> Result<Option<u64>, Fault> 
     Ok(listed.and_then(|layers| u64::try_from(layers.len()).ok()))
 }
 
-/// Keys that tell of a state in a family that is not known.
+/// Keys that tell of layers unlike each other in a family that is not known.
 fn recurrent_keys(text: Settings<'_>) -> bool {
     let keys = ["linear_num_key_heads", "mamba_d_state", "mamba_d_conv", "ssm_state_size", "conv_L_cache"];
-    keys.iter().any(|key| text.has(key)) || text.has("attn_layer_period")
+    // `block_configs` shapes every layer on its own (Nemotron-NAS).
+    keys.iter().chain(&["attn_layer_period", "block_configs"]).any(|key| text.has(key))
 }
 
 /// A list, or a word of letters, with an entry for every layer.

@@ -31,12 +31,23 @@ pub(super) fn is_one(root: Settings<'_>, family: &str) -> bool {
     FAMILIES.contains(&family) && root.flag("is_encoder_decoder") != Some(false)
 }
 
-pub(super) fn architecture(root: Settings<'_>, family: &str) -> Result<Architecture, Fault> {
-    let hidden = root.needed(&["d_model", "hidden_size"])?;
-    let layers = root.needed(&["num_layers", "decoder_layers", "num_hidden_layers"])?;
-    let layers = root.first(&["num_decoder_layers", "decoder_layers"])?.unwrap_or(layers);
+pub(super) fn architecture(root: Settings<'_>, family: &str) -> Result<Option<Architecture>, Fault> {
+    let hidden = root.first(&["d_model", "hidden_size"])?;
+    let layers = root.first(&[
+        "num_decoder_layers",
+        "decoder_layers",
+        "decoder_num_hidden_layers",
+        "num_layers",
+        "num_hidden_layers",
+    ])?;
+    let heads = root.first(&[
+        "num_heads",
+        "decoder_attention_heads",
+        "decoder_num_attention_heads",
+        "num_attention_heads",
+    ])?;
+    let (Some(hidden), Some(layers), Some(heads)) = (hidden, layers, heads) else { return Ok(None) };
     let layers = bounded(layers, "num_decoder_layers")?;
-    let heads = root.needed(&["num_heads", "decoder_attention_heads", "num_attention_heads"])?;
     if heads == 0 {
         return Err(Fault::new("no attention head").field("num_heads"));
     }
@@ -49,7 +60,7 @@ pub(super) fn architecture(root: Settings<'_>, family: &str) -> Result<Architect
     let is_decoder = !is_encoder_alone(root);
     let both = [Layer::attending(Span::All, attention), Layer::attending(handed_over, attention)];
     let keeps = (0..layers).flat_map(|_| both);
-    Ok(Architecture {
+    Ok(Some(Architecture {
         name: root.text("model_type").map(str::to_owned),
         is_decoder: Some(is_decoder),
         hidden,
@@ -61,7 +72,7 @@ pub(super) fn architecture(root: Settings<'_>, family: &str) -> Result<Architect
         max_context: root.first(&["max_target_positions", "max_position_embeddings", "n_positions"])?,
         layers: if is_decoder { keeps.collect() } else { Vec::new() },
         ..Architecture::default()
-    })
+    }))
 }
 
 /// Whether the file describes the encoder of such a model and nothing else.

@@ -28,7 +28,7 @@ fn rescale(plan: &mut Plan, name: &str, channels: u64) {
 
 fn channels(root: Settings<'_>) -> Result<Vec<u64>, Fault> {
     let channels = root.numbers("block_out_channels")?.filter(|channels| !channels.is_empty());
-    channels.ok_or_else(|| Fault::new("missing").field("block_out_channels"))
+    channels.ok_or_else(|| Fault::missing("block_out_channels"))
 }
 
 fn depth(layers: u64) -> Result<u64, Fault> {
