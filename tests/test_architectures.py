@@ -16,6 +16,8 @@ ROWS = catalog.architectures()
 PUBLISHED_BYTES = {
     "llama-3.1-8b": 16_060_522_496,
     "gemma-3-27b": 54_864_813_280,
+    "gpt-oss-20b": 13_761_264_768,
+    "gpt-oss-120b": 65_248_815_744,
     "qwen3-8b": 16_381_470_720,
     "mixtral-8x7b": 93_405_585_408,
     "phi-4": 29_319_014_400,

@@ -57,7 +57,8 @@ fn add_mamba2(plan: &mut Plan, text: Settings<'_>, family: &str) -> Result<(), F
     plan.tensor("dt_bias", &[heads]);
     plan.convolution("conv1d", mixed, 1, &[kernel], convolves);
     plan.linear("in_proj", inner.saturating_add(mixed).saturating_add(heads), hidden, bias);
-    plan.linear("out_proj", hidden, inner, bias);
+    let out_bias = if family == "falcon_h1" { text.flag("projectors_bias") == Some(true) } else { bias };
+    plan.linear("out_proj", hidden, inner, out_bias);
     // Falcon-H1 norms only where it says so.
     if family != "falcon_h1" || text.flag("mamba_rms_norm") == Some(true) {
         plan.norm("norm", inner, false);
