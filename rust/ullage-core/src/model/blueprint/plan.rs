@@ -7,7 +7,7 @@ use crate::model::tensor::Tensor;
 use crate::units::Bytes;
 
 /// The largest public mixtures have a hundred thousand.
-const MOST_TENSORS: usize = 1 << 20;
+const MOST_TENSORS: usize = 1 << 19;
 
 /// Tensors in the order of the model, each where the one before it ends.
 #[derive(Debug)]
