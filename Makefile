@@ -17,7 +17,7 @@ say = @printf '\n== %s\n'
 export PYTHON
 .NOTPARALLEL:
 .PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench \
-	fuzz pins format clean cargo-ready missing-extension
+	fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
@@ -103,6 +103,10 @@ format: $(VENV) cargo-ready ## format Rust and Python in place
 	@cargo fmt --manifest-path rust/ullage-fuzz/Cargo.toml
 	@$(BIN)/ruff check --quiet --fix-only
 	@$(BIN)/ruff format --quiet
+
+catalog: $(BUILT) ## make the GPU table anew from the pinned database and its overrides
+	@.ci/venv catalog
+	@$(BIN)/python .ci/gpu-catalog
 
 pins: ## write .ci/constraints.txt anew from what pip resolves today
 	@rm -rf .venv && : > .ci/constraints.txt && .ci/venv dev bench

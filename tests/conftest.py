@@ -13,6 +13,14 @@ from pool_world import PATIENCE_S, until
 from ullage import Ledger, Pool
 
 
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test a user's folder of its own: none may read or write the real one."""
+    folder = tmp_path_factory.mktemp("ullage-home")
+    monkeypatch.setenv("ULLAGE_HOME", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Give the folder of public data sets that `ULLAGE_DATA` names."""

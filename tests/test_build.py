@@ -71,6 +71,7 @@ def test_a_source_distribution_builds_from_its_own_lock(tmp_path: Path) -> None:
     (unpacked,) = (path for path in tmp_path.iterdir() if path.is_dir())
     run(["cargo", "tree", "--locked", "--offline", "--package", "ullage-python", "--edges", "normal"], cwd=unpacked)
     assert list(unpacked.glob("python/ullage/catalog/*.toml"))
+    assert (unpacked / "python/ullage/catalog/gpus.csv").is_file()
 
 
 def run(command: list[str | Path], cwd: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -300,6 +301,7 @@ def check_verdict(verdict: Verdict, device: catalog.Device | None) -> None:
     assert verdict.fits == (verdict.verdict == "yes")
     assert verdict.available == verdict.available_range[1]
     assert verdict.short_by == max(0, verdict.required.best - verdict.available)
+    assert verdict.margin == max(0, verdict.available - verdict.required.best)
     rank = ["yes", "depends", "no"]
     assert [rank.index(remedy.verdict) for remedy in verdict.remedies] == sorted(
         rank.index(remedy.verdict) for remedy in verdict.remedies
@@ -314,8 +316,15 @@ def check_verdict(verdict: Verdict, device: catalog.Device | None) -> None:
             assert device is not None
             assert device.entitled is not None
             offered = (device.entitled.lo, device.entitled.best, device.entitled.hi)
+        if "raised wired limit (iogpu.wired_limit_mb)" in remedy.changes:
+            assert device is not None
+            wired = device.memory_bytes - min(8 << 30, device.memory_bytes // 4)
+            assert device.device_class == "mac"
+            assert wired > offered[1]
+            offered = (wired, wired, wired)
         assert (remedy.available, remedy.verdict) == (offered[1], answer(remedy.required, offered))
         assert remedy.verdict != "no"
+        assert [change for change, _ in remedy.steps] == remedy.changes
         assert remedy.saves == verdict.required.best - remedy.required.best >= 0
     assert len(seen) == len(verdict.remedies)
     assert not (verdict.fits and verdict.remedies)
@@ -349,10 +358,11 @@ def test_12_gb_on_a_phone_is_no_and_says_what_helps() -> None:
     assert (verdict.verdict, verdict.required.best, verdict.required.lo) == ("no", 13_200_000_000, 12_000_000_000)
     assert verdict.short_by == 13_200_000_000 - verdict.available
     found = {tuple(remedy.changes): remedy for remedy in verdict.remedies}
-    entitled = found["increased-memory-limit entitlement", "weights q5_k"]
-    assert (entitled.verdict, found["weights q2_k",].verdict) == ("yes", "yes")
+    entitled = found["increased-memory-limit entitlement", "weights gguf:q5_k"]
+    assert (entitled.verdict, found["weights gguf:q2_k",].verdict) == ("yes", "yes")
     for changes, remedy in found.items():
-        weights = 6_000_000_000 * BLOCKS[changes[-1].split()[1]][1] // BLOCKS[changes[-1].split()[1]][0]
+        elements, size = BLOCKS[changes[-1].removeprefix("weights gguf:")]
+        weights = 6_000_000_000 * size // elements
         assert remedy.required.lo == weights
         assert abs(remedy.required.best - 1.1 * weights) <= 2
         assert abs(remedy.required.hi - (1.35 * weights + 50_000_000)) <= 2
@@ -366,6 +376,18 @@ def quantised(format_: str) -> int:
     return matrices // elements * size + 2 * vectors
 
 
+def quantised_layers(format_: str | None) -> list[int]:
+    """Add up each layer's tensors in a block format, or as they are."""
+    elements, size = BLOCKS[format_] if format_ else (1, 2)
+    sizes = [0] * 32
+    for name, shape in LLAMA_SHAPES.items():
+        layer = re.search(r"layers\.(\d+)\.", name)
+        if layer:
+            count = math.prod(shape)
+            sizes[int(layer[1])] += count // elements * size if len(shape) == 2 else 2 * count
+    return sizes
+
+
 @pytest.mark.parametrize(
     ("device", "context", "batch"),
     [("iphone-15-pro-max", 8192, 4), ("rtx-4090", 131_072, 2), ("6GB", 2048, 1), ("16GB", 32_768, 1)],
@@ -377,7 +399,7 @@ def test_each_remedy_is_the_footprint_of_its_changes(llama: Path, device: str, c
     assert verdict.remedies
     for remedy in verdict.remedies:
         workload: dict[str, Any] = {"context": context, "batch": batch}
-        weights = 16_060_522_496
+        weights, format_, offloaded = 16_060_522_496, None, 0
         for change in remedy.changes:
             match change.split():
                 case ["context", tokens]:
@@ -387,12 +409,19 @@ def test_each_remedy_is_the_footprint_of_its_changes(llama: Path, device: str, c
                     workload["batch"] = int(count)
                 case ["KV", "cache", kv_dtype]:
                     workload["kv_dtype"] = kv_dtype
-                case ["weights", format_]:
+                case ["micro-batch", tokens]:
+                    workload["micro_batch"] = int(tokens)
+                case ["weights", scheme]:
+                    format_ = scheme.removeprefix("gguf:")
                     weights = quantised(format_)
+                case [count, "of", "32", "layers", "in", "host", "memory"]:
+                    offloaded = int(count)
                 case _:
                     assert change == "increased-memory-limit entitlement"
+        weights -= sum(quantised_layers(format_)[:offloaded])
         needs = ullage.footprint(llama, **workload)
-        rest = needs.kv_cache.best + needs.activations.best + needs.state.best
+        cache = -(-needs.kv_cache.best * (32 - offloaded) // 32)
+        rest = cache + needs.activations.best + needs.state.best
         assert abs(remedy.required.best - (weights + rest + weights // 20)) <= 1, remedy.changes
 
 
@@ -444,5 +473,5 @@ def test_everything_has_a_face(show: Callable[[object], str]) -> None:
     verdict = ullage.fit(needs, "iphone-15-pro-max")
     assert "13.20 GB" in show(needs.total)
     assert "no" in show(verdict)
-    assert "q5_k" in show(verdict.remedies[0])
+    assert "gguf:q5_k" in show(verdict.remedies[0])
     assert show(needs)

@@ -32,9 +32,10 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import catalog, errors, machine
+    from ullage import catalog, errors, machine, measuring
     from ullage._footprint import fit, footprint
     from ullage.catalog import device
+    from ullage.measuring import fingerprint, measure
     from ullage.pool import Pool
 
 __all__ = [
@@ -58,10 +59,13 @@ __all__ = [
     "catalog",
     "device",
     "errors",
+    "fingerprint",
     "fit",
     "footprint",
     "format_bytes",
     "machine",
+    "measure",
+    "measuring",
     "open_model",
     "pack",
     "parse_bytes",
@@ -74,9 +78,12 @@ _LAZY = {
     "catalog": "",
     "device": "ullage.catalog",
     "errors": "",
+    "fingerprint": "ullage.measuring",
     "fit": "ullage._footprint",
     "footprint": "ullage._footprint",
     "machine": "",
+    "measure": "ullage.measuring",
+    "measuring": "",
 }
 """Names that are imported when first asked for, with their modules: asyncio and psutil cost more than the rest."""
 

@@ -34,6 +34,7 @@ __all__ = [
     "pack",
     "parse_bytes",
     "read_packing_instance",
+    "runtime_policies",
     "validate",
 ]
 
@@ -256,15 +257,28 @@ class Model:
         """The architecture's name from `config.json`, such as `"bert"`; `None` without one."""
 
     @property
-    def parameters(self) -> int | None:
-        """Elements of the tensors of real numbers; `None` where no tensor is known.
+    def format(self) -> str | None:
+        """Format of its files, such as `"safetensors"`; `None` for a model known by its size alone."""
 
-        Integer tensors count as buffers or packed storage.
-        """
+    @property
+    def quantization(self) -> str | None:
+        """The scheme that a packed checkpoint is stored in, such as `"gptq 4 bit, group 128"`; `None` for others."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What the reader had to assume or pass over, in sentences."""
+
+    @property
+    def parameters(self) -> int | None:
+        """Parameters of all tensors, unpacked where a quantised checkpoint packs them; `None` without tensors."""
 
     @property
     def tensor_bytes(self) -> int:
         """Bytes of all tensors, without headers."""
+
+    @property
+    def expanded_bytes(self) -> int:
+        """Bytes of all tensors once compressed storage is expanded whole."""
 
     @property
     def file_bytes(self) -> int:
@@ -304,7 +318,15 @@ class Tensor:
 
     @property
     def bytes(self) -> int:
-        """Bytes in the file."""
+        """Bytes in the file; 0 where it shares its storage with an earlier tensor."""
+
+    @property
+    def parameters(self) -> int:
+        """Parameters it holds: not its elements where several are packed into one, and none in scales and buffers."""
+
+    @property
+    def expanded(self) -> int:
+        """Bytes once a runtime has expanded it."""
 
     @property
     def offset(self) -> int:
@@ -371,8 +393,20 @@ class Footprint:
         """Format of the key-value cache."""
 
     @property
+    def micro_batch(self) -> int:
+        """Tokens taken through the network at once while a prompt is read."""
+
+    @property
+    def flash_attention(self) -> bool:
+        """Whether attention is computed without writing its scores out."""
+
+    @property
+    def runtime(self) -> str:
+        """The runtime and the version of the policy used, such as `"llama.cpp@0.5"`."""
+
+    @property
     def weights(self) -> Interval:
-        """The weights as stored."""
+        """The weights as the runtime holds them."""
 
     @property
     def kv_cache(self) -> Interval:
@@ -388,7 +422,7 @@ class Footprint:
 
     @property
     def overhead(self) -> Interval:
-        """What the runtime holds beside all of these. A GPU context is not in it."""
+        """What the runtime holds beside all of these."""
 
     @property
     def total(self) -> Interval:
@@ -401,13 +435,27 @@ class Footprint:
     def as_dict(self) -> dict[str, Any]:
         """Give the footprint as a dictionary ready for JSON."""
 
-def estimate(model: Model, *, context: int | None = None, batch: int = 1, kv_dtype: str = "f16") -> Footprint:
+def estimate(
+    model: Model,
+    *,
+    context: int | None = None,
+    batch: int = 1,
+    kv_dtype: str = "f16",
+    micro_batch: int | None = None,
+    flash_attention: bool = True,
+    runtime: str | None = None,
+) -> Footprint:
     """Estimate what `model` needs.
 
     Without `context`, the longest that the configuration allows, at most 4,096 tokens. `kv_dtype` is one of `f32`,
-    `f16`, `bf16`, `fp8`, `q8_0`, `q4_0`. Raises `ArgumentError` for a context or batch below 1 or above 2^32 or an
-    unknown `kv_dtype`, and `ByteOverflowError` where a component passes 2^64 - 1 bytes.
+    `f16`, `bf16`, `fp8`, `q8_0`, `q5_1`, `q5_0`, `q4_1`, `q4_0`, `iq4_nl`, `nvfp4`. `micro_batch` is 512 unless given.
+    `runtime` is a name of `runtime_policies`, with or without a version; by default the one that such files are usually
+    run with. Raises `ArgumentError` for a number below 1 or above 2^32, an unknown `kv_dtype` or runtime, and
+    `ByteOverflowError` where a component passes 2^64 - 1 bytes.
     """
+
+def runtime_policies() -> list[dict[str, Any]]:
+    """Give the runtimes whose use of memory is known, each with version, other names, source and date."""
 
 @final
 class Verdict:
@@ -442,6 +490,10 @@ class Verdict:
         """Bytes missing by the most likely figures; 0 if they fit."""
 
     @property
+    def margin(self) -> int:
+        """Bytes to spare by the most likely figures; 0 if they do not fit."""
+
+    @property
     def remedies(self) -> list[Remedy]:
         """What makes it fit, the least lossy first; empty if it fits as it is."""
 
@@ -455,6 +507,10 @@ class Remedy:
     @property
     def changes(self) -> list[str]:
         """What to change, all of it together."""
+
+    @property
+    def steps(self) -> list[tuple[str, int]]:
+        """Each change with the bytes it saves when made alone, by the most likely figures."""
 
     @property
     def verdict(self) -> str:
@@ -482,11 +538,15 @@ def judge(
     memory: ByteCount,
     available: tuple[ByteCount, ByteCount, ByteCount],
     entitled: tuple[ByteCount, ByteCount, ByteCount] | None = None,
+    wired: tuple[ByteCount, ByteCount, ByteCount] | None = None,
+    is_ios: bool = False,
+    is_discrete: bool = False,
 ) -> Verdict:
     """Judge whether `footprint` fits a device, and find what makes it fit.
 
-    `available` and `entitled` (with iOS's increased-memory-limit entitlement) are the bytes that the device offers for
-    certain, most likely and at most. Raises `ArgumentError` if such a triple is not in order.
+    `available`, `entitled` (with iOS's increased-memory-limit entitlement) and `wired` (with a raised wired limit on a
+    Mac) are the bytes that the device offers for certain, most likely and at most. `is_discrete` says that its memory
+    is a graphics card's own, so that layers can move to the host. Raises `ArgumentError` if such a triple is not in order.
     """
 
 @final

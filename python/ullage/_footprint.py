@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypedDict, TypeVar, Unpack
 
 from ullage import catalog
 from ullage._core import Footprint, Model, Verdict, estimate, judge, open_model, parse_bytes
@@ -26,34 +26,58 @@ MODEL_SUFFIXES = (".safetensors", ".json", ".gguf", ".onnx", ".pt", ".pth", ".bi
 MOST_SUGGESTIONS = 5
 
 
-def footprint(model: Subject, *, context: int | None = None, batch: int = 1, kv_dtype: str = "f16") -> Footprint:
-    """Estimate what a model needs, by component, in bytes.
+class Workload(TypedDict, total=False):
+    """What a model is asked to do: the keyword arguments of `footprint`."""
 
-    `model` is a safetensors file, a directory or an index of shards, a `config.json` without weights, a catalog name
-    such as `"all-minilm-l6-v2"` or `"llama-3.1-8b"`, or a plain size such as `"12GB"`, taken as 16-bit weights.
-    Without `context`, the longest that the configuration allows, at most 4,096 tokens. Raises `UnknownModelError` for
-    a name that is none of these, `ModelFileError` for a damaged file and `ArgumentError` for a workload out of range.
-    """
-    return estimate(resolve(model), context=context, batch=batch, kv_dtype=kv_dtype)
+    context: int | None
+    batch: int
+    kv_dtype: str
+    micro_batch: int | None
+    flash_attention: bool
+    runtime: str | None
 
 
-def fit(
-    model: Footprint | Subject,
-    on: Device | str | int,
+def footprint(
+    model: Subject,
     *,
     context: int | None = None,
     batch: int = 1,
     kv_dtype: str = "f16",
-) -> Verdict:
+    micro_batch: int | None = None,
+    flash_attention: bool = True,
+    runtime: str | None = None,
+) -> Footprint:
+    """Estimate what a model needs, by component, in bytes.
+
+    `model` is a file or directory of any format that `open_model` reads, a catalog name such as `"all-minilm-l6-v2"`,
+    or a plain size such as `"12GB"`, taken as 16-bit weights. Without `context`, the longest that the configuration
+    allows, at most 4,096 tokens; `micro_batch` is 512 unless given. `runtime` is `"llama.cpp"`, `"vllm"`,
+    `"transformers"`, `"onnxruntime"`, `"executorch-xnnpack"`, `"coreml"` or `"numpy"`, with `@` and a version where
+    several are known; by default the one that files of this format are usually run with, else the span of them all.
+    Raises `UnknownModelError` for a name that is none of these, `ModelFileError` for a damaged file and
+    `ArgumentError` for a workload out of range or an unknown runtime.
+    """
+    return estimate(
+        resolve(model),
+        context=context,
+        batch=batch,
+        kv_dtype=kv_dtype,
+        micro_batch=micro_batch,
+        flash_attention=flash_attention,
+        runtime=runtime,
+    )
+
+
+def fit(model: Footprint | Subject, on: Device | str | int, **workload: Unpack[Workload]) -> Verdict:
     """Judge whether a model fits a device, and find what makes it fit.
 
     `on` is a catalog name such as `"iphone-15-pro-max"`, a catalog `Device`, or a plain number of bytes that a
-    process may use, such as `"24GiB"`. The workload's arguments are those of `footprint` and have no effect on a
-    ready `Footprint`. Raises `UnknownDeviceError`, with suggestions, and what `footprint` raises.
+    process may use, such as `"24GiB"`. The other arguments are those of `footprint`, which a ready `Footprint` has
+    had already. Raises `UnknownDeviceError`, with suggestions, and what `footprint` raises.
     """
-    needed = (
-        model if isinstance(model, Footprint) else footprint(model, context=context, batch=batch, kv_dtype=kv_dtype)
-    )
+    if isinstance(model, Footprint) and workload:
+        raise TypeError(f"a ready Footprint has its workload already; {', '.join(workload)} would have no effect")
+    needed = model if isinstance(model, Footprint) else footprint(model, **workload)
     found = target(on)
     if isinstance(found, int):
         exactly = (found, found, found)
@@ -65,7 +89,18 @@ def fit(
         memory=found.memory_bytes,
         available=(usable.lo, usable.best, usable.hi),
         entitled=(entitled.lo, entitled.best, entitled.hi) if entitled else None,
+        wired=_wired(found),
+        is_ios=found.device_class.endswith("-ios"),
+        is_discrete=found.device_class.startswith("gpu-"),
     )
+
+
+def _wired(device: Device) -> tuple[int, int, int] | None:
+    """Give what a Mac grants once `iogpu.wired_limit_mb` is raised, leaving the system 8 GiB or a quarter of less."""
+    if device.device_class != "mac":
+        return None
+    limit = device.memory_bytes - min(8 << 30, device.memory_bytes // 4)
+    return (limit, limit, limit) if limit > device.usable.best else None
 
 
 def resolve(model: Subject) -> Model:

@@ -17,6 +17,7 @@ __all__ = [
     "InputError",
     "LeaseTimeoutError",
     "LoadFailedError",
+    "MeasureError",
     "ModelFileError",
     "ModelNotFoundError",
     "PoolClosedError",
@@ -24,6 +25,8 @@ __all__ = [
     "ProtocolError",
     "QuantityError",
     "ReleasedError",
+    "StoreError",
+    "StoreWarning",
     "UllageError",
     "UnknownDeviceError",
     "UnknownModelError",
@@ -240,3 +243,23 @@ class LoadFailedError(UllageError, RuntimeError):
 
 class PoolClosedError(UllageError, RuntimeError):
     """A request to a pool that is closing or closed."""
+
+
+class MeasureError(UllageError, RuntimeError):
+    """A measurement that cannot be taken."""
+
+    reason: str
+    """Why."""
+
+
+class StoreError(UllageError, OSError):
+    """A store of measurements that cannot be read or written."""
+
+    path: str
+    """Its file."""
+    reason: str
+    """What the system or the database said."""
+
+
+class StoreWarning(UserWarning):
+    """A store of measurements was damaged; it was put aside, and a new one begun."""

@@ -1,16 +1,13 @@
 """Devices: how much memory they hold, and how much of it they let one process use."""
 
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import as_file, files
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ullage.catalog.name_index import NameIndex, did_you_mean
+from ullage.catalog.name_index import NameIndex
 from ullage.catalog.range import Range
 from ullage.catalog.toml_row import TomlRow, read_catalog
-from ullage.errors import UnknownDeviceError
 
-__all__ = ["CLASSES", "ORIGINS", "Device", "device", "devices", "read_devices"]
+__all__ = ["CLASSES", "ORIGINS", "ClassRule", "Device", "Rules", "by_rule", "read_device_file", "read_devices"]
 
 CLASSES = frozenset(
     {
@@ -50,6 +47,15 @@ class Device:
     """What the compute rates count."""
     source: str
     confidence: str
+    vendor: str | None = None
+    """Of a row from the GPU table; `None` elsewhere."""
+    architecture: str | None = None
+    """Likewise."""
+    released: str | None = None
+    """Likewise: an ISO date."""
+    table: str = "devices"
+    """`devices` for a row with sources of its own, `gpus` for one of the GPU table, `class` for a class and a size
+    alone, `own` for one that the user added."""
 
     def available(self, *, entitled: bool = False) -> Range:
         """Give the bytes a process may use; the entitlement changes nothing where the system knows none."""
@@ -70,19 +76,34 @@ Rules = dict[tuple[str, str], ClassRule]
 
 def read_devices(path: Path) -> tuple[Device, ...]:
     """Read a file like `devices.toml`; raises `CatalogError` that names the row and key at fault."""
+    return read_device_file(path)[0]
+
+
+def read_device_file(
+    path: Path, *, rules: Rules | None = None, table: str = "devices"
+) -> tuple[tuple[Device, ...], Rules]:
+    """Read a file like `devices.toml` with its class rules; with `rules`, it needs none of its own."""
     file = read_catalog(path)
-    rules = dict(_rule(row) for row in file.rows("rule"))
+    found_rules = dict(rules or {})
+    if rules is None or file.has("rule"):
+        found_rules |= dict(_rule(row) for row in file.rows("rule"))
     rows = file.rows("device")
     file.finish()
     index: NameIndex[Device] = NameIndex()
     found: list[Device] = []
     for row in rows:
-        entry = _device(row, rules)
+        entry = replace(_device(row, found_rules), table=table)
         taken = index.add(entry, entry.key, (entry.name, *entry.aliases))
         if taken is not None or entry.key in {other.key for other in found}:
             row.fail("key", f"the name {taken or entry.key!r} is already that of another device")
         found.append(entry)
-    return tuple(found)
+    return tuple(found), found_rules
+
+
+def by_rule(rule: ClassRule, memory: int, basis: str) -> Range:
+    """Give what the rule of a class makes of `memory` bytes."""
+    lo, best, hi = (memory * share // 1000 for share in (rule.lo_permille, rule.best_permille, rule.hi_permille))
+    return Range(lo=lo, best=best, hi=hi, origin="rule", basis=basis)
 
 
 def _rule(row: TomlRow) -> tuple[tuple[str, str], ClassRule]:
@@ -144,27 +165,3 @@ def _filled(row: TomlRow, stated: list[int | None], memory: int, rule: ClassRule
     if hi is None:
         hi = max(memory * rule.hi_permille // 1000, best)
     return lo, best, hi
-
-
-@cache
-def _index() -> NameIndex[Device]:
-    index: NameIndex[Device] = NameIndex()
-    with as_file(files("ullage.catalog") / "devices.toml") as path:
-        for entry in read_devices(path):
-            index.add(entry, entry.key, (entry.name, *entry.aliases))
-    return index
-
-
-def devices(search: str | None = None) -> list[Device]:
-    """Give the devices that have a name with every word of `search` in it, or all of them."""
-    return _index().search(search)
-
-
-def device(name: str) -> Device:
-    """Give the device called `name`, however written; raises `UnknownDeviceError` with suggestions."""
-    found = _index().get(name)
-    if found is None:
-        suggestions = _index().suggestions(name)
-        message = f"no device is called {name!r}{did_you_mean(suggestions)}"
-        raise UnknownDeviceError(message, name=name, suggestions=suggestions)
-    return found

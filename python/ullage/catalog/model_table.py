@@ -2,31 +2,29 @@
 
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from functools import cache
-from importlib.resources import as_file, files
 from pathlib import Path
 
-from ullage.catalog.name_index import NameIndex, did_you_mean
+from ullage.catalog.name_index import NameIndex
 from ullage.catalog.range import Range
 from ullage.catalog.toml_row import TomlRow, read_catalog
-from ullage.errors import ArgumentError, UnknownModelError
+from ullage.errors import ArgumentError
 
 __all__ = [
     "Document",
     "Figure",
+    "FigureKey",
     "ModelRow",
     "ModelTable",
     "PoolTerms",
+    "PublishedFile",
     "Weights",
-    "model",
-    "models",
-    "pool_table",
+    "names_of",
     "read_models",
 ]
 
 UNIT_BYTES = {"MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30}
-PLATFORMS = frozenset({"android", "ios"})
-BACKENDS = frozenset({"core-ml", "xnnpack"})
+PLATFORMS = frozenset({"android", "ios", "ipados", "linux", "macos", "windows"})
+BACKENDS = frozenset({"core-ml", "cpu", "cuda", "metal", "rocm", "vulkan", "xnnpack"})
 ORIGINS = frozenset({"formula", "measured"})
 
 
@@ -38,7 +36,7 @@ class Document:
     title: str
     citation: str
     date: str
-    """ISO date of the revision."""
+    """ISO date of the revision, to the day or to the month."""
     library: str
     library_version: str
     origin: str
@@ -46,6 +44,19 @@ class Document:
     metric: str
     """What the figures count."""
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureKey:
+    """What a figure is known by, beside its model: two figures of one key would contradict each other."""
+
+    library: str
+    library_version: str
+    backend: str | None
+    precision: str | None
+    device: str | None
+    os: str | None
+    metric: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +75,20 @@ class Figure:
     """`android`, `ios`, or `None` where the document names none."""
     backend: str | None
     """`xnnpack`, `core-ml`, or `None` where the document names none."""
+    precision: str | None = None
+    """Number format of the weights as run, where it is known."""
+    device: str | None = None
+    """Catalog key of the device, where the document names one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedFile:
+    """The model's file as published."""
+
+    bytes: int
+    published: str
+    unit: str
+    unit_read_as: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +121,25 @@ class ModelRow:
     figures: tuple[Figure, ...]
     weights: Weights | None
     document: Document
+    file: PublishedFile | None = None
+    """The model's file, where its size was published."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the user added the row."""
+        return self.document.key == "own"
+
+    def key_of(self, figure: Figure) -> FigureKey:
+        """Give what a figure of this row is known by."""
+        return FigureKey(
+            library=self.document.library,
+            library_version=self.document.library_version,
+            backend=figure.backend,
+            precision=figure.precision or self.quantization,
+            device=figure.device,
+            os=figure.platform,
+            metric=self.document.metric,
+        )
 
     def memory(self, platform: str | None = None) -> Range:
         """Give the published bytes, on one platform or over all of them.
@@ -143,7 +187,7 @@ def read_models(path: Path) -> ModelTable:
     rows: list[ModelRow] = []
     for row in models:
         found = _model(row, document)
-        taken = index.add(found, found.key, _names(found))
+        taken = index.add(found, found.key, names_of(found))
         if taken is not None or found.key in {other.key for other in rows}:
             row.fail("key", f"the name {taken or found.key!r} is already that of another model")
         rows.append(found)
@@ -195,9 +239,24 @@ def _model(row: TomlRow, document: Document) -> ModelRow:
         figures=tuple(_figure(figure) for figure in row.rows("figures")),
         weights=_weights(row.row("weights")) if row.has("weights") else None,
         document=document,
+        file=_file(row.row("file")) if row.has("file") else None,
     )
     row.finish()
+    if len({found.key_of(figure) for figure in found.figures}) < len(found.figures):
+        row.fail("figures", "two of them have the same platform, backend, precision and device")
     return found
+
+
+def _file(row: TomlRow) -> PublishedFile:
+    file = PublishedFile(
+        bytes=row.count("bytes"),
+        published=row.text("published"),
+        unit=row.word("unit", UNIT_BYTES),
+        unit_read_as=row.word("unit_read_as", UNIT_BYTES),
+    )
+    row.finish()
+    _check_bytes(row, file.published, file.unit_read_as, file.bytes)
+    return file
 
 
 def _figure(row: TomlRow) -> Figure:
@@ -208,6 +267,8 @@ def _figure(row: TomlRow) -> Figure:
         unit_read_as=row.word("unit_read_as", UNIT_BYTES),
         platform=row.word("platform", PLATFORMS) if row.has("platform") else None,
         backend=row.word("backend", BACKENDS) if row.has("backend") else None,
+        precision=row.text_or_none("precision"),
+        device=row.text_or_none("device"),
     )
     row.finish()
     _check_bytes(row, figure.published, figure.unit_read_as, figure.bytes)
@@ -238,40 +299,6 @@ def _check_bytes(row: TomlRow, published: str, unit: str, stated: int) -> None:
         row.fail("bytes", f"{published} {unit} are {expected} bytes, not {stated}")
 
 
-def _names(row: ModelRow) -> tuple[str, ...]:
+def names_of(row: ModelRow) -> tuple[str, ...]:
+    """Give the names that a row answers to beside its key."""
     return (row.name, *row.aliases, *((row.registry_key,) if row.registry_key else ()))
-
-
-@cache
-def _table(name: str) -> ModelTable:
-    with as_file(files("ullage.catalog") / name) as path:
-        return read_models(path)
-
-
-@cache
-def _index() -> NameIndex[ModelRow]:
-    index: NameIndex[ModelRow] = NameIndex()
-    for name in ("phone_memory.toml", "model_pool.toml"):
-        for row in _table(name).rows:
-            index.add(row, row.key, _names(row))
-    return index
-
-
-def pool_table() -> ModelTable:
-    """Give the table of the twelve-model pool, with its own terms."""
-    return _table("model_pool.toml")
-
-
-def models(search: str | None = None) -> list[ModelRow]:
-    """Give the models that have a name with every word of `search` in it, or all of them."""
-    return _index().search(search)
-
-
-def model(name: str) -> ModelRow:
-    """Give the model called `name`, a registry key included; raises `UnknownModelError` with suggestions."""
-    found = _index().get(name)
-    if found is None:
-        suggestions = _index().suggestions(name)
-        message = f"no model is called {name!r}{did_you_mean(suggestions)}"
-        raise UnknownModelError(message, name=name, suggestions=suggestions)
-    return found

@@ -1,10 +1,12 @@
 """`ullage fit`: whether a model fits a device."""
 
+from typing import Unpack
+
 import click
 
 import ullage
 from ullage import Verdict, catalog, format_bytes
-from ullage._footprint import target
+from ullage._footprint import Workload, target
 from ullage.catalog import Device
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size, span
@@ -16,7 +18,7 @@ LIMITS = {
     "bracket": "How much of it a process may use lies between what ran and what did not",
     "measured": "How much of it a process may use was measured",
     "reported": "How much of it a process may use was reported",
-    "rule": "How much of it a process may use follows a published rule",
+    "rule": "How much of it a process may use follows a rule",
 }
 """What is said of a device's limit, by its origin."""
 
@@ -42,16 +44,14 @@ Examples:
 )
 @options.workload
 @options.as_json
-def fit(*, model: str, device: str, context: int | None, batch: int, kv_dtype: str, as_json: bool) -> int:
+def fit(*, model: str, device: str, as_json: bool, **workload: Unpack[Workload]) -> int:
     """Say whether a model fits a device, and what makes it fit.
 
     Yes: the most that MODEL can need is certainly there. No: even the least that it needs is not. It depends:
     anything between. MODEL is a safetensors file, a directory that holds one, a name of the catalog, or a plain size.
     """
     found = target(device)
-    verdict = ullage.fit(
-        model, found if isinstance(found, Device) else device, context=context, batch=batch, kv_dtype=kv_dtype
-    )
+    verdict = ullage.fit(model, found if isinstance(found, Device) else device, **workload)
     if isinstance(found, int):
         _warn_of_a_name(device)
     if as_json:

@@ -1,9 +1,12 @@
 """`ullage footprint`: what a model needs."""
 
+from typing import Unpack
+
 import click
 
 import ullage
 from ullage import Footprint, Model, format_bytes
+from ullage._footprint import Workload
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size, span
 
@@ -23,14 +26,14 @@ Examples:
 @click.argument("model")
 @options.workload
 @options.as_json
-def footprint(*, model: str, context: int | None, batch: int, kv_dtype: str, as_json: bool) -> int:
+def footprint(*, model: str, as_json: bool, **workload: Unpack[Workload]) -> int:
     """Show what a model needs, part by part.
 
     MODEL is a safetensors file, an index of shards, a directory that holds either, a name of the catalog, or a plain
     size such as 12GB, taken as 16-bit weights. Only headers are read, never the weights. Every part is shown as
     the least, the most likely and the most that it can be, with where the figure comes from.
     """
-    found = ullage.footprint(model, context=context, batch=batch, kv_dtype=kv_dtype)
+    found = ullage.footprint(model, **workload)
     if as_json:
         print_json(found.as_dict())
         return 0
@@ -54,6 +57,10 @@ def _header(page: Page, found: Footprint) -> None:
         page.line(f"tensors {model.tensor_bytes:,} bytes ({dtypes})")
         page.line(f"files {model.file_bytes:,} bytes, headers included: {size(model.file_bytes)}")
     page.line(f"for a context of {found.context:,} tokens, batch {found.batch:,}, KV cache {found.kv_dtype}")
+    attention = "flash attention" if found.flash_attention else "no flash attention"
+    page.line(f"in {found.runtime}, micro-batch {found.micro_batch:,}, {attention}")
+    for note in model.notes:
+        page.line(f"note: {note}")
 
 
 def _components(page: Page, found: Footprint) -> None:

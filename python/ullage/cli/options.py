@@ -23,7 +23,7 @@ def _in_range(_context: click.Context, _option: click.Parameter, value: int | No
 
 
 def workload(command: Function) -> Function:
-    """Add `--context`, `--batch` and `--kv-dtype`."""
+    """Add the options that say what a model is asked to do, and in which runtime."""
     context = click.option(
         "--context",
         type=int,
@@ -45,6 +45,25 @@ def workload(command: Function) -> Function:
         metavar="FORMAT",
         default="f16",
         show_default=True,
-        help="Number format of the KV cache: f32, f16, bf16, fp8, q8_0 or q4_0.",
+        help="Number format of the KV cache: f32, f16, bf16, fp8, q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl or nvfp4.",
     )
-    return context(batch(kv_dtype(command)))
+    micro_batch = click.option(
+        "--micro-batch",
+        type=int,
+        callback=_in_range,
+        metavar="TOKENS",
+        help="Tokens taken through the network at once while a prompt is read. Default: 512.",
+    )
+    flash_attention = click.option(
+        "--flash-attention/--no-flash-attention",
+        default=True,
+        show_default=True,
+        help="Whether attention is computed without writing its scores out.",
+    )
+    runtime = click.option(
+        "--runtime",
+        metavar="RUNTIME",
+        help="llama.cpp, vllm, transformers, onnxruntime, executorch-xnnpack, coreml or numpy; with @ and a version "
+        "where several are known (see: ullage catalog runtimes). Default: what such files are usually run with.",
+    )
+    return context(batch(kv_dtype(micro_batch(flash_attention(runtime(command))))))

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, Unpack
 
 import click
 
 import ullage
 from ullage import Plan, PlannedBin, format_bytes
-from ullage._footprint import target
+from ullage._footprint import Workload, target
 from ullage.catalog import Device
 from ullage.cli import options
 from ullage.cli.show import Page, print_json
@@ -86,12 +86,10 @@ def pack(
     devices: str | None,
     capacity: str | None,
     book: str,
-    context: int | None,
-    batch: int,
-    kv_dtype: str,
     strategy: str,
     time_limit: float,
     as_json: bool,
+    **workload: Unpack[Workload],
 ) -> int:
     """Place models on as few devices as possible.
 
@@ -106,7 +104,7 @@ def pack(
     if file is not None:
         items, stated = ullage.read_packing_instance(file)
     else:
-        items = _models(models or "", book, context=context, batch=batch, kv_dtype=kv_dtype)
+        items = _models(models or "", book, **workload)
     plan = ullage.pack(items, _bins(devices, capacity, stated), strategy, time_limit)
     ullage.validate(plan)
     if as_json:
@@ -116,13 +114,13 @@ def pack(
     return 0 if plan.status in {"optimal", "feasible"} else 1
 
 
-def _models(text: str, book: str, *, context: int | None, batch: int, kv_dtype: str) -> list[tuple[str, int]]:
+def _models(text: str, book: str, **workload: Unpack[Workload]) -> list[tuple[str, int]]:
     items: list[tuple[str, int]] = []
     seen: dict[str, int] = {}
     for entry in _entries(text, "--models"):
         if entry.copies is None:
             raise click.BadParameter("x* is for devices; a model has a number of copies", param_hint="--models")
-        total = ullage.footprint(entry.text, context=context, batch=batch, kv_dtype=kv_dtype).total
+        total = ullage.footprint(entry.text, **workload).total
         for _ in range(entry.copies):
             seen[entry.text] = copy = seen.get(entry.text, 0) + 1
             name = entry.text if copy == 1 else f"{entry.text}:{copy}"

@@ -52,7 +52,8 @@
 //! # Ok::<(), ullage_core::Error>(())
 //! ```
 
-pub mod error;
+pub mod codec;
+mod error;
 pub mod footprint;
 pub mod ledger;
 pub mod model;
@@ -61,6 +62,7 @@ pub mod pool;
 mod sync;
 pub mod units;
 
+pub use codec::Scheme;
 pub use error::{Error, Holder, Refusal, Result};
 pub use footprint::{Device, Footprint, Interval, Workload};
 pub use ledger::{Account, Ledger, Reservation};

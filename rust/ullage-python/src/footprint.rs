@@ -39,8 +39,8 @@ impl Interval {
     }
 
     #[getter]
-    fn formula(&self) -> &'static str {
-        self.0.formula
+    fn formula(&self) -> &str {
+        &self.0.formula
     }
 
     fn __int__(&self) -> u64 {
@@ -71,6 +71,7 @@ impl Interval {
 pub(crate) struct Footprint {
     model: Arc<CoreModel>,
     workload: core::Workload,
+    policy: &'static core::Policy,
     parts: core::Footprint,
 }
 
@@ -94,6 +95,21 @@ impl Footprint {
     #[getter]
     fn kv_dtype(&self) -> &'static str {
         self.workload.kv_dtype.name()
+    }
+
+    #[getter]
+    fn micro_batch(&self) -> u64 {
+        self.workload.micro_batch
+    }
+
+    #[getter]
+    fn flash_attention(&self) -> bool {
+        self.workload.flash_attention
+    }
+
+    #[getter]
+    fn runtime(&self) -> String {
+        format!("{}@{}", self.policy.runtime, self.policy.version)
     }
 
     #[getter]
@@ -148,6 +164,12 @@ impl Footprint {
         dict.set_item("context", self.workload.context)?;
         dict.set_item("batch", self.workload.batch)?;
         dict.set_item("kv_dtype", self.workload.kv_dtype.name())?;
+        dict.set_item("micro_batch", self.workload.micro_batch)?;
+        dict.set_item("flash_attention", self.workload.flash_attention)?;
+        dict.set_item("runtime", self.runtime())?;
+        dict.set_item("format", self.model().format())?;
+        dict.set_item("quantization", &self.model.quantization)?;
+        dict.set_item("notes", &self.model.notes)?;
         let parts = PyDict::new(py);
         for (name, interval) in self.parts.parts() {
             parts.set_item(name, Interval(interval.clone()).as_dict(py)?)?;
@@ -165,20 +187,51 @@ impl Footprint {
 
 /// Estimate what a model needs.
 #[pyfunction]
-#[pyo3(signature = (model, *, context = None, batch = WholeNumber::ONE, kv_dtype = "f16"), text_signature = "(model, *, context=None, batch=1, kv_dtype='f16')")]
+#[pyo3(
+    signature = (
+        model, *, context = None, batch = WholeNumber::ONE, kv_dtype = "f16", micro_batch = None,
+        flash_attention = true, runtime = None,
+    ),
+    text_signature = "(model, *, context=None, batch=1, kv_dtype='f16', micro_batch=None, flash_attention=True, runtime=None)"
+)]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
 pub(crate) fn estimate(
     py: Python<'_>,
     model: &Model,
     context: Option<WholeNumber>,
     batch: WholeNumber,
     kv_dtype: &str,
+    micro_batch: Option<WholeNumber>,
+    flash_attention: bool,
+    runtime: Option<&str>,
 ) -> Outcome<Footprint> {
     let model = Arc::clone(&model.0);
     let context = context.map(|context| context.count("context")).transpose()?;
     let batch = batch.count("batch")?;
-    let workload = core::Workload::new(&model, context, batch, kv_dtype.parse()?)?;
-    let parts = py.detach(|| core::estimate(&model, &workload))?;
-    Ok(Footprint { model, workload, parts })
+    let mut workload =
+        core::Workload::new(&model, context, batch, kv_dtype.parse()?)?.with_flash_attention(flash_attention);
+    if let Some(micro_batch) = micro_batch {
+        workload = workload.with_micro_batch(micro_batch.count("micro_batch")?)?;
+    }
+    let policy = runtime.map_or_else(|| core::Policy::usual(&model), core::Policy::of)?;
+    let parts = py.detach(|| core::estimate(&model, &workload, policy))?;
+    Ok(Footprint { model, workload, policy, parts })
+}
+
+/// Every runtime policy, as data.
+#[pyfunction]
+pub(crate) fn runtime_policies(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
+    let rows = core::Policy::all().iter().map(|policy| {
+        let dict = PyDict::new(py);
+        dict.set_item("runtime", &policy.runtime)?;
+        dict.set_item("version", &policy.version)?;
+        dict.set_item("aliases", &policy.aliases)?;
+        dict.set_item("source", &policy.source)?;
+        dict.set_item("date", &policy.date)?;
+        dict.set_item("residency", policy.residency.name())?;
+        Ok(dict)
+    });
+    rows.collect()
 }
 
 /// Bytes that a device lets a process use, as `(lo, best, hi)`.
@@ -238,6 +291,11 @@ impl Verdict {
     }
 
     #[getter]
+    fn margin(&self) -> u64 {
+        self.verdict.margin.get()
+    }
+
+    #[getter]
     fn remedies(&self) -> Vec<Remedy> {
         self.verdict.remedies.iter().cloned().map(Remedy).collect()
     }
@@ -251,6 +309,7 @@ impl Verdict {
         dict.set_item("available", self.available())?;
         dict.set_item("available_range", self.available_range())?;
         dict.set_item("short_by", self.short_by())?;
+        dict.set_item("margin", self.margin())?;
         let remedies: PyResult<Vec<_>> = self.remedies().iter().map(|remedy| remedy.as_dict(py)).collect();
         dict.set_item("remedies", remedies?)?;
         Ok(dict)
@@ -270,7 +329,12 @@ pub(crate) struct Remedy(core::Remedy);
 impl Remedy {
     #[getter]
     fn changes(&self) -> Vec<String> {
-        self.0.changes.iter().map(ToString::to_string).collect()
+        self.0.changes.iter().map(|(change, _)| change.to_string()).collect()
+    }
+
+    #[getter]
+    fn steps(&self) -> Vec<(String, u64)> {
+        self.0.changes.iter().map(|(change, saves)| (change.to_string(), saves.get())).collect()
     }
 
     #[getter]
@@ -296,6 +360,13 @@ impl Remedy {
     fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("changes", self.changes())?;
+        let steps = self.steps().into_iter().map(|(change, saves)| {
+            let step = PyDict::new(py);
+            step.set_item("change", change)?;
+            step.set_item("saves", saves)?;
+            Ok(step)
+        });
+        dict.set_item("steps", steps.collect::<PyResult<Vec<_>>>()?)?;
         dict.set_item("required", self.required().as_dict(py)?)?;
         dict.set_item("available", self.available())?;
         dict.set_item("verdict", self.verdict())?;
@@ -310,7 +381,10 @@ impl Remedy {
 
 /// Judge whether a footprint fits a device.
 #[pyfunction]
-#[pyo3(signature = (footprint, *, name, memory, available, entitled = None))]
+#[pyo3(
+    signature = (footprint, *, name, memory, available, entitled = None, wired = None, is_ios = false, is_discrete = false)
+)]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
 pub(crate) fn judge(
     py: Python<'_>,
     footprint: &Footprint,
@@ -318,13 +392,22 @@ pub(crate) fn judge(
     memory: ByteCount,
     available: Limits,
     entitled: Option<Limits>,
+    wired: Option<Limits>,
+    is_ios: bool,
+    is_discrete: bool,
 ) -> Outcome<Verdict> {
+    let entitled = entitled.map(|limits| (core::Raise::Entitlement, limits));
+    let raised = entitled.or_else(|| wired.map(|limits| (core::Raise::WiredLimit, limits)));
     let device = core::Device {
         name: name.to_owned(),
         memory: memory.0,
         available: availability(available)?,
-        entitled: entitled.map(availability).transpose()?,
+        raised: raised
+            .map(|(raise, limits)| availability(limits).map(|limits| (raise, limits)))
+            .transpose()?,
+        is_discrete,
     };
-    let verdict = py.detach(|| core::fit(&footprint.model, &footprint.workload, &device))?;
+    let policy = footprint.policy.on(is_ios)?;
+    let verdict = py.detach(|| core::fit(&footprint.model, &footprint.workload, policy, &device))?;
     Ok(Verdict { device, verdict })
 }

@@ -15,7 +15,7 @@ use pyo3::prelude::pymodule;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge};
+    use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
     #[pymodule_export]
     use super::ledger::{Account, AccountSnapshot, Ledger, Reservation};
     #[pymodule_export]

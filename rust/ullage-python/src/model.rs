@@ -57,6 +57,21 @@ impl Model {
     }
 
     #[getter]
+    pub(crate) fn format(&self) -> Option<&'static str> {
+        self.0.format.map(core::Format::name)
+    }
+
+    #[getter]
+    pub(crate) fn quantization(&self) -> Option<&str> {
+        self.0.quantization.as_deref()
+    }
+
+    #[getter]
+    fn notes(&self) -> Vec<String> {
+        self.0.notes.clone()
+    }
+
+    #[getter]
     fn parameters(&self) -> Option<u64> {
         self.0.parameters()
     }
@@ -64,6 +79,11 @@ impl Model {
     #[getter]
     fn tensor_bytes(&self) -> u64 {
         self.0.tensor_bytes().get()
+    }
+
+    #[getter]
+    fn expanded_bytes(&self) -> u64 {
+        self.0.expanded_bytes().get()
     }
 
     #[getter]
@@ -129,6 +149,16 @@ impl Tensor {
     #[getter]
     fn bytes(&self) -> u64 {
         self.0.bytes.get()
+    }
+
+    #[getter]
+    fn parameters(&self) -> u64 {
+        self.0.parameters
+    }
+
+    #[getter]
+    fn expanded(&self) -> u64 {
+        self.0.expanded.unwrap_or(self.0.bytes).get()
     }
 
     #[getter]

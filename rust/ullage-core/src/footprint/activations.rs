@@ -1,77 +1,51 @@
-//! Buffers of a forward pass.
+//! Which of a policy's formulas speaks of a model.
 
 use super::interval::{Interval, Origin};
+use super::policy::{Bounds, ByKind, Values};
 use super::workload::Workload;
-use crate::error::{Error, Result};
-use crate::model::{Architecture, Basis, Model};
-use crate::units::Bytes;
+use crate::error::Result;
+use crate::model::{Basis, Model};
 
-const WHAT: &str = "the activations";
-const FLOAT: u64 = 4;
-
-/// Tokens that decoders take through the network at once while reading a prompt, llama.cpp's default micro-batch.
-const MICRO_BATCH: u64 = 512;
-
-/// Activations of `workload`; `weights` scale the guess where nothing else is known.
+/// What `formulas` give for `model` under `workload`, of whose stored graph `unsized_values` are of unknown size.
 ///
 /// # Errors
-/// [`Error::Overflow`] where they pass 2^64 − 1 bytes.
-pub(super) fn activations(model: &Model, workload: &Workload, weights: Bytes) -> Result<Interval> {
-    match (&model.architecture, &model.basis) {
-        (Some(config), Basis::Config | Basis::Header) if config.is_decoder == Some(true) => {
-            decoder(config, workload)
-        }
-        (Some(config), Basis::Config | Basis::Header) if config.hidden > 0 => encoder(config, workload),
-        _ => Ok(Interval::new(
-            Bytes::ZERO,
-            weights.scaled(5, 100, WHAT)?,
-            weights.scaled(20, 100, WHAT)?,
-            Origin::Assumed,
-            "weights*0.05 (0 ... 0.20)",
-        )),
+/// [`crate::Error::Overflow`] beyond 2^64 − 1 bytes.
+pub(super) fn by_kind(
+    formulas: &ByKind,
+    model: &Model,
+    workload: &Workload,
+    values: &Values,
+    what: &'static str,
+    unsized_values: u64,
+) -> Result<Interval> {
+    let known = formula(formulas, model, workload).evaluate(values, what)?;
+    if unsized_values == 0 {
+        return Ok(known);
     }
-}
-
-fn decoder(config: &Architecture, workload: &Workload) -> Result<Interval> {
-    let Architecture { hidden, vocabulary, .. } = *config;
-    let tokens = product(&[workload.batch, workload.context])?.min(MICRO_BATCH);
-    let vocabulary = vocabulary.unwrap_or(0);
-    let streams = product(&[FLOAT, tokens, 2, hidden])?;
-    let best = sum(&[streams, product(&[FLOAT, tokens, vocabulary])?])?;
+    let guess = formulas.unknown.evaluate(values, what)?;
     Ok(Interval::new(
-        Bytes::new(sum(&[streams, product(&[FLOAT, workload.batch.min(tokens), vocabulary])?])?),
-        Bytes::new(best),
-        Bytes::new(best).scaled(16, 10, WHAT)?,
-        Origin::Formula,
-        "4*u*(vocabulary + 2*hidden), u = min(512, batch*context)",
+        known.lo,
+        known.best.max(guess.best),
+        known.hi.max(guess.hi),
+        Origin::Assumed,
+        known.formula,
     ))
 }
 
-fn encoder(config: &Architecture, workload: &Workload) -> Result<Interval> {
-    let Architecture { hidden, intermediate, heads, .. } = *config;
-    let tokens = product(&[workload.batch, workload.context])?;
-    let scores = product(&[FLOAT, heads, tokens, workload.context])?;
-    let of_tokens = |elements: u64| product(&[FLOAT, tokens, elements]);
-    let attention =
-        |score_buffers: u64| sum(&[of_tokens(hidden.saturating_mul(5))?, product(&[scores, score_buffers])?]);
-    let feed_forward =
-        |buffers: u64| of_tokens(sum(&[hidden.saturating_mul(2), intermediate.saturating_mul(buffers)])?);
-    Ok(Interval::new(
-        Bytes::new(feed_forward(1)?),
-        Bytes::new(attention(1)?.max(feed_forward(2)?)),
-        Bytes::new(attention(2)?.max(feed_forward(3)?)),
-        Origin::Formula,
-        "4*tokens*max(5*hidden + heads*context, 2*hidden + 2*intermediate)",
-    ))
-}
-
-fn product(factors: &[u64]) -> Result<u64> {
-    factors
-        .iter()
-        .try_fold(1, |product: u64, &factor| product.checked_mul(factor))
-        .ok_or(Error::Overflow { what: WHAT })
-}
-
-fn sum(terms: &[u64]) -> Result<u64> {
-    terms.iter().try_fold(0, |sum: u64, &term| sum.checked_add(term)).ok_or(Error::Overflow { what: WHAT })
+fn formula<'a>(formulas: &'a ByKind, model: &Model, workload: &Workload) -> &'a Bounds {
+    if matches!(model.basis, Basis::Size | Basis::Published { .. }) {
+        return &formulas.unknown;
+    }
+    // Of a denoiser or a pipeline no width is known that a formula could take.
+    if model.basis == Basis::Config && model.architecture.as_ref().is_none_or(|found| found.hidden == 0) {
+        return &formulas.unknown;
+    }
+    let kind = model.architecture.as_ref().map(|architecture| architecture.is_decoder);
+    match (kind, &model.graph) {
+        (_, Some(_)) => &formulas.graph,
+        (Some(Some(true)), None) if workload.flash_attention => &formulas.decoder,
+        (Some(Some(true)), None) => formulas.decoder_unfused.as_ref().unwrap_or(&formulas.decoder),
+        (Some(_), None) => &formulas.encoder,
+        (None, None) => &formulas.unknown,
+    }
 }

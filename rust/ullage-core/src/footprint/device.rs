@@ -42,6 +42,17 @@ pub struct Device {
     pub memory: Bytes,
     /// What an ordinary process may use.
     pub available: Availability,
-    /// What a process with iOS's increased-memory-limit entitlement may use, where known.
-    pub entitled: Option<Availability>,
+    /// How its owner can make it give more, and how much then.
+    pub raised: Option<(Raise, Availability)>,
+    /// Whether its memory is a graphics card's own, beside that of a host.
+    pub is_discrete: bool,
+}
+
+/// How a device can be made to give a process more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Raise {
+    /// iOS: the entitlement `com.apple.developer.kernel.increased-memory-limit`.
+    Entitlement,
+    /// macOS: `sysctl iogpu.wired_limit_mb`.
+    WiredLimit,
 }

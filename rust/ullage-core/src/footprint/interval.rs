@@ -1,5 +1,6 @@
 //! An honest number: how few, how many, most likely, and why.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::Result;
@@ -52,23 +53,38 @@ pub struct Interval {
     /// Where it comes from.
     pub origin: Origin,
     /// The formula behind it.
-    pub formula: &'static str,
+    pub formula: Cow<'static, str>,
 }
 
 impl Interval {
     /// An interval; the three are put in order, so that `lo <= best <= hi` always holds.
     #[must_use]
-    pub fn new(lo: Bytes, best: Bytes, hi: Bytes, origin: Origin, formula: &'static str) -> Self {
+    pub fn new(
+        lo: Bytes,
+        best: Bytes,
+        hi: Bytes,
+        origin: Origin,
+        formula: impl Into<Cow<'static, str>>,
+    ) -> Self {
         let mut ordered = [lo, best, hi];
         ordered.sort_unstable();
         let [lo, best, hi] = ordered;
-        Self { lo, best, hi, origin, formula }
+        Self { lo, best, hi, origin, formula: formula.into() }
     }
 
     /// A number known to the byte.
     #[must_use]
-    pub const fn exact(bytes: Bytes, origin: Origin, formula: &'static str) -> Self {
-        Self { lo: bytes, best: bytes, hi: bytes, origin, formula }
+    pub fn exact(bytes: Bytes, origin: Origin, formula: impl Into<Cow<'static, str>>) -> Self {
+        Self { lo: bytes, best: bytes, hi: bytes, origin, formula: formula.into() }
+    }
+
+    /// The part `numerator / denominator` of it, rounded up.
+    ///
+    /// # Errors
+    /// [`crate::Error::Overflow`] where a bound passes 2^64 − 1.
+    pub(super) fn scaled(self, numerator: u64, denominator: u64) -> Result<Self> {
+        let scaled = |bytes: Bytes| bytes.scaled(numerator, denominator, "the footprint");
+        Ok(Self { lo: scaled(self.lo)?, best: scaled(self.best)?, hi: scaled(self.hi)?, ..self })
     }
 
     /// The sum of `parts`, as sure as the least sure part that is not zero.
@@ -84,7 +100,7 @@ impl Interval {
             best: sum(|part| part.best)?,
             hi: sum(|part| part.hi)?,
             origin,
-            formula: "sum_of_parts",
+            formula: "sum_of_parts".into(),
         })
     }
 }

@@ -1,6 +1,7 @@
-//! Keys and values of the context, and state that does not grow with it.
+//! Keys and values of the context.
 
 use super::interval::{Interval, Origin};
+use super::policy::{KvLayout, LatentForm, Values, Variable};
 use super::workload::Workload;
 use crate::error::{Error, Result};
 use crate::model::{Architecture, Attention, Cache, Layer, Model, Span};
@@ -8,91 +9,152 @@ use crate::units::Bytes;
 
 const WHAT: &str = "the KV cache";
 
-/// The key-value cache of `workload`.
+/// The key-value cache of `workload`, laid out as `layout` says.
 ///
 /// # Errors
 /// [`Error::Overflow`] where it passes 2^64 − 1 bytes.
-pub(super) fn kv_cache(model: &Model, workload: &Workload) -> Result<Interval> {
+pub(super) fn kv_cache(
+    model: &Model,
+    workload: &Workload,
+    layout: &KvLayout,
+    values: &Values,
+) -> Result<Interval> {
     let Some(architecture) = &model.architecture else {
-        return Ok(Interval::exact(Bytes::ZERO, Origin::Assumed, "no config: none counted"));
+        return Ok(Interval::exact(Bytes::ZERO, Origin::Assumed, "no architecture known: none counted"));
     };
+    let counter = Counter { architecture, workload, layout, values };
     match architecture.is_decoder {
-        Some(false) => Ok(Interval::exact(Bytes::ZERO, Origin::Config, "an encoder keeps none")),
-        Some(true) => decoder_cache(architecture, workload),
+        Some(false) if !is_given_one(architecture, layout) => {
+            Ok(Interval::exact(Bytes::ZERO, Origin::Config, "an encoder keeps none"))
+        }
+        Some(_) => counter.interval(),
         None => {
-            let as_decoder = decoder_cache(architecture, workload)?;
+            let as_decoder = counter.interval()?;
             Ok(Interval { lo: Bytes::ZERO, best: Bytes::ZERO, origin: Origin::Assumed, ..as_decoder })
         }
     }
 }
 
-fn decoder_cache(architecture: &Architecture, workload: &Workload) -> Result<Interval> {
-    let known = |layer: &&Layer| layer.is_known;
-    let least = total(architecture.layers.iter().filter(known), workload, latent_elements)?;
-    let most = total(architecture.layers.iter(), workload, latent_elements)?;
-    let expanded = total(architecture.layers.iter(), workload, expanded_elements)?;
-    if most < expanded {
-        // Runtimes differ by a factor of up to 71 here: vLLM and llama.cpp keep the latent, others expand it.
-        let formula = "layers*batch*cells*latent*bytes (hi: expanded heads)";
-        return Ok(Interval::new(least, most, expanded, Origin::Config, formula));
-    }
-    if least == most {
-        let formula = "layers*batch*cells*2*kv_heads*head_dim*bytes";
-        return Ok(Interval::exact(most, Origin::Config, formula));
-    }
-    Ok(Interval::new(least, least, most, Origin::Assumed, "attention layers known ... all layers cached"))
+fn is_given_one(architecture: &Architecture, layout: &KvLayout) -> bool {
+    architecture.name.as_ref().is_some_and(|name| layout.encoders.contains(name))
 }
 
-fn total<'a>(
-    layers: impl Iterator<Item = &'a Layer>,
-    workload: &Workload,
-    elements: fn(Attention) -> Option<u64>,
-) -> Result<Bytes> {
-    let mut sum: u64 = 0;
-    for cache in layers.filter_map(|layer| layer.cache) {
-        let cells = cells(cache, workload.context);
-        let layer = elements(cache.attention).and_then(|elements| elements.checked_mul(cells));
-        sum = layer.and_then(|layer| sum.checked_add(layer)).ok_or(Error::Overflow { what: WHAT })?;
-    }
-    let elements = sum.checked_mul(workload.batch).ok_or(Error::Overflow { what: WHAT })?;
-    Ok(Bytes::new(elements).scaled(workload.kv_dtype.bytes_per_32(), 32, WHAT)?)
+struct Counter<'a> {
+    architecture: &'a Architecture,
+    workload: &'a Workload,
+    layout: &'a KvLayout,
+    values: &'a Values,
 }
 
-fn cells(cache: Cache, context: u64) -> u64 {
-    match cache.span {
-        Span::All => context,
-        Span::Window(most) | Span::Chunk(most) => most.min(context),
-        Span::Fixed(tokens) => tokens,
+impl Counter<'_> {
+    fn interval(&self) -> Result<Interval> {
+        let (least_form, most_form) = match self.layout.latent {
+            LatentForm::Any => (LatentForm::Latent, LatentForm::Expanded),
+            form => (form, form),
+        };
+        let least = self.total(least_form, |layer| layer.is_known)?;
+        let most = self.total(most_form, |_| true)?;
+        if least == most {
+            return Ok(Interval::exact(most, Origin::Config, self.formula(most_form)));
+        }
+        let is_known = self.architecture.layers.iter().all(|layer| layer.is_known);
+        if is_known {
+            let formula = format!("{} (hi: expanded heads)", self.formula(least_form));
+            return Ok(Interval::new(least, least, most, Origin::Config, formula));
+        }
+        Ok(Interval::new(
+            least,
+            least,
+            most,
+            Origin::Assumed,
+            "layers known ... every layer of unknown kind too",
+        ))
+    }
+
+    /// The product that stands behind the figure, for the reader.
+    fn formula(&self, form: LatentForm) -> &'static str {
+        let caches = || self.architecture.layers.iter().filter_map(|layer| layer.cache);
+        let is_latent = caches().any(|cache| matches!(cache.attention, Attention::Latent { .. }));
+        match (is_latent, form) {
+            (true, LatentForm::Latent) => "sum over layers of batch*cells*(latent + rotary key)*bytes",
+            (true, LatentForm::LatentAndValue) => {
+                "sum over layers of batch*cells*(2*latent + rotary key)*bytes"
+            }
+            _ => "sum over layers of batch*cells*kv_heads*(key + value)*bytes",
+        }
+    }
+
+    fn total(&self, form: LatentForm, counts: fn(&Layer) -> bool) -> Result<Bytes> {
+        let overflow = Error::Overflow { what: WHAT };
+        let mut sum: u64 = 0;
+        for layer in self.architecture.layers.iter().filter(|layer| counts(layer)) {
+            let of_layer = self.layer(layer, form)?;
+            let Some(total) = of_layer.and_then(|elements| sum.checked_add(elements)) else {
+                return Err(overflow);
+            };
+            sum = total;
+        }
+        let Some(elements) = sum.checked_mul(self.workload.batch) else { return Err(overflow) };
+        Ok(Bytes::new(elements).scaled(self.workload.kv_dtype.bytes_per_32(), 32, WHAT)?)
+    }
+
+    /// Elements that one layer keeps of one sequence; `None` beyond 2^64 − 1.
+    fn layer(&self, layer: &Layer, form: LatentForm) -> Result<Option<u64>> {
+        let index = match layer.index {
+            0 => Some(0),
+            elements => elements.checked_mul(self.layout.cells.evaluate(self.values, WHAT)?.get()),
+        };
+        let Some(cache) = layer.cache else { return Ok(index) };
+        let cells = self.cells(cache)?;
+        let elements =
+            elements(cache.attention, form).and_then(|elements| elements.checked_add(self.padding(cache)));
+        let kept = elements.and_then(|elements| elements.checked_mul(cells));
+        Ok(kept.and_then(|kept| kept.checked_add(index?)))
+    }
+
+    /// Elements by which the values of `cache` are widened to those of the widest layer.
+    fn padding(&self, cache: Cache) -> u64 {
+        if !self.layout.pads_values || self.workload.flash_attention {
+            return 0;
+        }
+        let caches = self.architecture.layers.iter().filter_map(|layer| layer.cache);
+        let widest = caches.map(|cache| values_of(cache.attention)).max().unwrap_or(0);
+        match cache.attention {
+            Attention::Heads { .. } => widest.saturating_sub(values_of(cache.attention)),
+            Attention::Latent { .. } => 0,
+        }
+    }
+
+    fn cells(&self, cache: Cache) -> Result<u64> {
+        let of = |window| self.values.clone().with(Variable::Window, window);
+        let cells = match cache.span {
+            Span::All => self.layout.cells.evaluate(self.values, WHAT)?,
+            Span::Window(window) => self.layout.window.evaluate(&of(window), WHAT)?,
+            Span::Chunk(chunk) => self.layout.chunk.evaluate(&of(chunk), WHAT)?,
+            Span::Fixed(tokens) => Bytes::new(tokens),
+        };
+        Ok(cells.get())
     }
 }
 
-fn latent_elements(attention: Attention) -> Option<u64> {
+/// Elements of one token.
+fn elements(attention: Attention, form: LatentForm) -> Option<u64> {
+    match (attention, form) {
+        (Attention::Latent { rank, rope, .. }, LatentForm::Latent) => rank.checked_add(rope),
+        (Attention::Latent { rank, rope, .. }, LatentForm::LatentAndValue) => {
+            rank.checked_mul(2)?.checked_add(rope)
+        }
+        (
+            Attention::Heads { kv_heads: heads, key, value } | Attention::Latent { heads, key, value, .. },
+            _,
+        ) => key.checked_add(value)?.checked_mul(heads),
+    }
+}
+
+/// Elements of one token's values; latent attention keeps none of its own.
+const fn values_of(attention: Attention) -> u64 {
     match attention {
-        Attention::Latent { rank, rope, .. } => rank.checked_add(rope),
-        Attention::Heads { .. } => expanded_elements(attention),
+        Attention::Heads { kv_heads, value, .. } => kv_heads.saturating_mul(value),
+        Attention::Latent { .. } => 0,
     }
-}
-
-fn expanded_elements(attention: Attention) -> Option<u64> {
-    let (Attention::Heads { kv_heads: heads, key, value } | Attention::Latent { heads, key, value, .. }) =
-        attention;
-    key.checked_add(value)?.checked_mul(heads)
-}
-
-/// State that does not grow with the context.
-pub(super) fn state(model: &Model) -> Interval {
-    let Some(architecture) = &model.architecture else {
-        return Interval::exact(Bytes::ZERO, Origin::Assumed, "no config: none counted");
-    };
-    if architecture.is_decoder == Some(false) || architecture.layers.iter().all(|layer| layer.is_known) {
-        return Interval::exact(Bytes::ZERO, Origin::Config, "attention layers keep none");
-    }
-    // Published states lie between 0.2 and 600 MiB a sequence; the cache interval already holds these layers at most.
-    Interval::new(
-        Bytes::ZERO,
-        Bytes::ZERO,
-        Bytes::new(600 << 20),
-        Origin::Assumed,
-        "recurrent layers, not modelled",
-    )
 }

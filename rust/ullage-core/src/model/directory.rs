@@ -6,12 +6,34 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::safetensors::Header;
+use super::Contents;
 use crate::error::{Error, Result};
 use crate::units::clip;
 
-const INDEX: &str = "model.safetensors.index.json";
-const SINGLE: &str = "model.safetensors";
+/// How the weight files of a directory are named.
+struct Naming {
+    index: &'static str,
+    single: &'static str,
+    /// What a file beside no index begins with; optimiser states and the like are `.bin` files too.
+    start: &'static str,
+    end: &'static str,
+}
+
+/// Safetensors first: where both stand, they hold the same weights.
+const NAMINGS: [Naming; 2] = [
+    Naming {
+        index: "model.safetensors.index.json",
+        single: "model.safetensors",
+        start: "",
+        end: ".safetensors",
+    },
+    Naming {
+        index: "pytorch_model.bin.index.json",
+        single: "pytorch_model.bin",
+        start: "pytorch_model",
+        end: ".bin",
+    },
+];
 
 /// An index maps each tensor to a shard; one of 1 GB would name ten million tensors.
 const LARGEST_JSON: u64 = 1 << 30;
@@ -44,7 +66,7 @@ impl WeightFiles {
     ///
     /// # Errors
     /// [`Error::ModelFile`] naming the first tensor that stands twice or not at all.
-    pub(super) fn check(&self, headers: &[(&Path, Header)]) -> Result<()> {
+    pub(super) fn check(&self, headers: &[(&Path, Contents)]) -> Result<()> {
         let mut found: HashMap<&str, &Path> = HashMap::new();
         for (file, header) in headers {
             for tensor in &header.tensors {
@@ -83,21 +105,18 @@ pub(super) fn weight_files(path: &Path) -> Result<WeightFiles> {
     if path.to_string_lossy().ends_with(".index.json") {
         return indexed(path, directory);
     }
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    // "model" is what every checkpoint's file is called; its directory says which one it is.
-    let name = if stem == "model" { directory_name(&directory).unwrap_or(stem) } else { stem };
+    let name = model_name(path);
     Ok(WeightFiles { name, directory, files: vec![path.to_owned()], index: None })
 }
 
-fn in_directory(directory: &Path) -> Result<WeightFiles> {
-    let index = directory.join(INDEX);
-    if index.is_file() {
-        return indexed(&index, directory.to_owned());
+/// What to call the model in the file at `path`: its stem, or the directory's name where that says nothing.
+pub(super) fn model_name(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    if stem != "model" && stem != "pytorch_model" {
+        return stem;
     }
-    let single = directory.join(SINGLE);
-    let files = if single.is_file() { vec![single] } else { unindexed(directory)? };
-    let name = directory_name(directory).unwrap_or_else(|| "model".to_owned());
-    Ok(WeightFiles { name, directory: directory.to_owned(), files, index: None })
+    // These are what every checkpoint's file is called; its directory says which one it is.
+    directory_name(path.parent().unwrap_or(Path::new(""))).unwrap_or(stem)
 }
 
 /// Whether a file of weights lies in the directory, whatever its format.
@@ -110,34 +129,52 @@ pub(super) fn holds_weights(directory: &Path) -> bool {
     entries.map(|entry| entry.path()).any(|path| is_weights(&path))
 }
 
-/// The one `.safetensors` file of a directory, or a complete set named `…-00001-of-0000N`.
-fn unindexed(directory: &Path) -> Result<Vec<PathBuf>> {
+fn in_directory(directory: &Path) -> Result<WeightFiles> {
+    for naming in &NAMINGS {
+        let index = directory.join(naming.index);
+        if index.is_file() {
+            return indexed(&index, directory.to_owned());
+        }
+        let single = directory.join(naming.single);
+        let files = if single.is_file() { vec![single] } else { unindexed(directory, naming)? };
+        if !files.is_empty() {
+            let name = directory_name(directory).unwrap_or_else(|| "model".to_owned());
+            return Ok(WeightFiles { name, directory: directory.to_owned(), files, index: None });
+        }
+    }
+    let reason = "a directory without weights: no .safetensors file in it and no pytorch_model.bin";
+    Err(fault(directory, None, reason))
+}
+
+/// The one file of a directory that is named so, or a complete set named `…-00001-of-0000N`; nothing where there is no
+/// such file.
+fn unindexed(directory: &Path, naming: &Naming) -> Result<Vec<PathBuf>> {
     let io = |source| Error::Io { path: directory.to_owned(), source };
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        if path.extension().is_some_and(|extension| extension == "safetensors") && path.is_file() {
-            files.push(path);
+        let entry = entry.map_err(io)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(naming.start) && name.ends_with(naming.end) && entry.path().is_file() {
+            files.push(entry.path());
         }
     }
     files.sort();
-    match files.len() {
-        0 => Err(fault(directory, None, "a directory without weights: no .safetensors file in it")),
-        1 => Ok(files),
-        count => {
-            if is_complete_set(&files) {
-                return Ok(files);
-            }
-            let reason =
-                format!("{count} .safetensors files and no {INDEX} that says how they belong together");
-            Err(fault(directory, None, reason))
-        }
+    if files.len() < 2 || is_complete_set(&files, naming.end) {
+        return Ok(files);
     }
+    let reason = format!(
+        "{} {} files and no {} that says how they belong together",
+        files.len(),
+        naming.end,
+        naming.index
+    );
+    Err(fault(directory, None, reason))
 }
 
-/// Whether `files`, sorted, are all of `x-00001-of-0000N.safetensors` to `x-0000N-of-0000N.safetensors`.
-fn is_complete_set(files: &[PathBuf]) -> bool {
-    let ending = |number: usize| format!("-{number:05}-of-{:05}.safetensors", files.len());
+/// Whether `files`, sorted, are all of `x-00001-of-0000N` to `x-0000N-of-0000N`, followed by `end`.
+fn is_complete_set(files: &[PathBuf], end: &str) -> bool {
+    let ending = |number: usize| format!("-{number:05}-of-{:05}{end}", files.len());
     let names: Vec<String> = files.iter().map(|file| file.to_string_lossy().into_owned()).collect();
     let Some(stem) = names.first().and_then(|name| name.strip_suffix(&ending(1))) else { return false };
     (1..).zip(&names).all(|(number, name)| name.strip_suffix(&ending(number)) == Some(stem))

@@ -5,24 +5,37 @@
 
 mod architecture;
 mod blueprint;
+mod component;
 mod configured;
+pub mod core_ml;
 mod directory;
 mod dtype;
+pub mod executorch;
 mod fault;
+mod flat;
 mod format;
+pub mod gguf;
 mod graph;
+#[cfg(test)]
+mod hostile;
+pub mod onnx;
+mod packed;
+pub mod pytorch;
 pub mod safetensors;
 mod settings;
 mod source;
 mod tensor;
+pub mod tflite;
+mod wire;
 
 use std::path::{Path, PathBuf};
 
 pub use architecture::{Architecture, Attention, Cache, Layer, Span, State};
+pub use component::Role;
 pub use dtype::{Dtype, Kind};
 pub use fault::{Failure, Fault};
 pub use format::Format;
-pub use graph::{Buffer, Graph};
+pub use graph::{Buffer, Graph, Size, Symbol};
 pub use source::Source;
 pub use tensor::Tensor;
 
@@ -70,6 +83,8 @@ pub struct Model {
     pub architecture: Option<Architecture>,
     /// Its computation graph, where the format stores one.
     pub graph: Option<Graph>,
+    /// How its weights are quantised, such as `gptq 4 bit, group 128`; `None` where they are not.
+    pub quantization: Option<String>,
     /// What a reader had to assume or pass over, in sentences.
     pub notes: Vec<String>,
 }
@@ -85,14 +100,16 @@ pub struct Contents {
     pub architecture: Option<Architecture>,
     /// Its computation graph, where it stores one.
     pub graph: Option<Graph>,
+    /// How its weights are quantised, in a few words, where they are.
+    pub quantization: Option<String>,
     /// What had to be assumed or passed over, in sentences.
     pub notes: Vec<String>,
 }
 
 impl Model {
-    /// Reads the headers of the model at `path`, whatever its format: see [`Format`]. For safetensors, `path` may be a
-    /// directory or an index of shards, and a `config.json` beside the weights is read too. A `config.json`, or a
-    /// directory that holds one and no weights, gives the tensors that its weights would have.
+    /// Reads the headers of the model at `path`, whatever its format: see [`Format`]. For safetensors and PyTorch, `path`
+    /// may be a directory or an index of shards, and a `config.json` beside the weights is read too. A
+    /// `config.json`, or a directory that holds one and no weights, gives the tensors that its weights would have.
     ///
     /// # Errors
     /// - [`Error::Io`] for a path that cannot be read;
@@ -101,29 +118,55 @@ impl Model {
     pub fn open(path: &Path) -> Result<Self> {
         match Format::of(path)? {
             Format::Config => Self::open_config(path),
-            Format::Safetensors => Self::open_safetensors(path),
+            Format::Gguf => Self::of(gguf::name_of(path), path, Format::Gguf, gguf::open(path)?),
+            Format::CoreMl => {
+                Self::of(directory::model_name(path), path, Format::CoreMl, core_ml::open(path)?)
+            }
+            Format::ExecuTorch => {
+                Self::of(directory::model_name(path), path, Format::ExecuTorch, executorch::open(path)?)
+            }
+            Format::Onnx => Self::of(directory::model_name(path), path, Format::Onnx, onnx::open(path)?),
+            Format::Pytorch | Format::Safetensors => Self::open_weights(path),
+            Format::Tflite => {
+                Self::of(directory::model_name(path), path, Format::Tflite, tflite::open(path)?)
+            }
         }
     }
 
-    fn open_safetensors(path: &Path) -> Result<Self> {
+    /// Reads weights that may be spread over several files, with a `config.json` beside them.
+    fn open_weights(path: &Path) -> Result<Self> {
         let weights = directory::weight_files(path)?;
         let mut headers = Vec::with_capacity(weights.files.len());
+        let mut format = Format::Safetensors;
         for file in &weights.files {
-            headers.push((file.as_path(), safetensors::open(file)?));
+            format = Format::of(file)?;
+            let contents = match format {
+                Format::Pytorch => pytorch::open(file)?,
+                _ => safetensors::open(file)?.into(),
+            };
+            headers.push((file.as_path(), contents));
         }
         weights.check(&headers)?;
         let file_bytes = Bytes::sum(headers.iter().map(|(_, header)| header.file_bytes), "the weight files")?;
-        let contents = Contents {
-            tensors: headers.into_iter().flat_map(|(_, header)| header.tensors).collect(),
+        let mut contents = Contents {
             file_bytes,
             architecture: architecture::beside(&weights.directory)?,
             ..Contents::default()
         };
-        Self::of(weights.name, path, Format::Safetensors, contents)
+        let mut files = packed::Files::default();
+        for (file, mut header) in headers {
+            contents.tensors.append(&mut header.tensors);
+            contents.notes.append(&mut header.notes);
+            files.push(contents.tensors.len(), file);
+        }
+        let settings = packed::Settings::beside(&weights.directory)?;
+        contents.quantization =
+            packed::unpack(&mut contents.tensors, &settings, &mut |tensor, place| files.read(tensor, place));
+        Self::of(weights.name, path, format, contents)
     }
 
     fn of(name: String, path: &Path, format: Format, contents: Contents) -> Result<Self> {
-        let Contents { tensors, file_bytes, architecture, graph, notes } = contents;
+        let Contents { tensors, file_bytes, architecture, graph, quantization, notes } = contents;
         Bytes::sum(tensors.iter().map(|tensor| tensor.bytes), "the tensors")?;
         Ok(Self {
             name,
@@ -134,6 +177,7 @@ impl Model {
             file_bytes,
             architecture,
             graph,
+            quantization,
             notes,
         })
     }
@@ -148,6 +192,7 @@ impl Model {
             file_bytes,
             architecture: None,
             graph: None,
+            quantization: None,
             notes: Vec::new(),
         }
     }
@@ -161,7 +206,7 @@ impl Model {
             return Err(Error::Argument { name: "size", reason: "a model of no bytes".to_owned() });
         }
         let shape = vec![size.get().div_ceil(2)];
-        let tensor = Tensor::plain("weights".to_owned(), Dtype::F16, shape, 0, size);
+        let tensor = Tensor::plain(Tensor::LUMP.to_owned(), Dtype::F16, shape, 0, size);
         Ok(Self::without_file(name, Basis::Size, vec![tensor], size))
     }
 

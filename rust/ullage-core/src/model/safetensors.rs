@@ -13,6 +13,7 @@ use safetensors::SafeTensorError;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
+use super::Contents;
 use super::dtype::Dtype;
 use super::fault::{Failure, Fault};
 use super::source::Source;
@@ -33,6 +34,12 @@ pub struct Header {
     pub tensors: Vec<Tensor>,
     /// Bytes of the whole file.
     pub file_bytes: Bytes,
+}
+
+impl From<Header> for Contents {
+    fn from(header: Header) -> Self {
+        Self { tensors: header.tensors, file_bytes: header.file_bytes, ..Self::default() }
+    }
 }
 
 /// Reads the header of the file at `path`: its first `8 + n` bytes and its length, nothing else.

@@ -7,8 +7,10 @@ use std::path::Path;
 use super::fault::{Failure, Fault};
 use crate::error::{Error, Result};
 
-/// Bytes taken at once: small reads in a row cost one call.
-const PAGE: usize = 1 << 16;
+/// Bytes taken at once after a jump, and at most: most jumps are to one small field among gigabytes of weights, while
+/// small reads in a row should cost few calls.
+const FIRST_PAGE: usize = 1 << 12;
+const LARGEST_PAGE: usize = 1 << 16;
 
 /// A file, or a buffer in its place, of which any part can be asked for. Nothing outside it is ever allocated: a length
 /// that passes the end of the file is refused before memory is taken for it.
@@ -18,6 +20,7 @@ pub struct Source<R> {
     length: u64,
     page: Vec<u8>,
     page_start: u64,
+    next_page: usize,
 }
 
 impl Source<File> {
@@ -40,7 +43,7 @@ impl Source<File> {
 impl<R: Read + Seek> Source<R> {
     /// Reads from `input`, which holds `length` bytes.
     pub fn new(input: R, length: u64) -> Self {
-        Self { input, length, page: Vec::new(), page_start: 0 }
+        Self { input, length, page: Vec::new(), page_start: 0, next_page: FIRST_PAGE }
     }
 
     /// Bytes in all.
@@ -63,13 +66,26 @@ impl<R: Read + Seek> Source<R> {
             return Err(Fault::new(reason).offset(offset.min(self.length)).into());
         };
         let held = u64::try_from(self.page.len()).unwrap_or(u64::MAX);
-        if offset < self.page_start || end > self.page_start.saturating_add(held) {
-            self.turn_to(offset, size.max(PAGE))?;
+        let page_end = self.page_start.saturating_add(held);
+        if offset < self.page_start || end > page_end {
+            let is_jump = offset < self.page_start || offset > page_end;
+            self.next_page =
+                if is_jump { FIRST_PAGE } else { self.next_page.saturating_mul(2).min(LARGEST_PAGE) };
+            self.turn_to(offset, size.max(self.next_page))?;
         }
         let start = usize::try_from(offset.saturating_sub(self.page_start)).unwrap_or(usize::MAX);
         let found = start.checked_add(size).and_then(|end| self.page.get(start..end));
         // The file may have shrunk since its length was asked.
         found.ok_or_else(|| Fault::new(format!("the file ends within {part}")).offset(offset).into())
+    }
+
+    /// The first bytes of the file, `count` of them or all there are, and no page around them.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub(super) fn start(&mut self, count: usize) -> Result<&[u8], Failure> {
+        self.turn_to(0, count)?;
+        Ok(&self.page)
     }
 
     /// The `N` bytes from `offset` on, for `from_le_bytes`.
@@ -79,6 +95,27 @@ impl<R: Read + Seek> Source<R> {
     pub fn array<const N: usize>(&mut self, offset: u64, part: &str) -> Result<[u8; N], Failure> {
         let mut array = [0; N];
         array.copy_from_slice(self.bytes(offset, u64::try_from(N).unwrap_or(u64::MAX), part)?);
+        Ok(array)
+    }
+
+    /// The `N` bytes from `offset` on, read alone: for headers strewn over a file, around which nothing else is wanted.
+    ///
+    /// # Errors
+    /// As [`Self::bytes`].
+    pub(super) fn lone<const N: usize>(&mut self, offset: u64, part: &str) -> Result<[u8; N], Failure> {
+        let count = u64::try_from(N).unwrap_or(u64::MAX);
+        let end = offset.checked_add(count).filter(|&end| end <= self.length);
+        let is_held = offset >= self.page_start
+            && end.is_some_and(|end| {
+                let held = u64::try_from(self.page.len()).unwrap_or(u64::MAX);
+                end <= self.page_start.saturating_add(held)
+            });
+        if is_held || end.is_none() {
+            return self.array(offset, part);
+        }
+        let mut array = [0; N];
+        self.input.seek(SeekFrom::Start(offset))?;
+        self.input.read_exact(&mut array).map_err(|error| Failure::truncated(error, part))?;
         Ok(array)
     }
 

@@ -40,6 +40,45 @@ impl Tensor {
         self.shape.iter().fold(1, |product: u64, &size| product.saturating_mul(size))
     }
 
+    /// Whether it stands for all weights of a model of which only the size is known.
+    #[must_use]
+    pub fn is_lump(&self) -> bool {
+        self.name == Self::LUMP && self.shape.len() == 1
+    }
+
+    /// The name of such a tensor.
+    pub(super) const LUMP: &str = "weights, not itemised";
+
+    /// Whether it is the table of token embeddings, by the names that formats and libraries give it.
+    #[must_use]
+    pub fn is_token_embedding(&self) -> bool {
+        const NAMES: [&str; 8] = [
+            "token_embd.weight",
+            "embed_tokens.weight",
+            "word_embeddings.weight",
+            "wte.weight",
+            "tok_embeddings.weight",
+            "token_embedding.weight",
+            "shared.weight",
+            "embeddings.tok_embeddings.weight",
+        ];
+        self.is_called(&NAMES)
+    }
+
+    /// Whether it turns the last hidden state into a score for each token.
+    #[must_use]
+    pub fn is_output_head(&self) -> bool {
+        self.is_called(&["output.weight", "lm_head.weight", "embed_out.weight"])
+            && self.layer_number().is_none()
+    }
+
+    fn is_called(&self, names: &[&str]) -> bool {
+        let is_meant = |name: &&str| {
+            self.name.strip_suffix(*name).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+        };
+        names.iter().any(is_meant)
+    }
+
     /// The part of the model it belongs to: the stack of numbered layers, or else its module.
     #[must_use]
     pub fn part(&self) -> &str {
@@ -54,6 +93,13 @@ impl Tensor {
     pub fn layer(&self) -> Option<&str> {
         let (_, end) = self.layer_number()?;
         self.name.get(..end)
+    }
+
+    /// The number of that layer; `None` for a tensor of no numbered layer.
+    #[must_use]
+    pub fn layer_index(&self) -> Option<usize> {
+        let (start, end) = self.layer_number()?;
+        self.name.get(start..end)?.parse().ok()
     }
 
     /// Where the first all-digit segment of the name starts and ends.

@@ -1,10 +1,16 @@
 //! The numbers of an architecture, whatever file they were read from.
 
 mod config;
+mod gguf_keys;
+mod gguf_layers;
+mod gguf_table;
 
 pub(super) use config::{
     MOST_LAYERS, attention, beside, family, is_encoder_alone, layer_count, layers, of_config, recurrent,
 };
+pub(super) use gguf_keys::of_keys;
+
+use crate::units::Bytes;
 
 /// What an architecture says of itself, as far as memory depends on it. A number that a file does not give and that no
 /// convention fills is 0 or `None`.
@@ -32,6 +38,13 @@ pub struct Architecture {
     pub expert_intermediate: u64,
     /// What each layer keeps per sequence, from the first to the last.
     pub layers: Vec<Layer>,
+    /// The embedding that is the output too, where the file says so. A runtime holds it twice where input and output lie
+    /// on two devices.
+    pub tied: Bytes,
+    /// Weights that llama.cpp holds a second time whatever the device: the tied embedding of Gemma 3n and Gemma 4.
+    pub copied: Bytes,
+    /// Weights that llama.cpp leaves in the file: layers that predict further tokens, unless it is told to use them.
+    pub unloaded: Bytes,
 }
 
 /// What one layer keeps per sequence while it generates.
@@ -41,6 +54,9 @@ pub struct Layer {
     pub cache: Option<Cache>,
     /// A state that does not grow with the context, where it has one.
     pub state: Option<State>,
+    /// Elements per token of all the context beside the cache: the keys of a sparse attention's indexer (GLM 5), or
+    /// keys that stand for several tokens each (`DeepSeek` V4); 0 without either.
+    pub index: u64,
     /// Whether the file says what it keeps. Where it does not, the layer may keep what is given here, or nothing.
     pub is_known: bool,
 }
@@ -107,25 +123,25 @@ impl Layer {
     /// A layer with attention over `span` and nothing else.
     #[must_use]
     pub const fn attending(span: Span, attention: Attention) -> Self {
-        Self { cache: Some(Cache { span, attention }), state: None, is_known: true }
+        Self { cache: Some(Cache { span, attention }), state: None, index: 0, is_known: true }
     }
 
     /// A layer with a state and no attention.
     #[must_use]
     pub const fn recurrent(state: State) -> Self {
-        Self { cache: None, state: Some(state), is_known: true }
+        Self { cache: None, state: Some(state), index: 0, is_known: true }
     }
 
     /// A layer that keeps nothing: feed-forward only, or one that reads another layer's cache.
     #[must_use]
     pub const fn keeping_nothing() -> Self {
-        Self { cache: None, state: None, is_known: true }
+        Self { cache: None, state: None, index: 0, is_known: true }
     }
 
     /// A layer of which only this is known: it keeps at most every token.
     #[must_use]
     pub const fn unknown(attention: Attention) -> Self {
-        Self { cache: Some(Cache { span: Span::All, attention }), state: None, is_known: false }
+        Self { cache: Some(Cache { span: Span::All, attention }), state: None, index: 0, is_known: false }
     }
 }
 

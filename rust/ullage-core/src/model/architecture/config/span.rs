@@ -89,6 +89,7 @@ pub(in crate::model) fn layers(text: Settings<'_>, family: &str, count: u64) -> 
         Role::Both(kind) => Layer {
             cache: Some(Cache { span: Span::All, attention: global }),
             state: state_of(kind),
+            index: 0,
             is_known: state_of(kind).is_some(),
         },
         Role::Nothing => Layer::keeping_nothing(),
