@@ -58,7 +58,17 @@ def _table(page: Page, classes: list[ClassScore]) -> None:
     page.line("Errors are predicted / measured - 1; the median is of their sizes.")
     page.line()
     page.table(
-        ("class", ">rows", ">within 0.1 %", ">median", ">worst", ">inside", ">above most", ">x1.2 median", ">x1.2 worst"),
+        (
+            "class",
+            ">rows",
+            ">within 0.1 %",
+            ">median",
+            ">worst",
+            ">inside",
+            ">above most",
+            ">x1.2 median",
+            ">x1.2 worst",
+        ),
         [_cells(scored) for scored in classes if scored.key != "verdict"],
     )
 

@@ -33,7 +33,9 @@ class Scored:
     @property
     def is_under(self) -> bool:
         """Tell whether more was measured than the most that was predicted, rounding of the print allowed for."""
-        return self.error is not None and self.row.bytes is not None and self.row.bytes > self.prediction.hi * (1 + EXACT)
+        return (
+            self.error is not None and self.row.bytes is not None and self.row.bytes > self.prediction.hi * (1 + EXACT)
+        )
 
     @property
     def is_inside(self) -> bool:
