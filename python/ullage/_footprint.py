@@ -109,7 +109,9 @@ def fit(model: Footprint | Subject, on: Device | str | int, **workload: Unpack[W
 def _needs_on(device: Device | int, model: Subject, workload: Workload) -> Footprint:
     if isinstance(device, int) or not workload.get("measured", True):
         return footprint(model, **workload)
-    estimated = footprint(model, **{**workload, "measured": False})
+    unmeasured = workload.copy()
+    unmeasured["measured"] = False
+    estimated = footprint(model, **unmeasured)
     return _narrowed(estimated, device.key, is_stated=workload.get("context") is not None)
 
 

@@ -33,7 +33,6 @@ Examples:
     help="Load a safetensors or ONNX file in a fresh process (needs ullage[measure]), measure what that takes and keep "
     "it for the footprints to come.",
 )
-@click.option("--measured/--estimated", default=True, show_default=True, help="Whether what was measured counts.")
 @options.as_json
 def footprint(*, model: str, as_json: bool, is_measuring: bool, **workload: Unpack[Workload]) -> int:
     """Show what a model needs, part by part.

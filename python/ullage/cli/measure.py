@@ -24,8 +24,9 @@ def taken(model: str, workload: Workload) -> tuple[Footprint, dict[str, Any]]:
     loader = loader_of(subject)
     if asked not in {"", loader.runtime}:
         raise click.UsageError(f"--measure runs {subject.format} files in {loader.runtime}, not in {asked}")
-    workload = {**workload, "runtime": loader.runtime, "measured": False}
-    estimated = ullage.footprint(subject, **workload)
+    here = workload.copy()
+    here["runtime"], here["measured"] = loader.runtime, False
+    estimated = ullage.footprint(subject, **here)
     found = measure_fresh(estimated)
     known = recalled(estimated, device=None, is_stated=True)
     parts = list(estimated.parts.values()) if loader.runs else [estimated.weights, estimated.overhead]
@@ -46,7 +47,8 @@ def taken(model: str, workload: Workload) -> tuple[Footprint, dict[str, Any]]:
         "runs": known[1].count if known else 1,
         "notes": list(found.notes),
     }
-    return ullage.footprint(subject, **{**workload, "measured": True}), figures
+    here["measured"] = True
+    return ullage.footprint(subject, **here), figures
 
 
 def compare(page: Page, figures: dict[str, Any]) -> None:
