@@ -1,10 +1,12 @@
 //! What makes two models the same for memory: the same tensors, wherever the file lies and whatever its values.
 
+use std::collections::HashMap;
 use std::io::Write;
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Format, Model};
+use super::{Dtype, Format, Model, Tensor};
 
 /// Of the rows that are hashed: another edition finds nothing that was kept under this one.
 const EDITION: &str = "ullage fingerprint 1";
@@ -18,110 +20,109 @@ impl Model {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let is_stored = self.path.is_some() || self.tensors.len() > 1; // a plain size stands as one tensor
-        let mut text = if is_stored { self.layout() } else { Vec::new() };
-        if !is_stored {
-            row(&mut text, &[&EDITION, &"size", &self.name.as_str(), &self.tensor_bytes().get()]);
-        }
-        let digest = Sha256::digest(&text);
-        digest.iter().fold(String::with_capacity(64), |hex, byte| {
-            [4, 0].iter().fold(hex, |mut hex, shift| {
-                hex.extend(char::from_digit(u32::from(byte >> shift & 0xF), 16));
-                hex
-            })
-        })
+        let digest = Sha256::digest(if is_stored { self.layout() } else { self.size() });
+        let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 0xF]);
+        digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
     }
 
-    /// One row for the format and one for each tensor, by name: JSON without blanks, in ASCII.
+    fn size(&self) -> Vec<u8> {
+        let mut rows = Rows::default();
+        rows.open(EDITION);
+        rows.text("size");
+        rows.text(&self.name);
+        rows.number(&self.tensor_bytes().get());
+        rows.close();
+        rows.0
+    }
+
+    /// One row for the format and one for each tensor, by name.
     fn layout(&self) -> Vec<u8> {
-        let mut tensors: Vec<_> = self
-            .tensors
-            .iter()
-            .map(|tensor| {
-                (tensor.name.as_str(), tensor.dtype.to_string(), tensor.shape.as_slice(), tensor.bytes.get())
-            })
-            .collect();
-        tensors.sort_unstable();
-        let mut text = Vec::with_capacity(tensors.len().saturating_mul(96));
-        row(&mut text, &[&EDITION, &self.format.map(Format::name)]);
-        for (name, dtype, shape, bytes) in tensors {
-            row(&mut text, &[&name, &dtype.as_str(), &shape, &bytes]);
+        let mut dtypes: HashMap<Dtype, String> = HashMap::new();
+        for tensor in &self.tensors {
+            dtypes.entry(tensor.dtype).or_insert_with(|| tensor.dtype.to_string());
         }
-        text
+        let dtype = |tensor: &Tensor| dtypes.get(&tensor.dtype).map_or("", String::as_str);
+        let mut tensors: Vec<&Tensor> = self.tensors.iter().collect();
+        tensors.sort_unstable_by(|a, b| {
+            let rest = |tensor| (dtype(tensor), &tensor.shape, tensor.bytes);
+            a.name.cmp(&b.name).then_with(|| rest(a).cmp(&rest(b)))
+        });
+        let mut rows = Rows(Vec::with_capacity(tensors.len().saturating_mul(96)));
+        rows.open(EDITION);
+        match self.format {
+            Some(format) => rows.text(Format::name(format)),
+            None => rows.number(&()),
+        }
+        rows.close();
+        for tensor in tensors {
+            rows.open(&tensor.name);
+            rows.text(dtype(tensor));
+            rows.number(&tensor.shape);
+            rows.number(&tensor.bytes.get());
+            rows.close();
+        }
+        rows.0
     }
 }
 
-/// A field of a row.
-trait Field {
-    fn write(&self, text: &mut Vec<u8>);
-}
+/// Lines of JSON, each an array without blanks, in ASCII: what is hashed.
+#[derive(Default)]
+struct Rows(Vec<u8>);
 
-impl Field for u64 {
-    fn write(&self, text: &mut Vec<u8>) {
-        let _ = write!(text, "{self}"); // a vector takes everything
+impl Rows {
+    fn open(&mut self, first: &str) {
+        self.0.push(b'[');
+        self.string(first);
     }
-}
 
-impl Field for &[u64] {
-    fn write(&self, text: &mut Vec<u8>) {
-        text.push(b'[');
-        for (index, extent) in self.iter().enumerate() {
-            text.extend((index > 0).then_some(b','));
-            extent.write(text);
-        }
-        text.push(b']');
+    fn text(&mut self, field: &str) {
+        self.0.push(b',');
+        self.string(field);
     }
-}
 
-impl Field for Option<&str> {
-    fn write(&self, text: &mut Vec<u8>) {
-        match self {
-            Some(name) => name.write(text),
-            None => text.extend(b"null"),
-        }
+    /// A number, a list of numbers, or nothing.
+    fn number(&mut self, field: &impl Serialize) {
+        self.0.push(b',');
+        let _ = serde_json::to_writer(&mut self.0, field); // a vector takes everything
     }
-}
 
-impl Field for &str {
-    fn write(&self, text: &mut Vec<u8>) {
-        text.push(b'"');
-        if self.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
-            text.extend_from_slice(self.as_bytes());
-            text.push(b'"');
-            return;
+    fn close(&mut self) {
+        self.0.extend_from_slice(b"]\n");
+    }
+
+    fn string(&mut self, text: &str) {
+        self.0.push(b'"');
+        if text.bytes().all(|byte| is_plain(char::from(byte))) {
+            self.0.extend_from_slice(text.as_bytes());
+        } else {
+            text.chars().for_each(|character| self.character(character));
         }
-        for character in self.chars() {
-            let short = match character {
-                '"' => b'"',
-                '\\' => b'\\',
-                '\n' => b'n',
-                '\r' => b'r',
-                '\t' => b't',
-                '\u{8}' => b'b',
-                '\u{c}' => b'f',
-                ' '..='~' => {
-                    text.extend(u8::try_from(character));
-                    continue;
+        self.0.push(b'"');
+    }
+
+    fn character(&mut self, character: char) {
+        let short = match character {
+            '"' => b'"',
+            '\\' => b'\\',
+            '\n' => b'n',
+            '\r' => b'r',
+            '\t' => b't',
+            '\u{8}' => b'b',
+            '\u{c}' => b'f',
+            plain if is_plain(plain) => return self.0.extend(u8::try_from(plain)),
+            _ => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(self.0, "\\u{unit:04x}");
                 }
-                _ => {
-                    for unit in character.encode_utf16(&mut [0; 2]) {
-                        let _ = write!(text, "\\u{unit:04x}");
-                    }
-                    continue;
-                }
-            };
-            text.extend([b'\\', short]);
-        }
-        text.push(b'"');
+                return;
+            }
+        };
+        self.0.extend_from_slice(&[b'\\', short]);
     }
 }
 
-fn row(text: &mut Vec<u8>, fields: &[&dyn Field]) {
-    text.push(b'[');
-    for (index, field) in fields.iter().enumerate() {
-        text.extend((index > 0).then_some(b','));
-        field.write(text);
-    }
-    text.extend(b"]\n");
+const fn is_plain(character: char) -> bool {
+    matches!(character, ' '..='~') && !matches!(character, '"' | '\\')
 }
 
 #[cfg(test)]
@@ -133,10 +134,8 @@ mod tests {
     #[test]
     fn a_fingerprint_keeps_its_value() {
         let size = Model::of_size("12 GB \"x\" é\u{1F600}\n\u{7f}", Bytes::new(12)).unwrap();
-        let mut text = Vec::new();
-        row(&mut text, &[&size.name.as_str(), &Some("a"), &None::<&str>, &[1_u64, 2].as_slice(), &7_u64]);
-        let expected = r#"["12 GB \"x\" \u00e9\ud83d\ude00\n\u007f","a",null,[1,2],7]"#;
-        assert_eq!(String::from_utf8(text).unwrap(), format!("{expected}\n"));
+        let expected = r#"["ullage fingerprint 1","size","12 GB \"x\" \u00e9\ud83d\ude00\n\u007f",12]"#;
+        assert_eq!(String::from_utf8(size.size()).unwrap(), format!("{expected}\n"));
         // Of the same rows as Python's `json` and `hashlib` make them.
         assert_eq!(size.fingerprint(), "1c06ac332e65055394fb0fc835b721a1e9b87415c33a6785ec3868aa4f9c5387");
         let tensor = |name: &str| Tensor::plain(name.to_owned(), Dtype::F32, vec![2, 3], 0, Bytes::new(24));
