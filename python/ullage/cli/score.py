@@ -62,17 +62,7 @@ def _table(page: Page, classes: list[ClassScore]) -> None:
     )
     page.line()
     page.table(
-        (
-            "class",
-            ">rows",
-            ">within 0.1 %",
-            ">median",
-            ">worst",
-            ">inside",
-            ">above most",
-            ">x1.2 median",
-            ">x1.2 worst",
-        ),
+        ("class", ">rows", ">exact", ">median", ">worst", ">inside", ">above", ">x1.2", ">worst"),
         [_cells(scored) for scored in classes if scored.key != "verdict"],
     )
 

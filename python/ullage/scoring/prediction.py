@@ -127,8 +127,10 @@ def _per_device(row: TruthRow, found: Subject, runtime: str, part: Interval) -> 
     """Give the bounds of `part`, or of what the row says of it: a difference of contexts, one of several devices."""
     delta = re.search(r"ctx (\d+) -> (\d+)", row.component)
     if delta:
-        longer, shorter = (_footprint(row, found, runtime, int(tokens)).kv_cache for tokens in delta.groups())
-        return tuple(abs(getattr(longer, end) - getattr(shorter, end)) for end in ("lo", "best", "hi"))  # type: ignore[return-value]
+        shorter, longer = (
+            _footprint(row, found, runtime, tokens).kv_cache for tokens in sorted(map(int, delta.groups()))
+        )
+        return longer.lo - shorter.lo, longer.best - shorter.best, longer.hi - shorter.hi
     tokens = re.search(r"= ([\d,]+) tokens", row.published_as)
     if tokens:
         part = _footprint(row, found, runtime, int(tokens[1].replace(",", ""))).kv_cache

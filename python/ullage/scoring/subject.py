@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ LATENT_ROPE = 64
 
 def subject(row: TruthRow, models: Path | None) -> Subject | None:
     """Find the model of `row`: a file in `models`, the catalog, the row's own columns, or its file's size alone."""
-    return _of_file(row, models) or _of_catalog(row) or _of_columns(row) or _of_size(row)
+    return _of_file(row, models) or _of_catalog(row.model, row.weight_format, row.file_bytes) or _of_columns(row) or _of_size(row)
 
 
 def _of_file(row: TruthRow, models: Path | None) -> Subject | None:
@@ -51,21 +52,22 @@ def _of_file(row: TruthRow, models: Path | None) -> Subject | None:
     return None
 
 
-def _of_catalog(row: TruthRow) -> Subject | None:
-    found = _row_of_catalog(row.model)
+@cache
+def _of_catalog(name: str, form: str, file_bytes: int | None) -> Subject | None:
+    found = _row_of_catalog(name)
     if found is None:
         return None
     model, basis = found.model(), f"catalog {found.key}"
-    encoded = _encoded(model, row.weight_format)
+    encoded = _encoded(model, form)
     if encoded is not None:
-        return Subject(encoded, f"{basis} as {row.weight_format}", has_known_weights=True)
-    size = row.file_bytes or _published_file(row.model)
+        return Subject(encoded, f"{basis} as {form}", has_known_weights=True)
+    size = file_bytes or _published_file(name)
     if size is not None:
         return Subject(model.sized(size), f"{basis}, weights of the published file", has_known_weights=False)
-    if "FP32" in f"{row.model} {row.weight_format}".upper() and model.parameters:
+    if "FP32" in f"{name} {form}".upper() and model.parameters:
         return Subject(model.sized(4 * model.parameters), f"{basis} in 32 bits", has_known_weights=True)
-    is_stored = not row.weight_format or any(word in row.weight_format.upper() for word in AS_STORED)
-    unknown = "" if is_stored else row.weight_format
+    is_stored = not form or any(word in form.upper() for word in AS_STORED)
+    unknown = "" if is_stored else form
     return Subject(model, basis, has_known_weights=is_stored, unknown_form=unknown)
 
 
