@@ -27,6 +27,7 @@ from ullage.errors import ArgumentError, CatalogError, UnknownDeviceError, Unkno
 
 FOLDER = Path(str(files("ullage.catalog")))
 FILES = {
+    "architectures.toml": "architectures.schema.json",
     "devices.toml": "devices.schema.json",
     "phone_memory.toml": "models.schema.json",
     "model_pool.toml": "models.schema.json",

@@ -1,6 +1,6 @@
 """The compiled half of `ullage`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Literal, Self, final
@@ -239,6 +239,21 @@ class Model:
         """Give the model with weights of `size` bytes in all, every tensor in proportion.
 
         Raises `ArgumentError` for a size of zero or a model of which no tensor is known.
+        """
+
+    @staticmethod
+    def from_config(name: str, json_text: str) -> Model:
+        """Describe the model of a Hugging Face `config.json`, of which no weights need exist.
+
+        Raises `ModelFileError` naming the key where the text is not JSON, holds impossible numbers, or names an
+        architecture of which no layout is known.
+        """
+
+    @staticmethod
+    def from_components(name: str, components: Sequence[tuple[str, str]]) -> Model:
+        """Describe a model of several parts, each a name and the text of its configuration; names prefix tensors.
+
+        Raises what `from_config` raises, and `ArgumentError` where there is no part.
         """
 
     @property

@@ -23,6 +23,8 @@ LIKE_A_SIZE = re.compile(r"\s*[-+.]*(\d|nan\b|inf)", re.IGNORECASE)
 MODEL_SUFFIXES = (".safetensors", ".json", ".gguf", ".onnx", ".pt", ".pth", ".bin", ".pte", ".tflite", ".mlpackage")
 """A name that ends so is meant as a file, whether it can be read or not."""
 
+MOST_SUGGESTIONS = 5
+
 
 class Workload(TypedDict, total=False):
     """What a model is asked to do: the keyword arguments of `footprint`."""
@@ -162,9 +164,18 @@ def _looks_like_a_path(text: str) -> bool:
 def _published(name: str) -> Model:
     try:
         row = catalog.model(name)
-    except UnknownModelError as error:
-        message = f"no file and no model of the catalog is called {name!r}{did_you_mean(error.suggestions)}"
-        raise UnknownModelError(message, **error.fields) from None
+    except UnknownModelError as no_figure:
+        return _described(name, no_figure.fields["suggestions"])
     memory = row.memory()
     measured = memory.origin == "measured"
     return Model.published(row.key, memory.lo, memory.best, memory.hi, measured=measured)
+
+
+def _described(name: str, published: list[str]) -> Model:
+    """Find the model among those known by their configuration, where no figure was published for it."""
+    try:
+        return catalog.architecture(name).model()
+    except UnknownModelError as error:
+        suggestions = list(dict.fromkeys((*error.fields["suggestions"], *published)))[:MOST_SUGGESTIONS]
+        message = f"no file and no model of the catalog is called {name!r}{did_you_mean(suggestions)}"
+        raise UnknownModelError(message, name=name, suggestions=suggestions) from None

@@ -1,5 +1,6 @@
 """Models and devices as published: data files with their sources, read when first asked for."""
 
+from ullage.catalog.architecture_table import ArchitectureRow, Component, architecture, architectures
 from ullage.catalog.device_lookup import device, devices
 from ullage.catalog.device_table import Device
 from ullage.catalog.model_lookup import figures, model, models, revisions
@@ -9,6 +10,8 @@ from ullage.catalog.pool_rule import PoolAudit, PoolRow, RuleCheck, audit_pool
 from ullage.catalog.range import Range
 
 __all__ = [
+    "ArchitectureRow",
+    "Component",
     "Device",
     "Document",
     "Figure",
@@ -22,6 +25,8 @@ __all__ = [
     "Weights",
     "add_device",
     "add_model",
+    "architecture",
+    "architectures",
     "audit_pool",
     "device",
     "devices",

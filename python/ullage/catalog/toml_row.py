@@ -81,6 +81,13 @@ class TomlRow:
             self.fail(name, "expected a table")
         return TomlRow(self.path, f"{self.where}.{name}" if self.where else name, value)
 
+    def table(self, name: str) -> dict[str, Any]:
+        """Give an inner table as it stands, whatever its keys."""
+        value = self._get(name)
+        if not isinstance(value, dict) or not value:
+            self.fail(name, "expected a table that is not empty")
+        return value
+
     def rows(self, name: str) -> list["TomlRow"]:
         """Give an array of tables that is not empty."""
         values = self._get(name)

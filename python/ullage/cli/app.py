@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "Commands", "app"]
 COMMANDS = {
     "footprint": "Show what a model needs, part by part.",
     "fit": "Say whether a model fits a device, and what makes it fit.",
+    "score": "Compare estimates with what was measured.",
     "pack": "Place models on as few devices as possible.",
     "machine": "Show the memory of this machine, its limits and this process.",
     "catalog": "Look up models and devices as published.",
@@ -99,8 +100,9 @@ def _explain(message: str, kind: str, words: list[str], fields: dict[str, Any] |
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     no_args_is_help=True,
     epilog="""\b
-A MODEL is a safetensors file, a directory that holds one, a name of the
-catalog, or a plain size such as 12GB.
+A MODEL is a file or directory (safetensors, GGUF, ONNX, PyTorch, Core ML,
+ExecuTorch, TFLite, config.json), a name of the catalog, or a plain size
+such as 12GB.
 Exit status: 0 done, 1 the answer is no, 2 bad usage or input.
 """,
 )

@@ -37,6 +37,19 @@ impl Model {
         Ok(Self(Arc::new(py.detach(|| core::Model::clone(&self.0).sized(size.0))?)))
     }
 
+    #[staticmethod]
+    fn from_config(py: Python<'_>, name: &str, json_text: &str) -> Outcome<Self> {
+        Ok(Self(Arc::new(py.detach(|| core::Model::from_config(name, json_text))?)))
+    }
+
+    #[staticmethod]
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts owned texts")]
+    fn from_components(py: Python<'_>, name: &str, components: Vec<(String, String)>) -> Outcome<Self> {
+        let parts: Vec<(&str, &str)> =
+            components.iter().map(|(part, json)| (part.as_str(), json.as_str())).collect();
+        Ok(Self(Arc::new(py.detach(|| core::Model::from_components(name, &parts))?)))
+    }
+
     #[getter]
     fn name(&self) -> &str {
         &self.0.name

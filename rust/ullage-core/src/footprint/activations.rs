@@ -36,6 +36,10 @@ fn formula<'a>(formulas: &'a ByKind, model: &Model, workload: &Workload) -> &'a 
     if matches!(model.basis, Basis::Size | Basis::Published { .. }) {
         return &formulas.unknown;
     }
+    // Of a denoiser or a pipeline no width is known that a formula could take.
+    if model.basis == Basis::Config && model.architecture.as_ref().is_none_or(|found| found.hidden == 0) {
+        return &formulas.unknown;
+    }
     let kind = model.architecture.as_ref().map(|architecture| architecture.is_decoder);
     match (kind, &model.graph) {
         (_, Some(_)) => &formulas.graph,

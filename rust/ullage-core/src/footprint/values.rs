@@ -2,15 +2,17 @@
 
 use super::policy::{Values, Variable};
 use super::workload::Workload;
-use crate::model::{Architecture, Attention, Model, Tensor};
+use crate::model::{Architecture, Attention, Basis, Model, Tensor};
 use crate::units::Bytes;
 
 /// The variables that depend on `model` alone, its weights as stored.
 pub(super) fn of_model(model: &Model) -> Values {
     let embedding = largest(model, Tensor::is_token_embedding);
     let head = largest(model, Tensor::is_output_head);
+    // Where an index states the bytes of weights that are not here, they are the file's.
+    let stored = if model.basis == Basis::Config { model.file_bytes } else { model.tensor_bytes() };
     let values = Values::default()
-        .with(Variable::Weights, model.tensor_bytes().get())
+        .with(Variable::Weights, stored.get())
         .with(Variable::Expanded, model.expanded_bytes().get())
         .with(Variable::File, model.file_bytes.get())
         .with(Variable::Embedding, embedding.get())

@@ -23,6 +23,7 @@ pub(super) fn weights(
     if bounds.is_exact() {
         held.origin = match (scheme, &model.basis) {
             (Some(_), _) => Origin::Formula,
+            (None, Basis::Config) => Origin::Config,
             (None, Basis::Size) => Origin::Assumed,
             (None, _) => Origin::Header,
         };

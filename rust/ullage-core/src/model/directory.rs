@@ -119,6 +119,16 @@ pub(super) fn model_name(path: &Path) -> String {
     directory_name(path.parent().unwrap_or(Path::new(""))).unwrap_or(stem)
 }
 
+/// Whether a file of weights lies in the directory, whatever its format.
+pub(super) fn holds_weights(directory: &Path) -> bool {
+    const WEIGHTS: [&str; 8] = ["safetensors", "bin", "gguf", "h5", "onnx", "pt", "pth", "msgpack"];
+    let entries = fs::read_dir(directory).into_iter().flatten().filter_map(std::result::Result::ok);
+    let is_weights = |path: &Path| {
+        path.extension().is_some_and(|extension| WEIGHTS.iter().any(|known| extension == *known))
+    };
+    entries.map(|entry| entry.path()).any(|path| is_weights(&path))
+}
+
 fn in_directory(directory: &Path) -> Result<WeightFiles> {
     for naming in &NAMINGS {
         let index = directory.join(naming.index);
@@ -206,6 +216,15 @@ pub(super) fn directory_name(directory: &Path) -> Option<String> {
 /// # Errors
 /// [`Error::Io`] or [`Error::ModelFile`] naming the file and what serde found.
 pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = read_text(path)?;
+    serde_json::from_slice(&text).map_err(|error| fault(path, None, clip(&error.to_string())))
+}
+
+/// Reads a text of bounded size, such as JSON.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::ModelFile`] for what is no file or too large a one.
+pub(super) fn read_text(path: &Path) -> Result<Vec<u8>> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(io)?;
     if !metadata.is_file() {
@@ -215,8 +234,7 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
     if length > LARGEST_JSON {
         return Err(fault(path, None, format!("{length} bytes of JSON; nothing legitimate is that large")));
     }
-    let text = fs::read(path).map_err(io)?;
-    serde_json::from_slice(&text).map_err(|error| fault(path, None, clip(&error.to_string())))
+    fs::read(path).map_err(io)
 }
 
 pub(super) fn fault(path: &Path, field: Option<&str>, reason: impl Into<String>) -> Error {

@@ -6,6 +6,8 @@ use std::path::Path;
 use crate::error::Error;
 use crate::units::clip;
 
+const MISSING: &str = "missing";
+
 /// A breach of a format: what, where, and in which tensor or key.
 #[derive(Debug)]
 pub struct Fault {
@@ -31,6 +33,16 @@ impl Fault {
     #[must_use]
     pub fn field(self, name: &str) -> Self {
         Self { field: Some(clip(name)), ..self }
+    }
+
+    /// That a key is not there.
+    pub(super) fn missing(name: &str) -> Self {
+        Self::new(MISSING).field(name)
+    }
+
+    /// Whether a key is at fault for not being there.
+    pub(super) fn is_missing(&self) -> bool {
+        self.reason == MISSING
     }
 
     /// In the file at `path`.

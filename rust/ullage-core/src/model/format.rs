@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::configured;
 use super::gguf;
 use super::source::Source;
 use super::{core_ml, executorch, onnx, pytorch, tflite};
@@ -11,6 +12,8 @@ use crate::error::{Error, Result};
 /// A file format of models that there is a reader for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// A `config.json` without weights, or a directory that holds no more than that.
+    Config,
     /// `.mlpackage` directories and `.mlmodel` files.
     CoreMl,
     /// `.pte` programs and `.ptd` weights.
@@ -35,6 +38,7 @@ impl Format {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Config => "config",
             Self::CoreMl => "coreml",
             Self::ExecuTorch => "executorch",
             Self::Gguf => "gguf",
@@ -53,6 +57,9 @@ impl Format {
         let metadata = fs::metadata(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         if metadata.is_dir() {
             return Ok(of_directory(path));
+        }
+        if configured::is_config(path) {
+            return Ok(Self::Config);
         }
         let mut source = Source::open(path)?;
         let start = source.start(LONGEST_START).map_err(|failure| failure.at(path))?;
@@ -83,7 +90,10 @@ fn of_directory(path: &Path) -> Format {
     if core_ml::is_package(path) {
         return Format::CoreMl;
     }
-    if gguf::is_directory_of(path) { Format::Gguf } else { Format::Safetensors }
+    if gguf::is_directory_of(path) {
+        return Format::Gguf;
+    }
+    if configured::is_bare(path) { Format::Config } else { Format::Safetensors }
 }
 
 /// A length of the header that the format allows, and the brace that the header begins with.

@@ -4,7 +4,9 @@
 //! milliseconds, and a file that lies about itself is refused with the offset or tensor at fault.
 
 mod architecture;
+mod blueprint;
 mod component;
+mod configured;
 pub mod core_ml;
 mod directory;
 mod dtype;
@@ -20,6 +22,7 @@ pub mod onnx;
 mod packed;
 pub mod pytorch;
 pub mod safetensors;
+mod settings;
 mod source;
 mod tensor;
 pub mod tflite;
@@ -45,6 +48,8 @@ use crate::units::Bytes;
 pub enum Basis {
     /// The headers of its files: exact.
     Header,
+    /// A configuration alone: shapes by definition, no weight was seen.
+    Config,
     /// A bare size, taken as 16-bit weights and nothing else.
     Size,
     /// A published or measured total that names no parts.
@@ -104,7 +109,8 @@ pub struct Contents {
 
 impl Model {
     /// Reads the headers of the model at `path`, whatever its format: see [`Format`]. For safetensors and PyTorch, `path`
-    /// may be a directory or an index of shards, and a `config.json` beside the weights is read too.
+    /// may be a directory or an index of shards, and a `config.json` beside the weights is read too. A
+    /// `config.json`, or a directory that holds one and no weights, gives the tensors that its weights would have.
     ///
     /// # Errors
     /// - [`Error::Io`] for a path that cannot be read;
@@ -112,6 +118,7 @@ impl Model {
     ///   without weights or an unreadable configuration, naming file, offset and field.
     pub fn open(path: &Path) -> Result<Self> {
         match Format::of(path)? {
+            Format::Config => Self::open_config(path),
             Format::Gguf => Self::of(gguf::name_of(path), path, Format::Gguf, gguf::open(path)?),
             Format::CoreMl => {
                 Self::of(directory::model_name(path), path, Format::CoreMl, core_ml::open(path)?)

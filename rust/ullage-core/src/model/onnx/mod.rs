@@ -1,7 +1,7 @@
 //! ONNX: initialisers, the constants among the nodes, and the graph between them.
 //!
 //! Field numbers and data types are those of `onnx.proto` as ONNX 1.23 ships it (IR version 14). The file is walked with
-//! [`super::wire`], so weights inside it are sought past, and weights beside it (`external_data`) are only checked to be
+//! a cursor, so weights inside it are sought past, and weights beside it (`external_data`) are only checked to be
 //! there: of a model of 2 GB some kilobytes are read.
 //!
 //! What the graph needs is told by the shapes in it. Exporters that leave `value_info` out state none for inner values:

@@ -3,7 +3,8 @@
 //! One step per node, in file order, which the format asks to be an order of execution. What a graph takes in and gives
 //! out is kept over all of its steps, for it belongs to the caller. The body of an `If`, `Loop` or `Scan` has its steps
 //! where its node stands; what it takes from the graphs around it is kept until it ends. Operators that only change a
-//! shape pass on what they were given.
+//! shape pass on what they were given. Element-wise operators, which ONNX Runtime may let write over their input, do not:
+//! which of them do depends on its version and its provider, so what is counted can be above what it takes.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{Read, Seek};
@@ -21,6 +22,9 @@ use crate::units::{Bytes, clip};
 
 /// Operators whose output is their first input in another shape: ONNX Runtime gives it no memory of its own.
 const VIEWS: [&str; 5] = ["Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"];
+
+/// Nodes of one graph; the largest exported ones have a tenth of it.
+const MOST_NODES: usize = 1 << 20;
 
 /// Integer attributes that size quantised weights.
 const SIZES: [&str; 4] = ["K", "N", "bits", "expert_weight_bits"];
@@ -81,11 +85,12 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
     /// Walks a `GraphProto`.
     pub(super) fn graph(&mut self, message: Message) -> Result<(), Failure> {
         self.enter();
-        let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+        let (mut nodes, mut inputs, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
         let mut fields = message.fields();
         // Nodes come first in most files, and what they are about behind them.
         while let Some(field) = fields.next(self.source)? {
             match field.number {
+                1 => keep(field, &mut nodes)?,
                 5 => self.initialiser(field)?,
                 15 => self.sparse_initialiser(field)?,
                 11 => inputs.push(self.typed(field)?),
@@ -98,7 +103,7 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
         for name in inputs {
             kept.extend(self.input(name)?);
         }
-        self.nodes(message, 1)?;
+        self.nodes(nodes)?;
         kept.extend(outputs.iter().filter_map(|name| self.find(name)));
         self.leave(&kept);
         Ok(())
@@ -108,9 +113,10 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
     pub(super) fn function(&mut self, message: Message) -> Result<(), Failure> {
         self.enter();
         let mut fields = message.fields();
-        let mut kept = Vec::new();
+        let (mut nodes, mut kept) = (Vec::new(), Vec::new());
         while let Some(field) = fields.next(self.source)? {
             match field.number {
+                7 => keep(field, &mut nodes)?,
                 4 => {
                     let name = field.text(self.source, LONGEST_NAME, "the input of a function")?;
                     kept.extend(self.input(name)?);
@@ -119,7 +125,7 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                 _ => {}
             }
         }
-        self.nodes(message, 7)?;
+        self.nodes(nodes)?;
         self.leave(&kept);
         Ok(())
     }
@@ -213,15 +219,11 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
         Ok(place)
     }
 
-    /// Walks the nodes of `message`, which are its fields of this number.
-    fn nodes(&mut self, message: Message, number: u32) -> Result<(), Failure> {
-        let mut fields = message.fields();
-        while let Some(field) = fields.next(self.source)? {
-            if field.number == number {
-                let node = self.parse(field.message("a node")?)?;
-                self.recorder.advance();
-                self.node(node)?;
-            }
+    fn nodes(&mut self, nodes: Vec<Message>) -> Result<(), Failure> {
+        for message in nodes {
+            let node = self.parse(message)?;
+            self.recorder.advance();
+            self.node(node)?;
         }
         self.recorder.advance();
         Ok(())
@@ -333,6 +335,17 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
         self.weights.expands(id, scale);
         Some(Place::Weight(id))
     }
+}
+
+/// Keeps where a node lies for later: it may speak of weights that come behind it.
+fn keep(field: Field, nodes: &mut Vec<Message>) -> Result<(), Failure> {
+    if nodes.len() >= MOST_NODES {
+        return Err(Fault::new(format!("the graph has more than {MOST_NODES} nodes"))
+            .offset(field.offset)
+            .into());
+    }
+    nodes.push(field.message("a node")?);
+    Ok(())
 }
 
 /// What `graph` leaves open.

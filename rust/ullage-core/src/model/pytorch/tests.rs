@@ -235,6 +235,15 @@ fn a_circle_is_walked_once() {
 }
 
 #[test]
+fn a_few_bytes_cannot_name_countless_tensors() {
+    // A tensor, and a list that holds it over and over.
+    let tensor = b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000NK\x02tQK\0K\x02\x85K\x01\x85tRq\x01";
+    let pickle = [b"](", &tensor[..], &b"h\x01".repeat(1 << 18), b"e."].concat();
+    let archive = zipped(&[("a/data.pkl", &pickle), ("a/data/0", &[0; 8])]);
+    assert!(reason(read_bytes(&archive)).contains("more than 262144 tensors"));
+}
+
+#[test]
 fn storages_without_a_tensor_are_noted() {
     let contents = read_bytes(&zipped(&[("a/data.pkl", b"N."), ("a/data/0", &[0; 8])])).unwrap();
     assert_eq!(contents.notes, ["8 B in 1 storage(s) of the archive belong to no tensor."]);

@@ -11,8 +11,13 @@ use crate::units::{Bytes, clip};
 /// Containers within one another at most. Modules of modules seldom pass twenty.
 const DEEPEST: usize = 64;
 
-/// Bytes of all names together: far above any checkpoint, far below what a few shared keys could build up.
+/// Bytes of all names together, and for each what it takes to hold one: far above any checkpoint, far below what a few
+/// shared keys could build up.
 const MOST_NAMES: usize = 1 << 27;
+const NAME_COST: usize = 64;
+
+/// Tensors of one file at most; the largest mixtures of experts stay below it, all shards together.
+const MOST_TENSORS: usize = 1 << 18;
 
 /// Tensors whose sharing is told one by one.
 const MOST_NOTED: usize = 8;
@@ -66,6 +71,9 @@ impl Storages {
             }
             let fault = |reason: String| Fault::new(reason).offset(pickle.start()).field(&name);
             if let Some(view) = rebuild::tensor(pickle, id).map_err(fault)? {
+                if self.tensors.len() >= MOST_TENSORS {
+                    return Err(fault(format!("more than {MOST_TENSORS} tensors")).into());
+                }
                 let name = if name.is_empty() { "tensor".to_owned() } else { name };
                 let place = find(&view.storage.key, view.storage.bytes)?;
                 self.add(name, &view, place, pickle.start())?;
@@ -80,7 +88,7 @@ impl Storages {
             let first = open.len();
             for (segment, child) in children(pickle, id) {
                 let name = joined(&name, segment.as_deref());
-                self.names = self.names.saturating_add(name.len());
+                self.names = self.names.saturating_add(name.len()).saturating_add(NAME_COST);
                 if self.names > MOST_NAMES {
                     return Err(fault(format!("names of more than {MOST_NAMES} bytes in all")).into());
                 }
@@ -165,10 +173,16 @@ fn is_training_state(name: &str) -> bool {
     first.starts_with("optim")
 }
 
-/// What a value holds, each with its segment of the name; `None` for what adds none.
+/// Whether a tensor may be found in the value.
+fn is_container(value: &Value) -> bool {
+    !matches!(value, Value::Opaque | Value::Integer(_) | Value::Text(_) | Value::Global(..))
+}
+
+/// What a value holds that may hold a tensor, each with its segment of the name; `None` for what adds none.
 fn children(pickle: &Pickle, id: Id) -> Vec<(Option<String>, Id)> {
     let listed = |items: &[Id]| -> Vec<(Option<String>, Id)> {
-        items.iter().enumerate().map(|(place, item)| (Some(place.to_string()), *item)).collect()
+        let items = items.iter().enumerate().filter(|(_, item)| is_container(pickle.value(**item)));
+        items.map(|(place, item)| (Some(place.to_string()), *item)).collect()
     };
     match pickle.value(id) {
         Value::Tuple(items) => listed(items),
@@ -192,7 +206,8 @@ fn keyed(pickle: &Pickle, pairs: &[(Id, Id)]) -> Vec<(Option<String>, Id)> {
         Some(text) => Some(text.to_owned()),
         None => Some(pickle.count(key).map_or_else(|| place.to_string(), |number| number.to_string())),
     };
-    pairs.iter().enumerate().map(|(place, (key, value))| (segment(place, *key), *value)).collect()
+    let pairs = pairs.iter().enumerate().filter(|(_, (_, value))| is_container(pickle.value(*value)));
+    pairs.map(|(place, (key, value))| (segment(place, *key), *value)).collect()
 }
 
 fn joined(name: &str, segment: Option<&str>) -> String {

@@ -18,6 +18,9 @@ const EXPANSIONS: [u32; 2] = [6, 124];
 /// Operators whose output is their input in another shape, and in the same place: `RESHAPE`, `SQUEEZE`, `EXPAND_DIMS`.
 const VIEWS: [u32; 3] = [22, 43, 70];
 
+/// Operators that may write over an input nothing else reads, as long as their output is: `ADD`, `MUL`, `SUB`, `DIV`.
+const IN_PLACE: [u32; 4] = [0, 18, 41, 42];
+
 /// How deep subgraphs may call one another.
 const DEEPEST: usize = 16;
 
@@ -39,6 +42,8 @@ struct Subgraph {
     inputs: Vec<i32>,
     outputs: Vec<i32>,
     operators: Vec<Operator>,
+    /// How often each tensor is read, as an input of an operator or an output of the whole.
+    reads: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -91,7 +96,13 @@ impl Program {
                 *slot = None;
             }
         }
-        self.subgraphs.push(Subgraph { slots, inputs, outputs, operators });
+        let mut reads = vec![0_u32; slots.len()];
+        for &index in operators.iter().flat_map(|operator| &operator.inputs).chain(&outputs).chain(&inputs) {
+            if let Some(count) = usize::try_from(index).ok().and_then(|index| reads.get_mut(index)) {
+                *count = count.saturating_add(1);
+            }
+        }
+        self.subgraphs.push(Subgraph { slots, inputs, outputs, operators, reads });
         Ok(())
     }
 
@@ -144,7 +155,8 @@ impl Program {
             return Err(Fault::new("subgraphs call one another over and over").into());
         }
         recorder.advance();
-        let mut live = Live { slots: &subgraph.slots, ids: vec![None; subgraph.slots.len()] };
+        let mut live =
+            Live { slots: &subgraph.slots, reads: &subgraph.reads, ids: vec![None; subgraph.slots.len()] };
         let mut kept = Vec::new();
         for (place, slot) in (0_i32..).zip(&subgraph.slots) {
             let is_variable = slot.as_ref().is_some_and(|(_, is_variable)| *is_variable);
@@ -177,6 +189,7 @@ impl Program {
 /// The tensors of a subgraph while it runs.
 struct Live<'a> {
     slots: &'a [Slot],
+    reads: &'a [u32],
     ids: Vec<Option<ValueId>>,
 }
 
@@ -188,14 +201,21 @@ impl Live<'_> {
         Ok(())
     }
 
-    /// Gives the output of a view the place of its input.
+    /// Gives the output of an operator the place of an input, if it may have it.
     fn pass_on(&mut self, operator: &Operator) {
-        if let ([input, ..], [output]) = (&operator.inputs[..], &operator.outputs[..])
-            && VIEWS.contains(&operator.code)
-            && let Some(id) =
-                usize::try_from(*input).ok().and_then(|input| self.ids.get(input)).copied().flatten()
-            && let Some(place) = usize::try_from(*output).ok().and_then(|output| self.ids.get_mut(output))
-        {
+        let [output] = operator.outputs[..] else { return };
+        let Ok(output) = usize::try_from(output) else { return };
+        let shares = |input: &&i32| {
+            let input = usize::try_from(**input).unwrap_or(usize::MAX);
+            VIEWS.contains(&operator.code)
+                || IN_PLACE.contains(&operator.code)
+                    && self.reads.get(input) == Some(&1)
+                    && self.slots.get(input) == self.slots.get(output)
+        };
+        let input =
+            operator.inputs.iter().take(2).find(shares).and_then(|&input| usize::try_from(input).ok());
+        let id = input.and_then(|input| self.ids.get(input)).copied().flatten();
+        if let (Some(id), Some(place)) = (id, self.ids.get_mut(output)) {
             place.get_or_insert(id);
         }
     }

@@ -155,6 +155,20 @@ fn expanded_weights_stay_weights_and_views_share_their_place() {
     assert_eq!(lifetimes(contents), [(16, 1, 7), (16, 3, 6), (16, 5, 7)]);
 }
 
+#[test]
+fn a_sum_is_written_over_what_nothing_else_reads() {
+    let value = |name: &str, shape: &[i32]| tensor(name, 0, shape, 0);
+    let add = |inputs: &[i32], outputs: &[i32]| with(operator(inputs, outputs), 0, Cell::Word(0));
+    let with_sums = |sums: Vec<Fields>| {
+        let tensors = ["x", "a", "b", "c"].map(|name| value(name, &[4])).to_vec();
+        lifetimes(read_bytes(&coded(&[0], vec![data(0)], subgraph(tensors, &[0], &[3], sums))).unwrap())
+    };
+    // Nothing is written over the input of the whole; `a` is read once, then twice.
+    assert_eq!(with_sums(vec![add(&[0, 0], &[1]), add(&[0, 1], &[2])]), [(16, 1, 5), (16, 2, 4), (16, 4, 5)]);
+    let twice = vec![add(&[0, 0], &[1]), add(&[1, 0], &[2]), add(&[1, 2], &[3])];
+    assert_eq!(with_sums(twice), [(16, 1, 6), (16, 2, 5), (16, 3, 6)]);
+}
+
 /// A loop whose body is subgraph 2, and its condition 1.
 fn looping(condition: u32, body: u32) -> Vec<u8> {
     let value = |name: &str| tensor(name, 0, &[4], 0);

@@ -1,0 +1,135 @@
+"""Which model a truth row speaks of, in the form of weights that it states."""
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from ullage import catalog
+from ullage._core import Model, Tensor, open_model
+from ullage.catalog.name_index import fold
+from ullage.scoring.truth import TruthRow
+
+__all__ = ["Subject", "subject"]
+
+
+class Subject(NamedTuple):
+    """A model, and how it was found."""
+
+    model: Model
+    basis: str
+    has_known_weights: bool
+    """Whether its weights are those of the row: read from a file, or in a format that is exact."""
+
+
+VENDORS = ("meta", "google", "microsoft", "mistralai", "qwen")
+BLOCKS = ("Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "IQ4_NL", "IQ4_XS", "MXFP4", "Q3_K", "Q2_K")
+DENSE = {"F16": "dense:f16"}
+AS_STORED = ("BF16", "FP8", "SAFETENSORS", "FP32")
+EXCEPTION = re.compile(r"(output|kv_b) (\w+)")
+LATENT_ROPE = 64
+"""Elements of the rotary key of every published model with latent attention."""
+
+
+def subject(row: TruthRow, models: Path | None) -> Subject | None:
+    """Find the model of `row`: a file in `models`, the catalog, the row's own columns, or its file's size alone."""
+    return _of_file(row, models) or _of_catalog(row) or _of_columns(row) or _of_size(row)
+
+
+def _of_file(row: TruthRow, models: Path | None) -> Subject | None:
+    if models is None or not row.model:
+        return None
+    for name in (f"{row.model}.gguf", f"{row.model}.safetensors", f"{row.model}.onnx", f"{row.model}.pte", row.model):
+        path = models / name
+        if path.exists():
+            return Subject(open_model(path), f"file {name}", has_known_weights=True)
+    return None
+
+
+def _of_catalog(row: TruthRow) -> Subject | None:
+    found = _row_of_catalog(row.model)
+    if found is None:
+        return None
+    model, basis = found.model(), f"catalog {found.key}"
+    encoded = _encoded(model, row.weight_format)
+    if encoded is not None:
+        return Subject(encoded, f"{basis} as {row.weight_format}", has_known_weights=True)
+    size = row.file_bytes or _published_file(row.model)
+    if size is not None:
+        return Subject(model.sized(size), f"{basis}, weights of the published file", has_known_weights=False)
+    is_stored = not row.weight_format or any(word in row.weight_format.upper() for word in AS_STORED)
+    return Subject(model, basis, has_known_weights=is_stored)
+
+
+def _row_of_catalog(name: str) -> catalog.ArchitectureRow | None:
+    """Give the row with the longest name that `name` begins with, its vendor's name left out."""
+    folded = fold(name)
+    starts = [folded, *(folded.removeprefix(vendor) for vendor in VENDORS if folded.startswith(vendor))]
+    names = {
+        fold(written): row
+        for row in catalog.architectures()
+        for written in (row.key, row.name, *row.aliases)
+        if any(start.startswith(fold(written)) for start in starts)
+    }
+    return names[max(names, key=len)] if names else None
+
+
+def _published_file(name: str) -> int | None:
+    rows = [row for row in catalog.models() if fold(row.name) == fold(name) and row.file is not None]
+    return rows[0].file.bytes if rows and rows[0].file else None
+
+
+def _encoded(model: Model, written: str) -> Model | None:
+    """Give `model` as a GGUF of the format `written`, such as `Q4_K (output Q6_K)`; `None` for one that is a mixture."""
+    words = written.replace(",", " ").split()
+    if not words or "_M" in words[0] or "_S" in words[0]:
+        return None
+    base = DENSE.get(words[0]) or (f"gguf:{words[0].lower()}" if words[0] in BLOCKS else None)
+    if base is None:
+        return None
+    exceptions = {part: f"gguf:{block.lower()}" for part, block in EXCEPTION.findall(written) if block in BLOCKS}
+    sizes = {scheme: model.encoded(scheme).tensors for scheme in {base, *exceptions.values()}}
+    total = 0
+    for index, tensor in enumerate(model.tensors):
+        scheme = next((scheme for part, scheme in exceptions.items() if _is_part(tensor, part)), base)
+        # One-dimensional tensors, and routers of experts, stay in 32-bit floats.
+        is_small = len(tensor.shape) < 2 or ".gate.weight" in tensor.name or "router" in tensor.name  # noqa: PLR2004 - matrices
+        total += 4 * tensor.parameters if is_small else sizes[scheme][index].bytes
+    return model.sized(total)
+
+
+def _is_part(tensor: Tensor, part: str) -> bool:
+    return "lm_head" in tensor.name if part == "output" else "kv_b" in tensor.name
+
+
+def _of_columns(row: TruthRow) -> Subject | None:
+    """Make a model of the numbers that the row itself states: enough for its caches."""
+    if not row.layers or not (row.latent or (row.kv_heads and row.key)):
+        return None
+    hidden = row.hidden or 4096
+    config: dict[str, object] = {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": hidden,
+        "intermediate_size": 4 * hidden,
+        "num_hidden_layers": row.layers,
+        "num_attention_heads": row.kv_heads or 1,
+        "num_key_value_heads": row.kv_heads or 1,
+        "head_dim": row.key or 1,
+        "vocab_size": row.vocabulary or 32_000,
+    }
+    if row.latent:
+        return None
+    if row.window and row.window_layers:
+        full = row.layers - row.window_layers
+        config["layer_types"] = ["sliding_attention"] * row.window_layers + ["full_attention"] * full
+        config["sliding_window"] = row.window
+    model = Model.from_config(row.model, json.dumps(config))
+    return Subject(model, "the row's own columns", has_known_weights=False)
+
+
+def _of_size(row: TruthRow) -> Subject | None:
+    size = row.file_bytes or _published_file(row.model)
+    if size is None:
+        return None
+    return Subject(Model.of_size(row.model, size), "the size of its file alone", has_known_weights=False)
