@@ -53,10 +53,12 @@ def gguf(keys: dict[str, int] | None = None, kind: int = 4) -> bytes:
     """Give a file of one tensor, with these numbers beside those of an architecture."""
     numbers = {f"llama.{name}": 2 for name in ("block_count", "attention.head_count", "embedding_length")}
     numbers |= keys or {}
-    text = "general.architecture".encode()
+    text = b"general.architecture"
     header = struct.pack("<Q", len(text)) + text + struct.pack("<IQ", 8, 5) + b"llama"
     for name, number in numbers.items():
-        header += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<IQ" if kind == 10 else "<II", kind, number)
+        header += (
+            struct.pack("<Q", len(name)) + name.encode() + struct.pack("<IQ" if kind == 10 else "<II", kind, number)
+        )
     name = b"blk.0.attn_k.weight"
     tensors = struct.pack("<Q", len(name)) + name + struct.pack("<IQQIQ", 2, 32, 2, 0, 0)
     data = b"GGUF" + struct.pack("<IQQ", 3, 1, len(numbers) + 1) + header + tensors
@@ -163,9 +165,28 @@ SYSTEM = {
 
 def test_what_is_no_model_is_refused() -> None:
     """Files of no format, under every name."""
-    names = ("x.safetensors", "x.gguf", "x.onnx", "x.tflite", "x.pte", "x.pt", "x.mlmodel", "config.json", "x.index.json")
-    assert misbehaving(Case(f"{label} as {name}", {name: data}, name) for label, data in SYSTEM.items() for name in names) == []
-    assert misbehaving(Case(f"{label} beside", {**INTACT["config"].files, "config.json": data}, "model.safetensors") for label, data in SYSTEM.items()) == []
+    names = (
+        "x.safetensors",
+        "x.gguf",
+        "x.onnx",
+        "x.tflite",
+        "x.pte",
+        "x.pt",
+        "x.mlmodel",
+        "config.json",
+        "x.index.json",
+    )
+    assert (
+        misbehaving(Case(f"{label} as {name}", {name: data}, name) for label, data in SYSTEM.items() for name in names)
+        == []
+    )
+    assert (
+        misbehaving(
+            Case(f"{label} beside", {**INTACT["config"].files, "config.json": data}, "model.safetensors")
+            for label, data in SYSTEM.items()
+        )
+        == []
+    )
 
 
 def headed(header: object, data: int = 24) -> bytes:
@@ -178,7 +199,18 @@ def of_safetensors() -> Iterator[tuple[str, bytes]]:
     """Give headers that lie."""
     for length in (1 << 31, 1 << 40, 1 << 63, (1 << 64) - 1, 100 << 20):
         yield f"header of {length}", struct.pack("<Q", length) + b'{"a":1}'
-    for shape in ([1 << 63], [1 << 32, 1 << 32], [1 << 64], [-1], [0.5], [1e30], ["4"], None, [1 << 62] * 4, [0, 1 << 63]):
+    for shape in (
+        [1 << 63],
+        [1 << 32, 1 << 32],
+        [1 << 64],
+        [-1],
+        [0.5],
+        [1e30],
+        ["4"],
+        None,
+        [1 << 62] * 4,
+        [0, 1 << 63],
+    ):
         yield f"shape {shape}", headed({"a": {"dtype": "F16", "shape": shape, "data_offsets": [0, 16]}}, 16)
     for offsets in ([16, 0], [0, 1 << 63], [1 << 63, 1 << 64], [-16, 0], [8, 24], [0], [0, 16, 32], [0, 1 << 70]):
         yield f"offsets {offsets}", headed({"a": {"dtype": "F16", "shape": [8], "data_offsets": offsets}}, 16)
@@ -186,7 +218,13 @@ def of_safetensors() -> Iterator[tuple[str, bytes]]:
     yield "a name of a megabyte", headed({"a" * (1 << 20): {"dtype": "X", "shape": [8], "data_offsets": [0, 16]}})
     yield "nested", headed(b'{"a":' + b"[" * 1_000_000)
     yield "nested and closed", headed(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
-    yield "twice", headed(b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}', 2)
+    yield (
+        "twice",
+        headed(
+            b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}',
+            2,
+        ),
+    )
     yield "controls", headed({"\x1b[2J\n\0": {"dtype": "F16", "shape": [9], "data_offsets": [0, 16]}}, 16)
     yield "no text", headed(b'{"\xff\xfe":1}')
     yield "nothing", headed({}, 0)
@@ -204,26 +242,46 @@ def of_gguf() -> Iterator[tuple[str, bytes]]:
         for kind in range(13):
             yield f"list of {count} of {kind}", head + struct.pack("<IIQ", 9, kind, count) + bytes(64)
         yield f"lists of {count} in lists", head + struct.pack("<I", 9) + struct.pack("<IQ", 9, count) * 1000
-    yield "lists in lists", b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"k" + struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 200_000
+    yield (
+        "lists in lists",
+        b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"k" + struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 200_000,
+    )
     lists = struct.pack("<IQ", 9, 1 << 40) + struct.pack("<IQ", 0, 0) * 100_000
     yield "empty lists", b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"k" + struct.pack("<I", 9) + lists
     names = [
-        "general.alignment", "llama.block_count", "llama.context_length", "llama.embedding_length", "llama.vocab_size",
-        "llama.feed_forward_length", "llama.attention.head_count", "llama.attention.head_count_kv", "llama.expert_count",
-        "llama.attention.key_length", "llama.attention.value_length", "llama.attention.sliding_window", "split.count",
-        "llama.expert_used_count", "llama.ssm.conv_kernel", "llama.ssm.inner_size", "llama.ssm.state_size", "split.no",
-        "llama.attention.kv_lora_rank", "llama.rope.dimension_count", "llama.nextn_predict_layers",
+        "general.alignment",
+        "llama.block_count",
+        "llama.context_length",
+        "llama.embedding_length",
+        "llama.vocab_size",
+        "llama.feed_forward_length",
+        "llama.attention.head_count",
+        "llama.attention.head_count_kv",
+        "llama.expert_count",
+        "llama.attention.key_length",
+        "llama.attention.value_length",
+        "llama.attention.sliding_window",
+        "split.count",
+        "llama.expert_used_count",
+        "llama.ssm.conv_kernel",
+        "llama.ssm.inner_size",
+        "llama.ssm.state_size",
+        "split.no",
+        "llama.attention.kv_lora_rank",
+        "llama.rope.dimension_count",
+        "llama.nextn_predict_layers",
     ]
     for name in names:
         for kind, number in ((4, 0), (4, 1), (4, 3), (4, (1 << 32) - 1), (10, 1 << 63), (10, (1 << 64) - 1)):
             yield f"{name} {number}", gguf({name: number}, kind)
-    everything = {name: (1 << 32) - 1 for name in names[1:]}
+    everything = dict.fromkeys(names[1:], (1 << 32) - 1)
     yield "everything", gguf(everything)
     yield "everything but layers", gguf(everything | {"llama.block_count": 1, "split.count": 1, "split.no": 0})
 
 
 def of_onnx() -> Iterator[tuple[str, bytes]]:
     """Give messages that lie, with a wire format by hand."""
+
     def field(number: int, data: bytes | int) -> bytes:
         key = number << 3
         return varint(key) + varint(data) if isinstance(data, int) else varint(key | 2) + varint(len(data)) + data
@@ -244,11 +302,31 @@ def of_onnx() -> Iterator[tuple[str, bytes]]:
     for dims in ((1 << 63,), (1 << 62, 1 << 62), ((1 << 64) - 1,), (1 << 32, 1 << 32), (0, 1 << 63), (1,) * 10_000):
         yield f"dims {dims[:4]}", initializer(*dims, rest=field(9, bytes(4)))
         yield f"dims {dims[:4]}, no data", initializer(*dims)
-    for location in ("../../etc/passwd", "/etc/passwd", ".", "..", "", "/dev/zero", "x.onnx", "a\0b", "C:\\w", "w" * 5000):
+    for location in (
+        "../../etc/passwd",
+        "/etc/passwd",
+        ".",
+        "..",
+        "",
+        "/dev/zero",
+        "x.onnx",
+        "a\0b",
+        "C:\\w",
+        "w" * 5000,
+    ):
         entry = field(1, b"location") + field(2, location.encode())
         yield f"location {location[:20]!r}", initializer(4, rest=field(13, entry) + field(14, 1))
-    for key, value in (("offset", "9" * 30), ("offset", "-1"), ("length", str(1 << 63)), ("length", "x"), ("offset", "18446744073709551615")):
-        entries = [field(13, field(1, name) + field(2, text)) for name, text in ((b"location", b"x.onnx"), (key.encode(), value.encode()))]
+    for key, value in (
+        ("offset", "9" * 30),
+        ("offset", "-1"),
+        ("length", str(1 << 63)),
+        ("length", "x"),
+        ("offset", "18446744073709551615"),
+    ):
+        entries = [
+            field(13, field(1, name) + field(2, text))
+            for name, text in ((b"location", b"x.onnx"), (key.encode(), value.encode()))
+        ]
         yield f"{key} {value}", initializer(4, rest=b"".join(entries) + field(14, 1))
     graph = b""
     for _ in range(3000):
@@ -265,11 +343,28 @@ def pickles() -> Iterator[tuple[str, bytes]]:
     yield "nested tuples", b"\x80\x02N" + b"\x85" * 200_000 + b"."
     yield "nested lists", b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b"."
     yield "marks", b"\x80\x02" + b"(" * 1_000_000 + b"."
-    doubled = b"\x80\x02]q\x00" + b"".join(b"]q" + bytes([at]) + b"(h" + bytes([at - 1]) + b"h" + bytes([at - 1]) + b"e" for at in range(1, 200)) + b"."
+    doubled = (
+        b"\x80\x02]q\x00"
+        + b"".join(
+            b"]q" + bytes([at]) + b"(h" + bytes([at - 1]) + b"h" + bytes([at - 1]) + b"e" for at in range(1, 200)
+        )
+        + b"."
+    )
     yield "a billion laughs", doubled
-    dicts = b"\x80\x02}q\x00" + b"".join(
-        b"}q" + bytes([at]) + b"(X\x01\x00\x00\x00ah" + bytes([at - 1]) + b"X\x01\x00\x00\x00bh" + bytes([at - 1]) + b"u" for at in range(1, 200)
-    ) + b"."
+    dicts = (
+        b"\x80\x02}q\x00"
+        + b"".join(
+            b"}q"
+            + bytes([at])
+            + b"(X\x01\x00\x00\x00ah"
+            + bytes([at - 1])
+            + b"X\x01\x00\x00\x00bh"
+            + bytes([at - 1])
+            + b"u"
+            for at in range(1, 200)
+        )
+        + b"."
+    )
     yield "a billion names", dicts
     yield "a list in itself", b"\x80\x02]q\x00h\x00a."
     yield "a dict in itself", b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s."
@@ -288,14 +383,26 @@ def pickles() -> Iterator[tuple[str, bytes]]:
 
 def tensors(sizes: tuple[int, ...], strides: tuple[int, ...], *, elements: int = 4, offset: int = 0) -> bytes:
     """Give the pickle of one tensor over a storage."""
+
     def number(value: int) -> bytes:
         return pickle.dumps(value, 2)[2:-1]
 
     def pair(values: tuple[int, ...]) -> bytes:
         return b"(" + b"".join(map(number, values)) + b"t"
 
-    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" + number(elements) + b"tQ"
-    rebuilt = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(offset) + pair(sizes) + pair(strides) + b"\x89ccollections\nOrderedDict\n)RtR"
+    storage = (
+        b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+        + number(elements)
+        + b"tQ"
+    )
+    rebuilt = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + storage
+        + number(offset)
+        + pair(sizes)
+        + pair(strides)
+        + b"\x89ccollections\nOrderedDict\n)RtR"
+    )
     return b"\x80\x02}X\x01\x00\x00\x00w" + rebuilt + b"s."
 
 
@@ -306,7 +413,15 @@ def of_pytorch() -> Iterator[tuple[str, bytes]]:
         yield f"{label}, bare", pickled
     sixteen = bytes(16)
     yield "intact", archive(tensors((4,), (1,)), **{"0": sixteen})
-    for sizes, strides in (((1 << 63,), (1,)), ((1 << 62, 8), (1, 1)), ((4,), (1 << 63,)), ((-1,), (1,)), ((1 << 40,) * 8, (0,) * 8), ((1 << 200,), (1,)), ((4,), ())):
+    for sizes, strides in (
+        ((1 << 63,), (1,)),
+        ((1 << 62, 8), (1, 1)),
+        ((4,), (1 << 63,)),
+        ((-1,), (1,)),
+        ((1 << 40,) * 8, (0,) * 8),
+        ((1 << 200,), (1,)),
+        ((4,), ()),
+    ):
         yield f"{sizes} by {strides}", archive(tensors(sizes, strides), **{"0": sixteen})
     for elements in (-1, 1 << 31, 1 << 62, 1 << 63, 1 << 200):
         yield f"{elements} elements", archive(tensors((4,), (1,), elements=elements), **{"0": sixteen})
@@ -337,16 +452,48 @@ def of_pytorch() -> Iterator[tuple[str, bytes]]:
 
 def configs() -> Iterator[tuple[str, bytes]]:
     """Give configurations with values that none can have."""
-    values: list[object] = [0, -1, 1, 3, 1 << 31, 1 << 32, 1 << 53, 1 << 63, (1 << 64) - 1, 1 << 64, 1e308, 0.5, "x", "64", None, True, [], {}, [[]], [1] * 100_000, "x" * 1_000_000, {"a": {"b": {}}}]
+    values: list[object] = [
+        0,
+        -1,
+        1,
+        3,
+        1 << 31,
+        1 << 32,
+        1 << 53,
+        1 << 63,
+        (1 << 64) - 1,
+        1 << 64,
+        1e308,
+        0.5,
+        "x",
+        "64",
+        None,
+        True,
+        [],
+        {},
+        [[]],
+        [1] * 100_000,
+        "x" * 1_000_000,
+        {"a": {"b": {}}},
+    ]
     for key in CONFIG:
         for value in values:
             yield f"{key} {str(value)[:30]}", json.dumps(CONFIG | {key: value}).encode()
     for big in (1 << 32, 1 << 63, (1 << 64) - 1):
         numbers = {key: big for key, value in CONFIG.items() if isinstance(value, int)}
         yield f"all {big}", json.dumps(CONFIG | numbers).encode()
-        yield f"all {big}, one layer", json.dumps(CONFIG | numbers | {"num_hidden_layers": 1, "layer_types": ["full_attention"]}).encode()
-        yield f"all {big}, no list", json.dumps({key: value for key, value in (CONFIG | numbers).items() if key != "layer_types"}).encode()
-    yield "a million layers", json.dumps(CONFIG | {"num_hidden_layers": 1_000_000, "layer_types": ["full_attention"] * 1_000_000}).encode()
+        yield (
+            f"all {big}, one layer",
+            json.dumps(CONFIG | numbers | {"num_hidden_layers": 1, "layer_types": ["full_attention"]}).encode(),
+        )
+        yield (
+            f"all {big}, no list",
+            json.dumps({key: value for key, value in (CONFIG | numbers).items() if key != "layer_types"}).encode(),
+        )
+    yield (
+        "a million layers",
+        json.dumps(CONFIG | {"num_hidden_layers": 1_000_000, "layer_types": ["full_attention"] * 1_000_000}).encode(),
+    )
     nested: object = CONFIG
     for _ in range(100):
         nested = {"text_config": nested, "vision_config": CONFIG}
@@ -357,29 +504,130 @@ def configs() -> Iterator[tuple[str, bytes]]:
     yield "a list", b"[]"
     yield "a number", b"1e999"
     yield "bombs of numbers", json.dumps(CONFIG).replace("4096", "9" * 100_000).encode()
-    for kind in ("mamba", "mamba2", "qwen3_next", "deepseek_v3", "jamba", "nemotron_h", "falcon_h1", "t5", "whisper", "gemma3n", "clip", "rwkv", "lfm2", "kimi_linear", "zamba2", "minimax"):
+    for kind in (
+        "mamba",
+        "mamba2",
+        "qwen3_next",
+        "deepseek_v3",
+        "jamba",
+        "nemotron_h",
+        "falcon_h1",
+        "t5",
+        "whisper",
+        "gemma3n",
+        "clip",
+        "rwkv",
+        "lfm2",
+        "kimi_linear",
+        "zamba2",
+        "minimax",
+    ):
         for value in (0, 1, 1 << 32, (1 << 64) - 1):
-            keys = ("state_size", "expand", "conv_kernel", "mamba_d_state", "mamba_d_conv", "mamba_expand", "mamba_n_heads", "linear_num_key_heads", "linear_key_head_dim", "linear_conv_kernel_dim", "kv_lora_rank", "qk_rope_head_dim", "num_local_experts", "n_routed_experts", "n_group", "n_groups", "mamba_n_groups", "mamba_head_dim", "mamba_num_heads", "ssm_state_size", "attn_layer_period", "attn_layer_offset", "expert_layer_period", "full_attention_interval", "num_kv_shared_layers", "conv_L_cache", "d_model", "d_kv", "encoder_layers", "decoder_layers", "max_source_positions", "sliding_window_pattern", "first_k_dense_replace")
+            keys = (
+                "state_size",
+                "expand",
+                "conv_kernel",
+                "mamba_d_state",
+                "mamba_d_conv",
+                "mamba_expand",
+                "mamba_n_heads",
+                "linear_num_key_heads",
+                "linear_key_head_dim",
+                "linear_conv_kernel_dim",
+                "kv_lora_rank",
+                "qk_rope_head_dim",
+                "num_local_experts",
+                "n_routed_experts",
+                "n_group",
+                "n_groups",
+                "mamba_n_groups",
+                "mamba_head_dim",
+                "mamba_num_heads",
+                "ssm_state_size",
+                "attn_layer_period",
+                "attn_layer_offset",
+                "expert_layer_period",
+                "full_attention_interval",
+                "num_kv_shared_layers",
+                "conv_L_cache",
+                "d_model",
+                "d_kv",
+                "encoder_layers",
+                "decoder_layers",
+                "max_source_positions",
+                "sliding_window_pattern",
+                "first_k_dense_replace",
+            )
             yield f"{kind} {value}", json.dumps(CONFIG | {"model_type": kind} | dict.fromkeys(keys, value)).encode()
-            yield f"{kind} {value}, no list", json.dumps({key: value for key, value in CONFIG.items() if key != "layer_types"} | {"model_type": kind} | dict.fromkeys(keys, value)).encode()
+            yield (
+                f"{kind} {value}, no list",
+                json.dumps(
+                    {key: value for key, value in CONFIG.items() if key != "layer_types"}
+                    | {"model_type": kind}
+                    | dict.fromkeys(keys, value)
+                ).encode(),
+            )
     for quantization in ({"quant_method": "gptq", "bits": value} for value in (0, 1, 1 << 40, -1, "x", None)):
         yield f"{quantization}", json.dumps(CONFIG | {"quantization_config": quantization}).encode()
 
 
 def indexes() -> Iterator[tuple[str, bytes]]:
     """Give indexes that lead astray."""
-    for shard in ("../a.safetensors", "/etc/passwd", "", ".", "..", "x.index.json", "b.safetensors", "a.safetensors/", "a\0b", "x" * 5000, 7, None, [], "sub/a.safetensors", "sub\\a.safetensors", "loop"):
-        yield f"shard {str(shard)[:20]!r}", json.dumps({"weight_map": {"model.layers.0.w": shard, "b": "a.safetensors"}}).encode()
-    for whole in ([], {}, {"weight_map": []}, {"weight_map": None}, {"weight_map": {}}, {"weight_map": {"x": "a.safetensors"}}):
+    for shard in (
+        "../a.safetensors",
+        "/etc/passwd",
+        "",
+        ".",
+        "..",
+        "x.index.json",
+        "b.safetensors",
+        "a.safetensors/",
+        "a\0b",
+        "x" * 5000,
+        7,
+        None,
+        [],
+        "sub/a.safetensors",
+        "sub\\a.safetensors",
+        "loop",
+    ):
+        yield (
+            f"shard {str(shard)[:20]!r}",
+            json.dumps({"weight_map": {"model.layers.0.w": shard, "b": "a.safetensors"}}).encode(),
+        )
+    for whole in (
+        [],
+        {},
+        {"weight_map": []},
+        {"weight_map": None},
+        {"weight_map": {}},
+        {"weight_map": {"x": "a.safetensors"}},
+    ):
         yield f"{whole}", json.dumps(whole).encode()
-    yield "a hundred thousand shards", json.dumps({"weight_map": {f"t{at}": f"{at}.safetensors" for at in range(100_000)}}).encode()
+    yield (
+        "a hundred thousand shards",
+        json.dumps({"weight_map": {f"t{at}": f"{at}.safetensors" for at in range(100_000)}}).encode(),
+    )
 
 
 def manifests() -> Iterator[tuple[str, bytes]]:
     """Give manifests that lead astray."""
     manifest = json.loads((CORE_ML / "palettized4_16.mlpackage" / "Manifest.json").read_text())
     root = manifest["rootModelIdentifier"]
-    for path in ("../x", "/etc/passwd", "", ".", "..", "com.apple.CoreML", "com.apple.CoreML/weights/weight.bin", "a\0b", "x" * 5000, 7, None, "com.apple.CoreML/../../Manifest.json"):
+    for path in (
+        "../x",
+        "/etc/passwd",
+        "",
+        ".",
+        "..",
+        "com.apple.CoreML",
+        "com.apple.CoreML/weights/weight.bin",
+        "a\0b",
+        "x" * 5000,
+        7,
+        None,
+        "com.apple.CoreML/../../Manifest.json",
+    ):
         entries = manifest["itemInfoEntries"] | {root: manifest["itemInfoEntries"][root] | {"path": path}}
         yield f"path {str(path)[:20]!r}", json.dumps(manifest | {"itemInfoEntries": entries}).encode()
     for key in manifest:
@@ -415,7 +663,13 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     paths["folder.pt"].mkdir()
     paths["link.safetensors"].symlink_to("pipe.onnx")
     paths["away.gguf"].symlink_to("nowhere")
-    for path in (*paths.values(), Path("/dev/zero"), Path("/dev/null"), tmp_path / ("x" * 5000), tmp_path / "x" / "y.gguf"):
+    for path in (
+        *paths.values(),
+        Path("/dev/zero"),
+        Path("/dev/null"),
+        tmp_path / ("x" * 5000),
+        tmp_path / "x" / "y.gguf",
+    ):
         if path.name == "x" * 5000 or path.exists() or path.is_symlink() or path.name == "y.gguf":
             with pytest.raises((ModelFileError, UnreadableError)) as caught:
                 ullage.open_model(path)
