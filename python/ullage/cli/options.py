@@ -69,7 +69,7 @@ def workload(command: Function) -> Function:
     weights = click.option(
         "--weights",
         metavar="SCHEME|SIZE",
-        help="Think of the weights in another form: gguf:q4_k, palettized:4, linear:8, dense:f16, or the size of a file "
-        "such as 1.14GB.",
+        help="Think of the weights in another form: gguf:q4_k, palettized:4, linear:8, dense:f16, or the size of a "
+        "file such as 1.14GB.",
     )
     return context(batch(kv_dtype(micro_batch(flash_attention(runtime(weights(command)))))))

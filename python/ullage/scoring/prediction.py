@@ -69,6 +69,8 @@ def predict(row: TruthRow, models: Path | None) -> Prediction:
         found = subject(row, models)
         if found is None:
             return _nothing(runtime, "no file, no catalog row and no columns describe the model")
+        if found.unknown_form and class_of(row) in ("weights", "total"):
+            return _nothing(runtime, f"nothing is known of the form {found.unknown_form!r}")
         return _predicted(row, found, runtime)
     except UllageError as error:
         return _nothing(runtime, str(error))
@@ -90,7 +92,8 @@ def _predicted(row: TruthRow, found: Subject, runtime: str) -> Prediction:
     if scored == "verdict":
         answer = _answer(row, needs)
     known_runtime = runtime != "generic" or scored == "weights"
-    is_exact = found.has_known_weights if scored == "weights" else bool(row.context)
+    is_whole = "(TP" not in row.model
+    is_exact = is_whole and (found.has_known_weights if scored == "weights" else bool(row.context))
     return Prediction(
         *bounds,
         answer=answer,
