@@ -241,6 +241,9 @@ class Model:
         Raises `ArgumentError` for a size of zero or a model of which no tensor is known.
         """
 
+    def fingerprint(self) -> str:
+        """Give what `ullage.fingerprint` gives: what makes two models the same for memory."""
+
     @staticmethod
     def from_config(name: str, json_text: str) -> Model:
         """Describe the model of a Hugging Face `config.json`, of which no weights need exist.
@@ -443,6 +446,17 @@ class Footprint:
     @property
     def parts(self) -> dict[str, Interval]:
         """The components by name."""
+
+    def measured(
+        self, lo: ByteCount, best: ByteCount, hi: ByteCount, *, how: str, loaded_only: bool = False
+    ) -> Footprint:
+        """Give the footprint narrowed to a measured total; `how` says by how many runs, of what and when.
+
+        What is exact stays as long as the measured bytes suffice for it; activations and overhead give way, and the
+        overhead takes what is left over. With `loaded_only` the model was loaded and not run: the figures are of
+        weights and overhead alone, and the other parts stay as estimated. `fit` goes by the measured total, and by that
+        less what the change saves for each remedy.
+        """
 
     def as_dict(self) -> dict[str, Any]:
         """Give the footprint as a dictionary ready for JSON."""

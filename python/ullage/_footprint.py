@@ -10,6 +10,7 @@ from ullage._core import Footprint, Model, Verdict, estimate, judge, open_model,
 from ullage.catalog import Device
 from ullage.catalog.name_index import did_you_mean
 from ullage.errors import QuantityError, UnknownModelError
+from ullage.folders import cache_folder
 
 Subject: TypeAlias = Model | str | os.PathLike[str] | int
 """A model, or what names one: a file, a directory, a catalog name, or a plain size."""
@@ -52,6 +53,7 @@ class Workload(TypedDict, total=False):
     flash_attention: bool
     runtime: str | None
     weights: str | int | None
+    measured: bool
 
 
 def footprint(
@@ -64,6 +66,7 @@ def footprint(
     flash_attention: bool = True,
     runtime: str | None = None,
     weights: str | int | None = None,
+    measured: bool = True,
 ) -> Footprint:
     """Estimate what a model needs, by component, in bytes.
 
@@ -74,10 +77,12 @@ def footprint(
     several are known; by default the one that files of this format are usually run with, else the span of them all.
     `weights` thinks of the weights in another form than they are stored in: a scheme such as `"gguf:q4_k"`,
     `"palettized:4"`, `"linear:8"` or `"dense:f16"`, or the size of a file such as `"1.14GB"`.
+    What `measure` kept of the same model, runtime, workload and this machine narrows the estimate, and its origin is
+    then `measured`; with `measured=False` it is left aside.
     Raises `UnknownModelError` for a name that is none of these, `ModelFileError` for a damaged file and
     `ArgumentError` for a workload out of range or an unknown runtime.
     """
-    return estimate(
+    estimated = estimate(
         in_form(resolve(model), weights),
         context=context,
         batch=batch,
@@ -86,6 +91,7 @@ def footprint(
         flash_attention=flash_attention,
         runtime=runtime,
     )
+    return _narrowed(estimated, None, is_stated=context is not None) if measured else estimated
 
 
 def fit(model: Footprint | Subject, on: Device | str | int, **workload: Unpack[Workload]) -> Verdict:
@@ -93,12 +99,13 @@ def fit(model: Footprint | Subject, on: Device | str | int, **workload: Unpack[W
 
     `on` is a catalog name such as `"iphone-15-pro-max"`, a catalog `Device`, or a plain number of bytes that a
     process may use, such as `"24GiB"`. The other arguments are those of `footprint`, which a ready `Footprint` has
-    had already. Raises `UnknownDeviceError`, with suggestions, and what `footprint` raises.
+    had already; what was measured counts if it was on that device, or on this machine for a number of bytes.
+    Raises `UnknownDeviceError`, with suggestions, and what `footprint` raises.
     """
     if isinstance(model, Footprint) and workload:
         raise TypeError(f"a ready Footprint has its workload already; {', '.join(workload)} would have no effect")
-    needed = model if isinstance(model, Footprint) else footprint(model, **workload)
     found = target(on)
+    needed = model if isinstance(model, Footprint) else _needs_on(found, model, workload)
     if isinstance(found, int):
         exactly = (found, found, found)
         return judge(needed, name=str(on), memory=found, available=exactly)
@@ -113,6 +120,24 @@ def fit(model: Footprint | Subject, on: Device | str | int, **workload: Unpack[W
         is_ios=found.device_class.endswith("-ios"),
         is_discrete=found.device_class.startswith("gpu-"),
     )
+
+
+def _needs_on(device: Device | int, model: Subject, workload: Workload) -> Footprint:
+    if isinstance(device, int) or not workload.get("measured", True):
+        return footprint(model, **workload)
+    unmeasured = workload.copy()
+    unmeasured["measured"] = False
+    estimated = footprint(model, **unmeasured)
+    return _narrowed(estimated, device.key, is_stated=workload.get("context") is not None)
+
+
+def _narrowed(estimated: Footprint, device: str | None, *, is_stated: bool) -> Footprint:
+    """Give `estimated` narrowed by what was measured on `device`, by default this machine."""
+    if not os.path.exists(cache_folder() / "measured.sqlite3"):  # noqa: PTH110 - pathlib raises on what it may not see
+        return estimated
+    from ullage.measuring.recall import narrowed  # noqa: PLC0415 - SQLite, and only where there is something to ask
+
+    return narrowed(estimated, device=device, is_stated=is_stated)
 
 
 def _wired(device: Device) -> tuple[int, int, int] | None:

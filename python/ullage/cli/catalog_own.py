@@ -214,7 +214,7 @@ def measured(*, as_json: bool) -> int:
                     row.runtime,
                     row.device,
                     f"{row.context:,}" if row.context else "",
-                    f"{row.batch:,}",
+                    f"{row.batch:,}" if row.batch else "load",
                     f"{row.measured.count:,}",
                     format_bytes(row.measured.best),
                     f"{format_bytes(row.measured.lo)} to {format_bytes(row.measured.hi)}",

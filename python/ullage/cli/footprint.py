@@ -21,26 +21,42 @@ Examples:
   ullage footprint ./all-MiniLM-L6-v2 --batch 32
   ullage footprint model.safetensors --context 8192 --kv-dtype q8_0
   ullage footprint 12GB --json
+  ullage footprint model.safetensors --measure
 """
 )
 @click.argument("model")
 @options.workload
+@click.option(
+    "--measure",
+    "is_measuring",
+    is_flag=True,
+    help="Load a safetensors or ONNX file in a fresh process (needs ullage[measure]), measure what that takes and keep "
+    "it for the footprints to come.",
+)
 @options.as_json
-def footprint(*, model: str, as_json: bool, **workload: Unpack[Workload]) -> int:
+def footprint(*, model: str, as_json: bool, is_measuring: bool, **workload: Unpack[Workload]) -> int:
     """Show what a model needs, part by part.
 
     MODEL is a file or a directory of safetensors, GGUF, ONNX, PyTorch, Core ML, ExecuTorch or TFLite, a config.json, a
     name of the catalog, or a plain size such as 12GB, taken as 16-bit weights. Only headers are read, never the
     weights. Every part is shown as the least, the most likely and the most that it can be, with where the figure comes
-    from.
+    from. What was measured on this machine counts.
     """
-    found = ullage.footprint(model, **workload)
+    figures = None
+    if is_measuring:
+        from ullage.cli import measure  # noqa: PLC0415 - SQLite and more
+
+        found, figures = measure.taken(model, workload)
+    else:
+        found = ullage.footprint(model, **workload)
     if as_json:
-        print_json(found.as_dict())
+        print_json(found.as_dict() | ({"measured": figures} if figures else {}))
         return 0
     page = Page()
     _header(page, found)
     _components(page, found)
+    if figures:
+        measure.compare(page, figures)
     _origins(page, found)
     _weights(page, found.model)
     return 0
@@ -110,6 +126,8 @@ def _origins(page: Page, found: Footprint) -> None:
         formula = part.formula.replace("_", " ")
         figure = "" if page.wide else f"{span(part.lo, part.hi)}; "
         rows.append((name.replace("_", " "), f"{figure}{part.origin}: {formula}"))
+    if "measured" in found.total.formula:
+        rows.append(("total", f"{found.total.origin}: {found.total.formula}"))
     page.table(("", ""), rows)
 
 

@@ -72,4 +72,10 @@ def workload(command: Function) -> Function:
         help="Think of the weights in another form: gguf:q4_k, palettized:4, linear:8, dense:f16, or the size of a "
         "file such as 1.14GB.",
     )
-    return context(batch(kv_dtype(micro_batch(flash_attention(runtime(weights(command)))))))
+    measured = click.option(
+        "--measured/--estimated",
+        default=True,
+        show_default=True,
+        help="Whether what was measured before counts (see: ullage catalog measured).",
+    )
+    return context(batch(kv_dtype(micro_batch(flash_attention(runtime(weights(measured(command))))))))

@@ -1,6 +1,6 @@
 """Loading real models, to measure what that takes: `pip install 'ullage[measure]'`.
 
-`ullage.measure(load_safetensors, path, model=path)` measures the weights in memory,
+`ullage.measure(load_safetensors, path, model=path, runtime="numpy", batch=None)` measures a load that runs nothing,
 `ullage.measure(load_onnx, path, model=path, runtime="onnxruntime")` a session and one run of it; for another workload
 `ullage.measure(functools.partial(load_onnx, path, batch=8), batch=8, ...)` states it to both.
 """

@@ -12,6 +12,7 @@ from ullage.errors import ArgumentError, MeasureError
 from ullage.measuring.gauge import Gauge, Reading
 from ullage.measuring.host_identity import device_key
 from ullage.measuring.model_identity import fingerprint
+from ullage.measuring.runtime_identity import usual_runtime
 from ullage.measuring.store import Key, Store
 
 __all__ = ["Measurement", "measure"]
@@ -65,10 +66,10 @@ def measure(
     function: Callable[..., Result],
     *args: Any,  # noqa: ANN401 - the function's
     model: Model | str | os.PathLike[str] | None = None,
-    runtime: str = "python",
+    runtime: str | None = None,
     device: str | None = None,
     context: int | None = None,
-    batch: int = 1,
+    batch: int | None = 1,
     kv_dtype: str = "f16",
     children: bool = False,
     interval_s: float = INTERVAL_S,
@@ -79,8 +80,11 @@ def measure(
 
     With a `model` (a file, a directory, a catalog name, or one already open) the growth is kept in `store`, by default
     the user's own, under the model's fingerprint, `runtime`, `device` (by default this machine), `context`, `batch` and
-    `kv_dtype`; `ullage.measuring.lookup` finds it there. With `children`, processes that this one starts count too. A
-    function that itself takes an argument of one of these names gets it by `functools.partial`.
+    `kv_dtype`, and `ullage.footprint` with the same arguments goes by it from then on. `runtime` is by default the one
+    that `footprint` assumes for such files; where that is none in particular, it goes by what was measured in any. With
+    `batch=None` the function loads the model and runs nothing: weights and overhead are what was measured, for every
+    context and batch. With `children`, processes that this one starts count too. A function that itself takes an
+    argument of one of these names gets it by `functools.partial`.
 
     What is exact: on Linux every sample is the kernel's own sum of the proportional set size (PSS) at that instant.
     Between samples, `interval_s` apart, the kernel keeps the high-water mark of the resident set (RSS), which no spike
@@ -104,9 +108,13 @@ def measure(
     subject = None if model is None else _model(model)
     key = None
     if subject is not None:
-        named = device_key(device)
         key = Key.of(
-            fingerprint(subject), runtime=runtime, device=named, context=context, batch=batch, kv_dtype=kv_dtype
+            fingerprint(subject),
+            runtime=usual_runtime(subject) if runtime is None else runtime,
+            device=device_key(device),
+            context=context,
+            batch=batch,
+            kv_dtype=kv_dtype,
         )
     if not _busy.acquire(blocking=False):
         reason = "another measurement is under way in this process"

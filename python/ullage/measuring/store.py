@@ -7,7 +7,7 @@ import sqlite3
 import statistics
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from ullage.errors import ArgumentError, StoreError, StoreWarning
 from ullage.folders import cache_folder
 from ullage.measuring.host_identity import device_key
 from ullage.measuring.model_identity import fingerprint
+from ullage.measuring.runtime_identity import ANY, runtime_key
 
 if TYPE_CHECKING:
     from ullage.measuring.measurement import Measurement
@@ -34,7 +35,7 @@ CREATE TABLE IF NOT EXISTS measurement (
     runtime TEXT NOT NULL,
     device TEXT NOT NULL,
     context INTEGER NOT NULL,  -- 0: none was stated
-    batch INTEGER NOT NULL,
+    batch INTEGER NOT NULL,    -- 0: loaded and not run, whatever the context and cache would be
     kv_dtype TEXT NOT NULL,
     model TEXT NOT NULL,       -- the name it went by, for the reader
     metric TEXT NOT NULL,
@@ -66,19 +67,26 @@ class Key(NamedTuple):
     context: int
     """0 where none was stated."""
     batch: int
+    """0 where the model was loaded and not run: then context and cache do not matter."""
     kv_dtype: str
 
     @classmethod
-    def of(cls, model: str, *, runtime: str, device: str, context: int | None, batch: int, kv_dtype: str) -> "Key":
-        """Make a key; raises `ArgumentError` for a part out of its domain."""
+    def of(
+        cls, model: str, *, runtime: str, device: str, context: int | None, batch: int | None, kv_dtype: str
+    ) -> "Key":
+        """Make a key, without `batch` that of a load alone; raises `ArgumentError` for a part out of its domain."""
         texts: dict[str, object] = {"runtime": runtime, "device": device, "kv_dtype": kv_dtype}
         for name, text in texts.items():
             if not isinstance(text, str) or not 0 < len(text) <= LONGEST:
                 raise _argument(name, f"expected a text of 1 to {LONGEST} characters, found {str(text)[:LONGEST]!r}")
-        for name, number in (("context", 1 if context is None else context), ("batch", batch)):
+        for name, number in (("context", context), ("batch", batch)):
+            if number is None:
+                continue
             if type(number) is not int or not 1 <= number <= MOST:
                 raise _argument(name, f"{number!r} is not between 1 and 2^32")
-        return cls(model, runtime, device, context or 0, batch, kv_dtype)
+        if batch is None:
+            return cls(model, runtime_key(runtime), device, 0, 0, "")
+        return cls(model, runtime_key(runtime), device, context or 0, batch, kv_dtype)
 
 
 def _argument(name: str, reason: str) -> ArgumentError:
@@ -113,7 +121,8 @@ class Summary:
     runtime: str
     device: str
     context: int | None
-    batch: int
+    batch: int | None
+    """`None` where it was loaded and not run."""
     kv_dtype: str
     measured: Measured
 
@@ -161,28 +170,43 @@ class Store:
         self,
         model: Model | str,
         *,
-        runtime: str = "python",
+        runtime: str | None = None,
         device: str | None = None,
         context: int | None = None,
-        batch: int = 1,
+        batch: int | None = 1,
         kv_dtype: str = "f16",
     ) -> Measured | None:
         """Give what was measured of a model, open or known by its fingerprint, under exactly these circumstances.
 
-        `None` where nothing was, or where there is no store. Without `context`, the runs that stated none. Raises
-        `ArgumentError` for a text that is no fingerprint.
+        `None` where nothing was, or where there is no store. Without `runtime`, in whichever; without `context`, the
+        runs that stated none; with `batch=None`, the loads that ran nothing. Raises `ArgumentError` for a text that is
+        no fingerprint.
         """
         named = model if isinstance(model, str) else fingerprint(model)
         if not FINGERPRINT.fullmatch(named):
             raise _argument("model", f"{named[:LONGEST]!r} is no fingerprint; open the model that it names")
-        key = Key.of(named, runtime=runtime, device=device_key(device), context=context, batch=batch, kv_dtype=kv_dtype)
+        called = ANY if runtime is None else runtime
+        key = Key.of(named, runtime=called, device=device_key(device), context=context, batch=batch, kv_dtype=kv_dtype)
+        found = self.first([key])
+        return found[1] if found else None
+
+    def first(self, keys: Sequence[Key]) -> tuple[Key, Measured] | None:
+        """Give the first of `keys` under which something was measured, and what; the runtime `*` is whichever."""
         if not self.path.exists():
             return None
         question = (
-            "SELECT metric, max(peak_bytes - baseline_bytes, 0), taken_at FROM measurement WHERE fingerprint = ? "
-            "AND runtime = ? AND device = ? AND context = ? AND batch = ? AND kv_dtype = ?"
+            "SELECT metric, max(peak_bytes - baseline_bytes, 0), taken_at FROM measurement WHERE fingerprint = ?1 "
+            "AND (?2 = '*' OR runtime = ?2) AND device = ?3 AND context = ?4 AND batch = ?5 AND kv_dtype = ?6"
         )
-        return _measured(self._do(lambda base: base.execute(question, key).fetchall()))
+
+        def ask(base: sqlite3.Connection) -> tuple[Key, Measured] | None:
+            for key in keys:
+                found = _measured(base.execute(question, key).fetchall())
+                if found is not None:
+                    return key, found
+            return None
+
+        return self._do(ask)
 
     def summaries(self) -> list[Summary]:
         """Give what was measured, by key; the latest first."""
@@ -199,7 +223,11 @@ class Store:
             names[key] = name
             rows.setdefault(key, []).append((metric, growth, taken_at))
         found = [
-            Summary(**(key._asdict() | {"context": key.context or None}), model=names[key], measured=measured)
+            Summary(
+                **(key._asdict() | {"context": key.context or None, "batch": key.batch or None}),
+                model=names[key],
+                measured=measured,
+            )
             for key, runs in rows.items()
             if (measured := _measured(runs)) is not None
         ]
@@ -343,10 +371,10 @@ def _lock(file: IO[bytes]) -> None:
 def lookup(
     model: Model | str,
     *,
-    runtime: str = "python",
+    runtime: str | None = None,
     device: str | None = None,
     context: int | None = None,
-    batch: int = 1,
+    batch: int | None = 1,
     kv_dtype: str = "f16",
 ) -> Measured | None:
     """Give what was measured of a model on this machine, or on `device`; see `Store.lookup`."""

@@ -39,7 +39,8 @@ LATENT_ROPE = 64
 
 def subject(row: TruthRow, models: Path | None) -> Subject | None:
     """Find the model of `row`: a file in `models`, the catalog, the row's own columns, or its file's size alone."""
-    return _of_file(row, models) or _of_catalog(row.model, row.weight_format, row.file_bytes) or _of_columns(row) or _of_size(row)
+    of_catalog = _of_catalog(row.model, row.weight_format, row.file_bytes)
+    return _of_file(row, models) or of_catalog or _of_columns(row) or _of_size(row)
 
 
 def _of_file(row: TruthRow, models: Path | None) -> Subject | None:

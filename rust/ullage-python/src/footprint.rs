@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use ullage_core::Bytes;
 use ullage_core::footprint as core;
 use ullage_core::model::Model as CoreModel;
 
@@ -73,10 +74,45 @@ pub(crate) struct Footprint {
     workload: core::Workload,
     policy: &'static core::Policy,
     parts: core::Footprint,
+    measured: Option<Measured>,
+}
+
+/// What a footprint was narrowed to.
+#[derive(Clone)]
+struct Measured {
+    bounds: [Bytes; 3],
+    extent: core::Extent,
+    how: String,
+}
+
+impl Measured {
+    fn narrow(&self, parts: core::Footprint) -> ullage_core::Result<core::Footprint> {
+        let [lo, best, hi] = self.bounds;
+        parts.measured(lo, best, hi, self.extent, &self.how)
+    }
 }
 
 #[pymethods]
 impl Footprint {
+    #[pyo3(signature = (lo, best, hi, *, how, loaded_only = false))]
+    fn measured(
+        &self,
+        py: Python<'_>,
+        lo: ByteCount,
+        best: ByteCount,
+        hi: ByteCount,
+        how: &str,
+        loaded_only: bool,
+    ) -> Outcome<Self> {
+        let Self { model, workload, policy, .. } = self;
+        let extent = if loaded_only { core::Extent::Load } else { core::Extent::Run };
+        let measured = Measured { bounds: [lo.0, best.0, hi.0], extent, how: how.to_owned() };
+        let parts =
+            py.detach(|| core::estimate(model, workload, policy).and_then(|parts| measured.narrow(parts)))?;
+        let (model, measured) = (Arc::clone(model), Some(measured));
+        Ok(Self { model, workload: *workload, policy, parts, measured })
+    }
+
     #[getter]
     fn model(&self) -> Model {
         Model(Arc::clone(&self.model))
@@ -185,6 +221,16 @@ impl Footprint {
     }
 }
 
+impl Footprint {
+    /// The verdict for `device`, where `policy` holds; what was measured holds there too.
+    fn on(&self, policy: &core::Policy, device: &core::Device) -> ullage_core::Result<core::Verdict> {
+        let Self { model, workload, .. } = self;
+        let Some(measured) = &self.measured else { return core::fit(model, workload, policy, device) };
+        let total = measured.narrow(core::estimate(model, workload, policy)?)?.total;
+        core::fit_measured(model, workload, policy, device, &total)
+    }
+}
+
 /// Estimate what a model needs.
 #[pyfunction]
 #[pyo3(
@@ -215,7 +261,7 @@ pub(crate) fn estimate(
     }
     let policy = runtime.map_or_else(|| core::Policy::usual(&model), core::Policy::of)?;
     let parts = py.detach(|| core::estimate(&model, &workload, policy))?;
-    Ok(Footprint { model, workload, policy, parts })
+    Ok(Footprint { model, workload, policy, parts, measured: None })
 }
 
 /// Every runtime policy, as data.
@@ -408,6 +454,6 @@ pub(crate) fn judge(
         is_discrete,
     };
     let policy = footprint.policy.on(is_ios)?;
-    let verdict = py.detach(|| core::fit(&footprint.model, &footprint.workload, policy, &device))?;
+    let verdict = py.detach(|| footprint.on(policy, &device))?;
     Ok(Verdict { device, verdict })
 }

@@ -37,6 +37,10 @@ impl Model {
         Ok(Self(Arc::new(py.detach(|| core::Model::clone(&self.0).sized(size.0))?)))
     }
 
+    fn fingerprint(&self, py: Python<'_>) -> String {
+        py.detach(|| self.0.fingerprint())
+    }
+
     #[staticmethod]
     fn from_config(py: Python<'_>, name: &str, json_text: &str) -> Outcome<Self> {
         Ok(Self(Arc::new(py.detach(|| core::Model::from_config(name, json_text))?)))

@@ -3,6 +3,7 @@
 use super::device::{Availability, Device};
 use super::estimate;
 use super::interval::Interval;
+use super::measured::Correction;
 use super::policy::Policy;
 use super::remedy::{Remedy, remedies};
 use super::workload::Workload;
@@ -65,12 +66,39 @@ pub struct Verdict {
 /// # Errors
 /// [`crate::Error::Overflow`] where a footprint passes 2^64 − 1 bytes.
 pub fn fit(model: &Model, workload: &Workload, policy: &Policy, device: &Device) -> Result<Verdict> {
-    let required = estimate(model, workload, policy)?.total;
+    judged(model, workload, policy, device, None)
+}
+
+/// The same of a model whose footprint was measured: its total is `measured` as [`super::Footprint::measured`] gives it,
+/// and what a remedy requires is that less what the remedy saves by the estimates.
+///
+/// # Errors
+/// [`crate::Error::Overflow`] where a footprint passes 2^64 − 1 bytes.
+pub fn fit_measured(
+    model: &Model,
+    workload: &Workload,
+    policy: &Policy,
+    device: &Device,
+    measured: &Interval,
+) -> Result<Verdict> {
+    judged(model, workload, policy, device, Some(measured))
+}
+
+fn judged(
+    model: &Model,
+    workload: &Workload,
+    policy: &Policy,
+    device: &Device,
+    measured: Option<&Interval>,
+) -> Result<Verdict> {
+    let estimated = estimate(model, workload, policy)?.total;
+    let required = measured.unwrap_or(&estimated).clone();
+    let correction = measured.map(|measured| Correction::new(estimated, measured.clone()));
     let available = device.available;
     let answer = Answer::of(&required, &available);
     let remedies = match answer {
         Answer::Yes => Vec::new(),
-        Answer::Depends | Answer::No => remedies(model, workload, policy, device, &required)?,
+        Answer::Depends | Answer::No => remedies(model, workload, policy, device, &required, correction)?,
     };
     let short_by = required.best.saturating_sub(available.best);
     let margin = available.best.saturating_sub(required.best);

@@ -15,6 +15,7 @@ mod fit;
 mod interval;
 mod kv_cache;
 mod liveness;
+mod measured;
 mod policy;
 mod remedy;
 mod state;
@@ -25,8 +26,9 @@ mod workload;
 pub use alteration::Scope;
 pub use change::Change;
 pub use device::{Availability, Device, Raise};
-pub use fit::{Answer, Verdict, fit};
+pub use fit::{Answer, Verdict, fit, fit_measured};
 pub use interval::{Interval, Origin};
+pub use measured::Extent;
 pub use policy::{
     Bounds, ByKind, Expression, KvLayout, LatentForm, Policy, Residency, StateLayout, Values, Variable,
     WeightLayout,

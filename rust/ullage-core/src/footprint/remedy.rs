@@ -8,6 +8,7 @@ use super::change::Change;
 use super::device::{Availability, Device};
 use super::fit::Answer;
 use super::interval::Interval;
+use super::measured::Correction;
 use super::policy::Policy;
 use super::workload::Workload;
 use crate::error::Result;
@@ -39,7 +40,8 @@ const MOST_CHANGES: usize = 4;
 const SHORTEST_CONTEXT: u64 = 2048;
 const SMALLEST_MICRO_BATCH: u64 = 128;
 
-/// The least lossy sets of changes after which `model` fits `device`, or after which the most likely figures do.
+/// The least lossy sets of changes after which `model` fits `device`, or after which the most likely figures do; what they
+/// require is the estimate, or its `correction` where `before` was measured.
 ///
 /// # Errors
 /// [`crate::Error::Overflow`] where a footprint passes 2^64 − 1 bytes.
@@ -49,11 +51,13 @@ pub(super) fn remedies(
     policy: &Policy,
     device: &Device,
     before: &Interval,
+    correction: Option<Correction>,
 ) -> Result<Vec<Remedy>> {
     if let Basis::Published { .. } = model.basis {
         return Ok(of_device(device, before));
     }
-    let search = Search { estimator: Estimator::new(model, policy), workload, policy, device, before };
+    let estimator = Estimator::new(model, policy);
+    let search = Search { estimator, workload, policy, device, before, correction };
     let mut candidates = Vec::new();
     for changes in search.combinations() {
         candidates.extend(search.candidate(&changes)?);
@@ -121,6 +125,7 @@ struct Search<'a> {
     policy: &'a Policy,
     device: &'a Device,
     before: &'a Interval,
+    correction: Option<Correction>,
 }
 
 impl Search<'_> {
@@ -129,7 +134,11 @@ impl Search<'_> {
         for change in changes {
             change.apply(&mut alteration);
         }
-        Ok(self.estimator.estimate(&alteration)?.total)
+        let estimated = self.estimator.estimate(&alteration)?.total;
+        Ok(match &self.correction {
+            Some(correction) => correction.apply(&estimated),
+            None => estimated,
+        })
     }
 
     /// The remedy that `changes` are, if they help.

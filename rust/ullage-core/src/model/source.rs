@@ -44,7 +44,8 @@ impl Page {
     /// Whether a part of the file that it does not hold goes on where it ends, or ends a page or less before it.
     fn is_beside(&self, start: u64, end: u64) -> bool {
         let follows = (self.start..=self.end()).contains(&start);
-        follows || (start < self.start && end.saturating_add(self.end().saturating_sub(self.start)) >= self.start)
+        follows
+            || (start < self.start && end.saturating_add(self.end().saturating_sub(self.start)) >= self.start)
     }
 }
 
