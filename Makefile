@@ -11,12 +11,12 @@ BENCH_VENV = .venv/.bench-installed
 BUILT = .venv/.ullage-built
 EXTENSION = $(wildcard python/ullage/_core*.so)
 SOURCES = Cargo.toml Cargo.lock pyproject.toml \
-	$(shell find rust/ullage-core rust/ullage-python -name '*.rs' -o -name Cargo.toml)
+	$(shell find rust/ullage-core rust/ullage-python -name '*.rs' -o -name '*.toml')
 say = @printf '\n== %s\n'
 
 export PYTHON
 .NOTPARALLEL:
-.PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench \
+.PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench score \
 	fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
@@ -94,6 +94,11 @@ bench: $(BUILT) $(BENCH_VENV) ## measure, also against other packages
 	@cargo bench --locked -p ullage-core --benches
 	$(say) "pytest benches"
 	@$(BIN)/pytest benches --benchmark-only
+
+score: $(BUILT) ## score the estimates against the truth file of ULLAGE_DATA
+	$(say) "ullage score footprint"
+	@test -n "$$ULLAGE_DATA" || { echo "ULLAGE_DATA does not name the folder of public data sets"; exit 1; }
+	@$(BIN)/ullage score footprint --truth "$$ULLAGE_DATA/footprint_truth.csv"
 
 fuzz: cargo-ready ## fuzz every target for FUZZ_SECONDS (60) each
 	@.ci/fuzz $(FUZZ_SECONDS)

@@ -20,8 +20,24 @@ Found = TypeVar("Found")
 LIKE_A_SIZE = re.compile(r"\s*[-+.]*(\d|nan\b|inf)", re.IGNORECASE)
 """How a text begins that means a size even where it is none, as in `12 apples`, `-3GB` or `NaN`."""
 
+LIKE_BITS = re.compile(r"\s*\d+[- ]?bits?\s*", re.IGNORECASE)
+"""`4bit` is meant as a scheme, and none: the error should list the schemes."""
 
-MODEL_SUFFIXES = (".safetensors", ".json", ".gguf", ".onnx", ".pt", ".pth", ".bin", ".pte", ".tflite", ".mlpackage")
+MODEL_SUFFIXES = (
+    ".safetensors",
+    ".json",
+    ".gguf",
+    ".onnx",
+    ".pt",
+    ".pth",
+    ".bin",
+    ".pte",
+    ".tflite",
+    ".mlpackage",
+    ".mlmodel",
+    ".ptd",
+    ".ckpt",
+)
 """A name that ends so is meant as a file, whether it can be read or not."""
 
 MOST_SUGGESTIONS = 5
@@ -147,7 +163,7 @@ def in_form(model: Model, weights: str | int | None) -> Model:
     """Give `model` with its weights in a scheme or of a size; as it is without either."""
     if weights is None:
         return model
-    if isinstance(weights, str) and LIKE_A_SIZE.match(weights) is None:
+    if isinstance(weights, str) and (LIKE_A_SIZE.match(weights) is None or LIKE_BITS.fullmatch(weights)):
         return model.encoded(weights)
     return model.sized(weights)
 

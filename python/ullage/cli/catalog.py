@@ -10,7 +10,7 @@ from ullage import format_bytes
 from ullage.catalog import Device, ModelRow, PoolAudit, PoolRow, Range
 from ullage.catalog.device_lookup import gpu_count
 from ullage.catalog.pool_rule import pool_row
-from ullage.cli import catalog_own, options
+from ullage.cli import catalog_inputs, catalog_own, options
 from ullage.cli.show import Page, print_json, size, span
 from ullage.errors import InputError, UnknownDeviceError, UnknownModelError
 
@@ -362,5 +362,5 @@ def _show_audit(page: Page, found: PoolAudit) -> None:
         page.line("none")
 
 
-for command in catalog_own.commands:
+for command in (*catalog_own.commands, catalog_inputs.architectures, catalog_inputs.runtimes):
     catalog.add_command(command)

@@ -48,10 +48,11 @@ def fit(*, model: str, device: str, as_json: bool, **workload: Unpack[Workload])
     """Say whether a model fits a device, and what makes it fit.
 
     Yes: the most that MODEL can need is certainly there. No: even the least that it needs is not. It depends:
-    anything between. MODEL is a safetensors file, a directory that holds one, a name of the catalog, or a plain size.
+    anything between. MODEL is whatever 'ullage footprint' takes: a file, a directory, a name of the catalog or a size.
     """
     found = target(device)
-    verdict = ullage.fit(model, found if isinstance(found, Device) else device, **workload)
+    needed = ullage.footprint(model, **workload)
+    verdict = ullage.fit(needed, found if isinstance(found, Device) else device)
     if isinstance(found, int):
         _warn_of_a_name(device)
     if as_json:
@@ -62,6 +63,8 @@ def fit(*, model: str, device: str, as_json: bool, **workload: Unpack[Workload])
         _bars(page, verdict)
         if isinstance(found, Device):
             _limits(page, found)
+        for note in needed.model.notes:
+            page.line(f"note: {note}")
         _remedies(page, verdict)
     return 0 if verdict.fits else 1
 

@@ -37,10 +37,10 @@ Examples:
 def footprint(*, model: str, as_json: bool, is_measuring: bool, **workload: Unpack[Workload]) -> int:
     """Show what a model needs, part by part.
 
-    MODEL is a safetensors file, an index of shards, a directory that holds either, a name of the catalog, or a plain
-    size such as 12GB, taken as 16-bit weights. Only headers are read, never the weights. Every part is shown as
-    the least, the most likely and the most that it can be, with where the figure comes from. What was measured on this
-    machine counts.
+    MODEL is a file or a directory of safetensors, GGUF, ONNX, PyTorch, Core ML, ExecuTorch or TFLite, a config.json, a
+    name of the catalog, or a plain size such as 12GB, taken as 16-bit weights. Only headers are read, never the
+    weights. Every part is shown as the least, the most likely and the most that it can be, with where the figure comes
+    from. What was measured on this machine counts.
     """
     figures = None
     if is_measuring:
@@ -65,11 +65,14 @@ def footprint(*, model: str, as_json: bool, is_measuring: bool, **workload: Unpa
 def _header(page: Page, found: Footprint) -> None:
     model = found.model
     page.line(model.name, "bold")
-    if model.path is None:
-        page.line(f"No file was read: everything rests on one figure, {size(found.weights.best)}.")
+    if model.path is None and model.format is None:
+        page.line(f"No file was read: everything rests on one figure, {size(model.tensor_bytes or found.total.best)}.")
     else:
         architecture = model.architecture or "unknown architecture"
         page.line(f"{architecture}, {model.parameters:,} parameters in {len(model.tensors):,} tensors")
+    if model.format == "config":
+        page.line("No weights were read: they follow from the configuration.")
+    elif model.path is not None:
         dtypes = " + ".join(f"{dtype} {count:,}" for dtype, count in model.dtypes.items())
         page.line(f"tensors {model.tensor_bytes:,} bytes ({dtypes})")
         page.line(f"files {model.file_bytes:,} bytes, headers included: {size(model.file_bytes)}")
@@ -129,7 +132,7 @@ def _origins(page: Page, found: Footprint) -> None:
 
 
 def _weights(page: Page, model: Model) -> None:
-    if model.path is None:
+    if model.format is None:
         return
     page.title("Weights by part")
     parts = sorted(model.parts.items(), key=lambda part: -part[1])

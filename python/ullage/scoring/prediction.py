@@ -69,6 +69,8 @@ def predict(row: TruthRow, models: Path | None) -> Prediction:
         found = subject(row, models)
         if found is None:
             return _nothing(runtime, "no file, no catalog row and no columns describe the model")
+        if found.unknown_form and class_of(row) in ("weights", "total"):
+            return _nothing(runtime, f"nothing is known of the form {found.unknown_form!r}")
         return _predicted(row, found, runtime)
     except UllageError as error:
         return _nothing(runtime, str(error))
@@ -90,7 +92,8 @@ def _predicted(row: TruthRow, found: Subject, runtime: str) -> Prediction:
     if scored == "verdict":
         answer = _answer(row, needs)
     known_runtime = runtime != "generic" or scored == "weights"
-    is_exact = found.has_known_weights if scored == "weights" else bool(row.context)
+    is_whole = "(TP" not in row.model
+    is_exact = is_whole and (found.has_known_weights if scored == "weights" else bool(row.context))
     return Prediction(
         *bounds,
         answer=answer,
@@ -124,8 +127,10 @@ def _per_device(row: TruthRow, found: Subject, runtime: str, part: Interval) -> 
     """Give the bounds of `part`, or of what the row says of it: a difference of contexts, one of several devices."""
     delta = re.search(r"ctx (\d+) -> (\d+)", row.component)
     if delta:
-        longer, shorter = (_footprint(row, found, runtime, int(tokens)).kv_cache for tokens in delta.groups())
-        return tuple(abs(getattr(longer, end) - getattr(shorter, end)) for end in ("lo", "best", "hi"))  # type: ignore[return-value]
+        shorter, longer = (
+            _footprint(row, found, runtime, tokens).kv_cache for tokens in sorted(map(int, delta.groups()))
+        )
+        return longer.lo - shorter.lo, longer.best - shorter.best, longer.hi - shorter.hi
     tokens = re.search(r"= ([\d,]+) tokens", row.published_as)
     if tokens:
         part = _footprint(row, found, runtime, int(tokens[1].replace(",", ""))).kv_cache

@@ -67,11 +67,15 @@ class Scored:
         if self.error is None or abs(self.error) <= EXACT:
             return ""
         if not self.prediction.is_policy_known:
+            if "(TP" in self.row.model:
+                return "one of several devices: what each of them holds whole is not said"
             return "the row does not say in which form or runtime: not exact"
         return "differs though form and runtime are known"
 
     def _miss_of_interval(self) -> str:
-        return "" if self.is_inside else "outside its interval"
+        if self.is_inside:
+            return ""
+        return "outside its interval" if "ik_" not in self.row.runtime else "a fork with compute buffers of its own"
 
     def _miss_of_total(self) -> str:
         return "more than the most predicted" if self.is_under else ""

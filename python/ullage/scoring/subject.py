@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,12 +21,17 @@ class Subject(NamedTuple):
     basis: str
     has_known_weights: bool
     """Whether its weights are those of the row: read from a file, or in a format that is exact."""
+    unknown_form: str = ""
+    """The format that the row names and nothing is known of."""
 
 
 VENDORS = ("meta", "google", "microsoft", "mistralai", "qwen")
 BLOCKS = ("Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "IQ4_NL", "IQ4_XS", "MXFP4", "Q3_K", "Q2_K")
 DENSE = {"F16": "dense:f16"}
 AS_STORED = ("BF16", "FP8", "SAFETENSORS", "FP32")
+MIXTURE = re.compile(r"(Q[45]_K)_M")
+LEFT_OUT = ("vision_tower.", "model.vision_tower.", "visual.", "multi_modal_projector.", "model.multi_modal_projector.")
+"""What a GGUF of a language model does not hold: towers are files of their own."""
 EXCEPTION = re.compile(r"(output|kv_b) (\w+)")
 LATENT_ROPE = 64
 """Elements of the rotary key of every published model with latent attention."""
@@ -33,7 +39,8 @@ LATENT_ROPE = 64
 
 def subject(row: TruthRow, models: Path | None) -> Subject | None:
     """Find the model of `row`: a file in `models`, the catalog, the row's own columns, or its file's size alone."""
-    return _of_file(row, models) or _of_catalog(row) or _of_columns(row) or _of_size(row)
+    of_catalog = _of_catalog(row.model, row.weight_format, row.file_bytes)
+    return _of_file(row, models) or of_catalog or _of_columns(row) or _of_size(row)
 
 
 def _of_file(row: TruthRow, models: Path | None) -> Subject | None:
@@ -46,19 +53,23 @@ def _of_file(row: TruthRow, models: Path | None) -> Subject | None:
     return None
 
 
-def _of_catalog(row: TruthRow) -> Subject | None:
-    found = _row_of_catalog(row.model)
+@cache
+def _of_catalog(name: str, form: str, file_bytes: int | None) -> Subject | None:
+    found = _row_of_catalog(name)
     if found is None:
         return None
     model, basis = found.model(), f"catalog {found.key}"
-    encoded = _encoded(model, row.weight_format)
+    encoded = _encoded(model, form)
     if encoded is not None:
-        return Subject(encoded, f"{basis} as {row.weight_format}", has_known_weights=True)
-    size = row.file_bytes or _published_file(row.model)
+        return Subject(encoded, f"{basis} as {form}", has_known_weights=True)
+    size = file_bytes or _published_file(name)
     if size is not None:
         return Subject(model.sized(size), f"{basis}, weights of the published file", has_known_weights=False)
-    is_stored = not row.weight_format or any(word in row.weight_format.upper() for word in AS_STORED)
-    return Subject(model, basis, has_known_weights=is_stored)
+    if "FP32" in f"{name} {form}".upper() and model.parameters:
+        return Subject(model.sized(4 * model.parameters), f"{basis} in 32 bits", has_known_weights=True)
+    is_stored = not form or any(word in form.upper() for word in AS_STORED)
+    unknown = "" if is_stored else form
+    return Subject(model, basis, has_known_weights=is_stored, unknown_form=unknown)
 
 
 def _row_of_catalog(name: str) -> catalog.ArchitectureRow | None:
@@ -80,22 +91,51 @@ def _published_file(name: str) -> int | None:
 
 
 def _encoded(model: Model, written: str) -> Model | None:
-    """Give `model` as a GGUF of the format `written`, such as `Q4_K (output Q6_K)`; `None` for one that is a mixture."""
+    """Give `model` as a GGUF of the format `written`, such as `Q4_K (output Q6_K)` or `Q4_K_M`; `None` for another."""
     words = written.replace(",", " ").split()
-    if not words or "_M" in words[0] or "_S" in words[0]:
+    mixed = MIXTURE.fullmatch(words[0]) if words else None
+    base = mixed[1] if mixed else (words[0] if words else "")
+    if base not in BLOCKS and base not in DENSE:
         return None
-    base = DENSE.get(words[0]) or (f"gguf:{words[0].lower()}" if words[0] in BLOCKS else None)
-    if base is None:
-        return None
-    exceptions = {part: f"gguf:{block.lower()}" for part, block in EXCEPTION.findall(written) if block in BLOCKS}
-    sizes = {scheme: model.encoded(scheme).tensors for scheme in {base, *exceptions.values()}}
+    exceptions = {part: block for part, block in EXCEPTION.findall(written) if block in BLOCKS}
+    if mixed:
+        exceptions["output"] = "Q6_K"
+    forms = {base, *exceptions.values(), *(["Q6_K"] if mixed else [])}
+    sizes = {form: model.encoded(DENSE.get(form) or f"gguf:{form.lower()}").tensors for form in forms}
+    layers = 1 + max((_layer(tensor) for tensor in model.tensors), default=0)
     total = 0
     for index, tensor in enumerate(model.tensors):
-        scheme = next((scheme for part, scheme in exceptions.items() if _is_part(tensor, part)), base)
-        # One-dimensional tensors, and routers of experts, stay in 32-bit floats.
-        is_small = len(tensor.shape) < 2 or ".gate.weight" in tensor.name or "router" in tensor.name  # noqa: PLR2004 - matrices
-        total += 4 * tensor.parameters if is_small else sizes[scheme][index].bytes
+        if tensor.name.startswith(LEFT_OUT) or ".pooler." in f".{tensor.name}":
+            continue
+        if _stays_wide(tensor):
+            total += 4 * tensor.parameters
+            continue
+        form = next((form for part, form in exceptions.items() if _is_part(tensor, part)), base)
+        if mixed and _is_sensitive(tensor) and _uses_more_bits(_layer(tensor), layers):
+            form = "Q6_K"
+        total += sizes[form][index].bytes
     return model.sized(total)
+
+
+def _stays_wide(tensor: Tensor) -> bool:
+    """Tell what llama.cpp's converter leaves in 32-bit floats: vectors, routers of experts, positions and kinds."""
+    names = (".gate.weight", "router", "position_embeddings", "token_type_embeddings")
+    return len(tensor.shape) < 2 or any(name in tensor.name for name in names)  # noqa: PLR2004 - matrices
+
+
+def _is_sensitive(tensor: Tensor) -> bool:
+    return any(name in tensor.name for name in ("v_proj", "down_proj"))
+
+
+def _uses_more_bits(layer: int, layers: int) -> bool:
+    """Tell the layers that a mixture called `_M` gives six bits: the first and last eighth, and every third between."""
+    eighth = layers // 8
+    return layer < eighth or layer >= 7 * layers // 8 or (layer - eighth) % 3 == 2  # noqa: PLR2004 - llama.cpp's rule
+
+
+def _layer(tensor: Tensor) -> int:
+    found = re.search(r"\.(\d+)\.", tensor.name)
+    return int(found[1]) if found else 0
 
 
 def _is_part(tensor: Tensor, part: str) -> bool:

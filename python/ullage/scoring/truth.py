@@ -10,7 +10,7 @@ from ullage.errors import CatalogError
 __all__ = ["TruthRow", "read_truth"]
 
 NEEDED = ("id", "kind", "model", "runtime", "device", "component", "value_bytes", "published_as", "note")
-SIZE = re.compile(r"file ([\d.,]+) (kB|MB|GB|KiB|MiB|GiB)")
+SIZE = r"([\d.,]+) ?(kB|MB|GB|KiB|MiB|GiB)"
 UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -81,7 +81,7 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> TruthRow:
         published_as=text("published_as"),
         weight_format=text("weight_format"),
         bytes=number("value_bytes"),
-        file_bytes=_file_bytes(text("note")),
+        file_bytes=_size(f"file {SIZE}", text("note")) or _size(SIZE, text("weight_format")),
         context=number("ctx_tokens"),
         sequences=number("n_seq"),
         kv_dtype=text("kv_dtype") or None,
@@ -99,8 +99,8 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> TruthRow:
     )
 
 
-def _file_bytes(note: str) -> int | None:
-    found = SIZE.search(note)
+def _size(pattern: str, text: str) -> int | None:
+    found = re.search(pattern, text)
     return round(float(found[1].replace(",", "")) * UNITS[found[2]]) if found else None
 
 

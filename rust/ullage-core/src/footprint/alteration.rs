@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::liveness::Liveness;
 use super::policy::{Policy, Values, Variable};
@@ -47,6 +48,12 @@ pub(super) struct Estimator<'a> {
     pub(super) model: &'a Model,
     policy: &'a Policy,
     of_model: Values,
+    /// What a change can be for: the tensors of one component and layer.
+    groups: Vec<Group>,
+    /// The group of each tensor.
+    group_of: Vec<usize>,
+    /// Bytes of each group by scheme.
+    sizes: RefCell<HashMap<Option<Scheme>, Rc<[Bytes]>>>,
     /// Bytes of the weights by what is changed of them: a search asks for few, thousands of times.
     stored: RefCell<HashMap<WeightChange, Bytes>>,
     /// What the stored graph keeps, by context and batch.
@@ -56,12 +63,55 @@ pub(super) struct Estimator<'a> {
 /// The part of an alteration that the weights depend on.
 type WeightChange = (Option<(Scheme, Scope)>, bool, bool, usize);
 
+/// A component, where there are several, and the number of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Group {
+    component: Option<(&'static str, Role)>,
+    layer: Option<usize>,
+}
+
+impl Group {
+    fn is_kept(self, alteration: &Alteration) -> bool {
+        if alteration.is_text_only && matches!(self.component, Some((_, Role::Tower))) {
+            return false;
+        }
+        alteration.offloaded == 0 || self.layer.is_none_or(|layer| layer >= alteration.offloaded)
+    }
+
+    fn scheme(self, alteration: &Alteration) -> Option<Scheme> {
+        match alteration.scheme? {
+            (scheme, Scope::All) => Some(scheme),
+            (scheme, Scope::Largest(component)) => {
+                self.component.filter(|(name, _)| *name == component).map(|_| scheme)
+            }
+        }
+    }
+}
+
+/// The groups of `tensors`, in order of appearance, and which of them each tensor is of.
+fn grouped(tensors: &[Tensor]) -> (Vec<Group>, Vec<usize>) {
+    let (mut groups, mut places) = (Vec::new(), HashMap::new());
+    let group_of = tensors.iter().map(|tensor| {
+        let group = Group { component: tensor.component(), layer: tensor.layer_index() };
+        *places.entry(group).or_insert_with(|| {
+            groups.push(group);
+            groups.len().saturating_sub(1)
+        })
+    });
+    let group_of = group_of.collect();
+    (groups, group_of)
+}
+
 impl<'a> Estimator<'a> {
     pub(super) fn new(model: &'a Model, policy: &'a Policy) -> Self {
+        let (groups, group_of) = grouped(&model.tensors);
         Self {
             model,
             policy,
             of_model: values::of_model(model),
+            groups,
+            group_of,
+            sizes: RefCell::default(),
             stored: RefCell::default(),
             live: RefCell::default(),
         }
@@ -132,14 +182,11 @@ impl<'a> Estimator<'a> {
     fn sum(&self, alteration: &Alteration) -> Result<Bytes> {
         let mut kept = Bytes::ZERO;
         let mut stages: Vec<(&'static str, Bytes)> = Vec::new();
-        let overflow = Error::Overflow { what: "the weights" };
-        for tensor in self.model.tensors.iter().filter(|tensor| is_kept(tensor, alteration)) {
-            let size = size(tensor, alteration)?;
-            match tensor.component().filter(|(_, role)| alteration.is_sequenced && *role == Role::Stage) {
-                None => match kept.checked_add(size) {
-                    Some(sum) => kept = sum,
-                    None => return Err(overflow),
-                },
+        let overflow = || Error::Overflow { what: "the weights" };
+        for (place, group) in self.groups.iter().enumerate().filter(|(_, group)| group.is_kept(alteration)) {
+            let size = self.sizes(group.scheme(alteration))?[place];
+            match group.component.filter(|(_, role)| alteration.is_sequenced && *role == Role::Stage) {
+                None => kept = kept.checked_add(size).ok_or_else(overflow)?,
                 Some((name, _)) => match stages.iter_mut().find(|(stage, _)| *stage == name) {
                     Some((_, sum)) => *sum = sum.saturating_add(size),
                     None => stages.push((name, size)),
@@ -147,25 +194,22 @@ impl<'a> Estimator<'a> {
             }
         }
         let largest = stages.into_iter().map(|(_, size)| size).max().unwrap_or(Bytes::ZERO);
-        kept.checked_add(largest).ok_or(overflow)
+        kept.checked_add(largest).ok_or_else(overflow)
     }
-}
 
-fn is_kept(tensor: &Tensor, alteration: &Alteration) -> bool {
-    let is_tower = || matches!(tensor.component(), Some((_, Role::Tower)));
-    if alteration.is_text_only && is_tower() {
-        return false;
-    }
-    alteration.offloaded == 0 || tensor.layer_index().is_none_or(|layer| layer >= alteration.offloaded)
-}
-
-fn size(tensor: &Tensor, alteration: &Alteration) -> Result<Bytes> {
-    match alteration.scheme {
-        None => Ok(tensor.bytes),
-        Some((scheme, Scope::All)) => scheme.tensor_bytes(tensor),
-        Some((scheme, Scope::Largest(component))) => {
-            let is_meant = tensor.component().is_some_and(|(name, _)| name == component);
-            if is_meant { scheme.tensor_bytes(tensor) } else { Ok(tensor.bytes) }
+    /// Bytes of each group in `scheme`, or as stored.
+    fn sizes(&self, scheme: Option<Scheme>) -> Result<Rc<[Bytes]>> {
+        if let Some(known) = self.sizes.borrow().get(&scheme) {
+            return Ok(Rc::clone(known));
         }
+        let mut sizes = vec![Bytes::ZERO; self.groups.len()];
+        for (tensor, &group) in self.model.tensors.iter().zip(&self.group_of) {
+            let size = scheme.map_or(Ok(tensor.bytes), |scheme| scheme.tensor_bytes(tensor))?;
+            let sum = sizes[group].checked_add(size);
+            sizes[group] = sum.ok_or(Error::Overflow { what: "the weights" })?;
+        }
+        let sizes: Rc<[Bytes]> = sizes.into();
+        self.sizes.borrow_mut().insert(scheme, Rc::clone(&sizes));
+        Ok(sizes)
     }
 }

@@ -104,12 +104,19 @@ impl Counter<'_> {
             0 => Some(0),
             elements => elements.checked_mul(self.layout.cells.evaluate(self.values, WHAT)?.get()),
         };
-        let Some(cache) = layer.cache else { return Ok(index) };
+        let Some(cache) = layer.cache.or_else(|| self.of_encoder()) else { return Ok(index) };
         let cells = self.cells(cache)?;
         let elements =
             elements(cache.attention, form).and_then(|elements| elements.checked_add(self.padding(cache)));
         let kept = elements.and_then(|elements| elements.checked_mul(cells));
         Ok(kept.and_then(|kept| kept.checked_add(index?)))
+    }
+
+    /// What a layer of an encoder is given where the runtime gives it anything: keys and values of every head.
+    fn of_encoder(&self) -> Option<Cache> {
+        let Architecture { is_decoder, hidden, .. } = *self.architecture;
+        let attention = Attention::Heads { kv_heads: 1, key: hidden, value: hidden };
+        (is_decoder == Some(false)).then_some(Cache { span: Span::All, attention })
     }
 
     /// Elements by which the values of `cache` are widened to those of the widest layer.

@@ -83,13 +83,14 @@ fn of_device(device: &Device, before: &Interval) -> Vec<Remedy> {
         answer: Answer::of(before, &available),
         saves: Bytes::ZERO,
     });
-    raised.into_iter().filter(|remedy| helps(remedy, unchanged)).collect()
+    let is_short = before.best > device.available.best;
+    raised.into_iter().filter(|remedy| helps(remedy, unchanged, is_short)).collect()
 }
 
-/// Whether `remedy` answers better than `unchanged`, or fits by the most likely figures.
-fn helps(remedy: &Remedy, unchanged: Answer) -> bool {
-    remedy.answer < unchanged
-        || (remedy.answer == Answer::Depends && remedy.required.best <= remedy.available.best)
+/// Whether `remedy` answers better than `unchanged`, or fits by the most likely figures that were short before.
+fn helps(remedy: &Remedy, unchanged: Answer, is_short: bool) -> bool {
+    let fits_likely = remedy.answer == Answer::Depends && remedy.required.best <= remedy.available.best;
+    remedy.answer < unchanged || (is_short && fits_likely)
 }
 
 /// `candidates` without those that another makes needless, the surest and least lossy first.
@@ -153,7 +154,8 @@ impl Search<'_> {
             available,
         };
         let unchanged = Answer::of(self.before, &self.device.available);
-        Ok(Some(remedy).filter(|remedy| helps(remedy, unchanged)))
+        let is_short = self.before.best > self.device.available.best;
+        Ok(Some(remedy).filter(|remedy| helps(remedy, unchanged, is_short)))
     }
 
     /// Every set of at most [`MOST_CHANGES`] changes, at most one from each lever, except the empty one.

@@ -3,7 +3,7 @@
 use super::tensor::Tensor;
 
 /// What can be done with a component when memory is short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// One stage of a pipeline: it can be loaded when its turn comes and freed after it.
     Stage,

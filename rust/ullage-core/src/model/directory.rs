@@ -62,6 +62,11 @@ struct IndexFile {
 }
 
 impl WeightFiles {
+    /// Whether an index says which file holds which tensor.
+    pub(super) const fn is_indexed(&self) -> bool {
+        self.index.is_some()
+    }
+
     /// Checks the tensors found against what the index promised.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ pub use tensor::Tensor;
 
 use crate::codec::Scheme;
 use crate::error::{Error, Result};
-use crate::units::Bytes;
+use crate::units::{Bytes, clip};
 
 /// Where a model's numbers come from, which decides how far they can be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +148,10 @@ impl Model {
             };
             headers.push((file.as_path(), contents));
         }
-        weights.check(&headers)?;
+        // One file of safetensors has been checked already, and there is nothing to check it against.
+        if weights.files.len() > 1 || weights.is_indexed() || format != Format::Safetensors {
+            weights.check(&headers)?;
+        }
         let file_bytes = Bytes::sum(headers.iter().map(|(_, header)| header.file_bytes), "the weight files")?;
         let mut contents = Contents {
             file_bytes,
@@ -209,7 +212,10 @@ impl Model {
         }
         let shape = vec![size.get().div_ceil(2)];
         let tensor = Tensor::plain(Tensor::LUMP.to_owned(), Dtype::F16, shape, 0, size);
-        Ok(Self::without_file(name, Basis::Size, vec![tensor], size))
+        let note =
+            "Only a size is known: no KV cache and no state is counted, whatever the context and batch.";
+        let model = Self::without_file(name, Basis::Size, vec![tensor], size);
+        Ok(Self { notes: vec![note.to_owned()], ..model })
     }
 
     /// A model of which a total was published: between `lo` and `hi`, most likely `best`, all parts included.
@@ -222,18 +228,26 @@ impl Model {
             return Err(Error::Argument { name: "published", reason });
         }
         let basis = Basis::Published { lo, best, hi, is_measured };
-        Ok(Self::without_file(name, basis, Vec::new(), Bytes::ZERO))
+        let note = "A published total: context, batch, KV cache and runtime change nothing of it.";
+        let model = Self::without_file(name, basis, Vec::new(), Bytes::ZERO);
+        Ok(Self { notes: vec![note.to_owned()], ..model })
     }
 
     /// The same model with its matrices in `scheme`.
     ///
     /// # Errors
-    /// [`Error::Overflow`] where they pass 2^64 − 1 bytes.
+    /// [`Error::Argument`] for a model of which no tensor is known, [`Error::Overflow`] where they pass 2^64 − 1 bytes.
     pub fn encoded(mut self, scheme: Scheme) -> Result<Self> {
+        if self.tensors.is_empty() {
+            let reason = format!("no weights of {} are known that could be {scheme}", clip(&self.name));
+            return Err(Error::Argument { name: "weights", reason });
+        }
+        let before = self.tensor_bytes();
         for tensor in &mut self.tensors {
             tensor.bytes = scheme.tensor_bytes(tensor)?;
             tensor.expanded = None;
         }
+        self.scale_rest(before)?;
         self.notes.push(format!("weights as {scheme}, not as stored"));
         self.quantization = None;
         Ok(self)
@@ -259,8 +273,24 @@ impl Model {
             given = until;
         }
         self.notes.push(format!("weights of {size}, as stated"));
+        self.scale_rest(before)?;
         self.file_bytes = size;
         Ok(self)
+    }
+
+    /// Makes what is made of weights follow them, which were `before` bytes.
+    fn scale_rest(&mut self, before: Bytes) -> Result<()> {
+        let now = self.tensor_bytes().get();
+        let scaled = |part: Bytes| {
+            if before.is_zero() { Ok(part) } else { part.scaled(now, before.get(), "the weights") }
+        };
+        self.file_bytes = scaled(self.file_bytes)?;
+        if let Some(architecture) = &mut self.architecture {
+            architecture.tied = scaled(architecture.tied)?;
+            architecture.copied = scaled(architecture.copied)?;
+            architecture.unloaded = scaled(architecture.unloaded)?;
+        }
+        Ok(())
     }
 
     /// Bytes of all tensors, without headers.

@@ -24,6 +24,9 @@ use crate::units::{Bytes, clip};
 /// Length of the length field.
 const PREFIX: u64 = 8;
 
+/// The entry that is no tensor.
+const METADATA: &str = "__metadata__";
+
 /// The format's own limit on the JSON, 100 MB.
 const LONGEST_HEADER: u64 = 100_000_000;
 
@@ -99,6 +102,11 @@ fn parse(json: &[u8]) -> Result<Vec<(String, TensorInfo)>, Failure> {
             .offset(PREFIX)
     })?;
     tensors.sort_by_key(|(_, info)| info.data_offsets);
+    // The crate keeps an index by name, which nothing here asks: only to name a culprit does it get the names.
+    let nameless = tensors.iter().map(|(_, info)| (String::new(), info.clone())).collect();
+    if Metadata::new(metadata.clone(), nameless).is_ok() {
+        return Ok(tensors);
+    }
     match Metadata::new(metadata, tensors.clone()) {
         Ok(_) => Ok(tensors),
         Err(error) => Err(fault_of(&error, &tensors).into()),
@@ -127,19 +135,21 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-        let mut entries = Entries { metadata: None, tensors: Vec::new() };
-        let mut names = HashSet::new();
+        let twice = |name: &str| A::Error::custom(format!("{:?} stands twice", clip(name)));
+        let mut metadata = None;
+        let mut tensors: Vec<(String, TensorInfo)> = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
-            if !names.insert(name.clone()) {
-                return Err(A::Error::custom(format!("{:?} stands twice", clip(&name))));
-            }
-            if name == "__metadata__" {
-                entries.metadata = map.next_value()?;
-            } else {
-                entries.tensors.push((name, map.next_value()?));
+            if name != METADATA {
+                tensors.push((name, map.next_value()?));
+            } else if metadata.replace(map.next_value()?).is_some() {
+                return Err(twice(METADATA));
             }
         }
-        Ok(entries)
+        let mut names = HashSet::with_capacity(tensors.len());
+        match tensors.iter().find(|(name, _)| !names.insert(name.as_str())) {
+            Some((name, _)) => Err(twice(name)),
+            None => Ok(Entries { metadata: metadata.flatten(), tensors }),
+        }
     }
 }
 

@@ -12,15 +12,41 @@ use crate::error::{Error, Result};
 const FIRST_PAGE: usize = 1 << 12;
 const LARGEST_PAGE: usize = 1 << 16;
 
+/// Places that a file is read from in turns, such as the tables, names and buffers of flat buffers: a page for each.
+const PAGES: usize = 8;
+
 /// A file, or a buffer in its place, of which any part can be asked for. Nothing outside it is ever allocated: a length
 /// that passes the end of the file is refused before memory is taken for it.
 #[derive(Debug)]
 pub struct Source<R> {
     input: R,
     length: u64,
-    page: Vec<u8>,
-    page_start: u64,
-    next_page: usize,
+    /// The one used last first; at most one is longer than [`LARGEST_PAGE`].
+    pages: Vec<Page>,
+}
+
+/// A part of the file as it was read.
+#[derive(Debug, Default)]
+struct Page {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Page {
+    fn end(&self) -> u64 {
+        self.start.saturating_add(u64::try_from(self.bytes.len()).unwrap_or(u64::MAX))
+    }
+
+    fn holds(&self, start: u64, end: u64) -> bool {
+        start >= self.start && end <= self.end()
+    }
+
+    /// Whether a part of the file that it does not hold goes on where it ends, or ends a page or less before it.
+    fn is_beside(&self, start: u64, end: u64) -> bool {
+        let follows = (self.start..=self.end()).contains(&start);
+        follows
+            || (start < self.start && end.saturating_add(self.end().saturating_sub(self.start)) >= self.start)
+    }
 }
 
 impl Source<File> {
@@ -43,7 +69,7 @@ impl Source<File> {
 impl<R: Read + Seek> Source<R> {
     /// Reads from `input`, which holds `length` bytes.
     pub fn new(input: R, length: u64) -> Self {
-        Self { input, length, page: Vec::new(), page_start: 0, next_page: FIRST_PAGE }
+        Self { input, length, pages: Vec::with_capacity(PAGES) }
     }
 
     /// Bytes in all.
@@ -65,16 +91,13 @@ impl<R: Read + Seek> Source<R> {
             );
             return Err(Fault::new(reason).offset(offset.min(self.length)).into());
         };
-        let held = u64::try_from(self.page.len()).unwrap_or(u64::MAX);
-        let page_end = self.page_start.saturating_add(held);
-        if offset < self.page_start || end > page_end {
-            let is_jump = offset < self.page_start || offset > page_end;
-            self.next_page =
-                if is_jump { FIRST_PAGE } else { self.next_page.saturating_mul(2).min(LARGEST_PAGE) };
-            self.turn_to(offset, size.max(self.next_page))?;
+        match self.pages.iter().position(|page| page.holds(offset, end)) {
+            Some(place) => self.pages[..=place].rotate_right(1),
+            None => self.turn_to(offset, end, size)?,
         }
-        let start = usize::try_from(offset.saturating_sub(self.page_start)).unwrap_or(usize::MAX);
-        let found = start.checked_add(size).and_then(|end| self.page.get(start..end));
+        let page = self.pages.first().map(|page| (page.start, page.bytes.as_slice())).unwrap_or_default();
+        let start = usize::try_from(offset.saturating_sub(page.0)).unwrap_or(usize::MAX);
+        let found = start.checked_add(size).and_then(|end| page.1.get(start..end));
         // The file may have shrunk since its length was asked.
         found.ok_or_else(|| Fault::new(format!("the file ends within {part}")).offset(offset).into())
     }
@@ -84,8 +107,10 @@ impl<R: Read + Seek> Source<R> {
     /// # Errors
     /// What the system reports.
     pub(super) fn start(&mut self, count: usize) -> Result<&[u8], Failure> {
-        self.turn_to(0, count)?;
-        Ok(&self.page)
+        let page = self.read(Page::default(), 0, count)?;
+        self.pages.insert(0, page);
+        self.pages.truncate(PAGES);
+        Ok(self.pages.first().map(|page| page.bytes.as_slice()).unwrap_or_default())
     }
 
     /// The `N` bytes from `offset` on, for `from_le_bytes`.
@@ -105,11 +130,7 @@ impl<R: Read + Seek> Source<R> {
     pub(super) fn lone<const N: usize>(&mut self, offset: u64, part: &str) -> Result<[u8; N], Failure> {
         let count = u64::try_from(N).unwrap_or(u64::MAX);
         let end = offset.checked_add(count).filter(|&end| end <= self.length);
-        let is_held = offset >= self.page_start
-            && end.is_some_and(|end| {
-                let held = u64::try_from(self.page.len()).unwrap_or(u64::MAX);
-                end <= self.page_start.saturating_add(held)
-            });
+        let is_held = end.is_some_and(|end| self.pages.iter().any(|page| page.holds(offset, end)));
         if is_held || end.is_none() {
             return self.array(offset, part);
         }
@@ -124,12 +145,38 @@ impl<R: Read + Seek> Source<R> {
         self.input
     }
 
-    fn turn_to(&mut self, offset: u64, size: usize) -> Result<(), Failure> {
-        self.page.clear();
-        self.page_start = offset;
-        self.input.seek(SeekFrom::Start(offset))?;
-        let size = u64::try_from(size).unwrap_or(u64::MAX);
-        (&mut self.input).take(size).read_to_end(&mut self.page)?;
+    /// Puts a page first that holds what lies between `offset` and `end`, which are `size` bytes: more of what it goes on
+    /// from, forwards or backwards, or else a short one.
+    fn turn_to(&mut self, offset: u64, end: u64, size: usize) -> Result<(), Failure> {
+        let beside = self.pages.iter().position(|page| page.is_beside(offset, end));
+        let mut page = match beside {
+            Some(place) => self.pages.remove(place),
+            None if self.pages.len() == PAGES => self.pages.pop().unwrap_or_default(),
+            None => Page::default(),
+        };
+        let (mut start, mut count) = (offset, size.max(FIRST_PAGE));
+        if beside.is_some() {
+            count = size.max(page.bytes.len().saturating_mul(2).clamp(FIRST_PAGE, LARGEST_PAGE));
+            if offset < page.start {
+                start = end.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
+            }
+        }
+        if count > LARGEST_PAGE {
+            self.pages.retain(|page| page.bytes.len() <= LARGEST_PAGE);
+        }
+        page = self.read(page, start, count)?;
+        self.pages.insert(0, page);
         Ok(())
+    }
+
+    /// Reads `count` bytes from `start` on, or all there are, into `page`.
+    fn read(&mut self, mut page: Page, start: u64, count: usize) -> Result<Page, Failure> {
+        page.bytes.clear();
+        page.bytes.shrink_to(LARGEST_PAGE);
+        page.start = start;
+        self.input.seek(SeekFrom::Start(start))?;
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        (&mut self.input).take(count).read_to_end(&mut page.bytes)?;
+        Ok(page)
     }
 }

@@ -100,6 +100,9 @@ impl<'a> Shelf<'a> {
 /// Sets the parameters of packed weights to those of the weights unpacked, and those of their scales to none. The
 /// scheme or schemes found, the one of most parameters first; `None` for a model that is not quantised.
 pub(super) fn unpack(tensors: &mut [Tensor], settings: &Settings, peek: &mut Peek<'_>) -> Option<String> {
+    if !tensors.iter().any(schemes::may_be_packed) {
+        return None;
+    }
     let mut found = Vec::new();
     let shelf = Shelf::of(tensors);
     for (place, tensor) in shelf.tensors.iter().enumerate() {

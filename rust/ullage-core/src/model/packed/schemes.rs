@@ -18,6 +18,15 @@ pub(super) fn split(name: &str) -> (&str, &str) {
     name.rsplit_once('.').unwrap_or(("", name))
 }
 
+/// What the names of packed weights end with.
+const ENDINGS: [&str; 6] = [".qweight", ".B", "_packed", ".W_q", "._data", "_blocks"];
+
+/// Whether `tensor` alone, by its dtype or name, may be a packed weight: most models have none.
+pub(super) fn may_be_packed(tensor: &Tensor) -> bool {
+    !matches!(tensor.dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
+        || ENDINGS.iter().any(|end| tensor.name.ends_with(end))
+}
+
 /// The scheme that `tensor` is packed by, if it is.
 pub(super) fn find(
     shelf: &Shelf<'_>,
