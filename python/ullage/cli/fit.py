@@ -6,7 +6,8 @@ import click
 
 import ullage
 from ullage import Verdict, catalog, format_bytes
-from ullage._footprint import Workload, target
+from ullage._footprint import Workload
+from ullage._subject import target
 from ullage.catalog import Device
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size, span

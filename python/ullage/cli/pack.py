@@ -9,7 +9,8 @@ import click
 
 import ullage
 from ullage import Plan, PlannedBin, format_bytes
-from ullage._footprint import Workload, target
+from ullage._footprint import Workload
+from ullage._subject import target
 from ullage.catalog import Device
 from ullage.cli import options
 from ullage.cli.show import Page, print_json

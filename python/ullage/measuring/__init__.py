@@ -5,8 +5,9 @@ it and how. `lookup` gives what was measured before, so that the next estimate n
 """
 
 from ullage.measuring.host_identity import host_key
-from ullage.measuring.measurement import Measurement, measure
+from ullage.measuring.measurement import measure
 from ullage.measuring.model_identity import fingerprint
+from ullage.measuring.outcome import Measurement
 from ullage.measuring.store import Measured, Store, Summary, lookup
 
 __all__ = ["Measured", "Measurement", "Store", "Summary", "fingerprint", "host_key", "lookup", "measure"]

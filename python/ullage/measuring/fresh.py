@@ -9,7 +9,8 @@ from typing import Any
 
 from ullage._core import Footprint, Model
 from ullage.errors import MeasureError, UllageError
-from ullage.measuring.measurement import Measurement, measure
+from ullage.measuring.measurement import measure
+from ullage.measuring.outcome import Measurement
 
 __all__ = ["Loader", "loader_of", "measure_fresh"]
 

@@ -4,14 +4,15 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from ullage._core import Model
+from ullage._subject import resolve
 from ullage.errors import ArgumentError, MeasureError
 from ullage.measuring.gauge import Gauge, Reading
 from ullage.measuring.host_identity import device_key
 from ullage.measuring.model_identity import fingerprint
+from ullage.measuring.outcome import Measurement
 from ullage.measuring.runtime_identity import usual_runtime
 from ullage.measuring.store import Key, Store
 
@@ -27,39 +28,6 @@ LONGEST_S = 3600
 SWAP_NOTED = 2**20
 _busy = threading.Lock()
 """Held while a measurement runs: two at once would each see the other's memory."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement(Generic[Result]):
-    """What a process held while something ran, in bytes of `metric`."""
-
-    peak_bytes: int
-    """The most it held: the greatest sample, and what the kernel's high-water mark shows beyond all samples."""
-    resident_bytes: int
-    """What it held afterwards, the result included."""
-    baseline_bytes: int
-    """What it held before."""
-    samples: int
-    """Readings taken, the first and the last included."""
-    seconds: float
-    """Wall time of the run."""
-    metric: str
-    """`pss`, or `rss` where the system counts no PSS."""
-    result: Result
-    """What the function returned."""
-    sampled_peak_bytes: int
-    """The greatest sample alone: a lower bound of the peak."""
-    high_water_bytes: int | None
-    """The kernel's mark less the pages shared with others: an upper bound of the peak; `None` where there is none."""
-    interval_s: float
-    """Seconds between samples on average: a spike shorter than that shows in `high_water_bytes` alone."""
-    notes: tuple[str, ...]
-    """What could not be read, and what was taken instead."""
-
-    @property
-    def growth_bytes(self) -> int:
-        """By how much the process grew at its peak."""
-        return max(self.peak_bytes - self.baseline_bytes, 0)
 
 
 def measure(
@@ -105,7 +73,7 @@ def measure(
     if not 0 < interval_s <= LONGEST_S:
         reason = f"{interval_s!r} is not between 0 and {LONGEST_S} seconds"
         raise ArgumentError(f"interval_s: {reason}", name="interval_s", reason=reason)
-    subject = None if model is None else _model(model)
+    subject = None if model is None else resolve(model)
     key = None
     if subject is not None:
         key = Key.of(
@@ -129,8 +97,6 @@ def measure(
 
 
 def _model(model: Model | str | os.PathLike[str]) -> Model:
-    from ullage._footprint import resolve  # noqa: PLC0415 - which may itself ask what was measured
-
     return resolve(model)
 
 

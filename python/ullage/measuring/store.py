@@ -11,17 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 from ullage._core import VERSION, Model
 from ullage.errors import ArgumentError, StoreError, StoreWarning
 from ullage.folders import cache_folder
 from ullage.measuring.host_identity import device_key
 from ullage.measuring.model_identity import fingerprint
+from ullage.measuring.outcome import Measurement
 from ullage.measuring.runtime_identity import ANY, runtime_key
-
-if TYPE_CHECKING:
-    from ullage.measuring.measurement import Measurement
 
 __all__ = ["Key", "Measured", "Store", "Summary", "lookup"]
 
@@ -143,7 +141,7 @@ class Store:
         """Keep measurements in the file `path`, by default `measured.sqlite3` in the user's cache folder."""
         self.path = cache_folder() / "measured.sqlite3" if path is None else Path(path)
 
-    def record(self, key: Key, found: "Measurement[Any]", *, name: str) -> None:
+    def record(self, key: Key, found: Measurement[Any], *, name: str) -> None:
         """Keep a measurement of the model that goes by `name`."""
         taken_at = datetime.now(UTC).isoformat(timespec="seconds")
         row = (

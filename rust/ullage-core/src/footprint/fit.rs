@@ -1,5 +1,6 @@
 //! Does it fit, and if not, what makes it fit?
 
+use super::answer::Answer;
 use super::device::{Availability, Device};
 use super::estimate;
 use super::interval::Interval;
@@ -10,39 +11,6 @@ use super::workload::Workload;
 use crate::error::Result;
 use crate::model::Model;
 use crate::units::Bytes;
-
-/// The answer in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Answer {
-    /// The most it can need is certainly there.
-    Yes,
-    /// The intervals overlap.
-    Depends,
-    /// Even the least it can need is certainly not there.
-    No,
-}
-
-impl Answer {
-    /// The word used in JSON and tables.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Yes => "yes",
-            Self::Depends => "depends",
-            Self::No => "no",
-        }
-    }
-
-    pub(super) fn of(required: &Interval, available: &Availability) -> Self {
-        if required.hi <= available.lo {
-            Self::Yes
-        } else if required.lo > available.hi {
-            Self::No
-        } else {
-            Self::Depends
-        }
-    }
-}
 
 /// Whether a footprint fits a device.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@
 
 mod activations;
 mod alteration;
+mod answer;
 mod change;
 mod device;
 mod fit;
@@ -24,9 +25,10 @@ mod weights;
 mod workload;
 
 pub use alteration::Scope;
+pub use answer::Answer;
 pub use change::Change;
 pub use device::{Availability, Device, Raise};
-pub use fit::{Answer, Verdict, fit, fit_measured};
+pub use fit::{Verdict, fit, fit_measured};
 pub use interval::{Interval, Origin};
 pub use measured::Extent;
 pub use policy::{

@@ -4,9 +4,9 @@
 //! how much they give up, see [`Change::loss`].
 
 use super::alteration::{Alteration, Estimator, Scope};
+use super::answer::Answer;
 use super::change::Change;
 use super::device::{Availability, Device};
-use super::fit::Answer;
 use super::interval::Interval;
 use super::measured::Correction;
 use super::policy::Policy;

@@ -4,31 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::directory::{self, directory_name, read_json, read_text};
+use super::directory::{CONFIG, directory_name, read_json, read_text};
 use super::fault::Fault;
 use super::format::Format;
 use super::settings::parse;
 use super::{Architecture, Basis, Contents, Model, Tensor, blueprint};
 use crate::error::{Error, Result};
 use crate::units::Bytes;
-
-const CONFIG: &str = "config.json";
-
-/// Bytes of JSON that a file may have and be asked whether it is a configuration.
-const LARGEST: u64 = 1 << 24;
-
-/// Whether the file is a configuration and not weights: a JSON object, and not an index of shards.
-pub(super) fn is_config(path: &Path) -> bool {
-    let is_json = path.extension().is_some_and(|extension| extension == "json");
-    let is_index = path.to_string_lossy().ends_with(".index.json");
-    let is_small = path.metadata().is_ok_and(|metadata| metadata.len() <= LARGEST);
-    is_json && !is_index && is_small
-}
-
-/// Whether the directory has a configuration and no weights.
-pub(super) fn is_bare(directory: &Path) -> bool {
-    directory.join(CONFIG).is_file() && !directory::holds_weights(directory)
-}
 
 impl Model {
     /// The model that a `config.json` describes, of which no weights need exist; `name` is what to call it.

@@ -38,6 +38,8 @@ const NAMINGS: [Naming; 2] = [
 /// An index maps each tensor to a shard; one of 1 GB would name ten million tensors.
 const LARGEST_JSON: u64 = 1 << 30;
 
+pub(super) const CONFIG: &str = "config.json";
+
 /// The weight files of one model.
 #[derive(Debug)]
 pub(super) struct WeightFiles {
@@ -244,4 +246,20 @@ pub(super) fn read_text(path: &Path) -> Result<Vec<u8>> {
 
 pub(super) fn fault(path: &Path, field: Option<&str>, reason: impl Into<String>) -> Error {
     Error::ModelFile { path: path.to_owned(), offset: None, field: field.map(clip), reason: reason.into() }
+}
+
+/// Bytes of JSON that a file may have and be asked whether it is a configuration.
+const LARGEST_CONFIG: u64 = 1 << 24;
+
+/// Whether the file is a configuration and not weights: a JSON object, and not an index of shards.
+pub(super) fn is_config(path: &Path) -> bool {
+    let is_json = path.extension().is_some_and(|extension| extension == "json");
+    let is_index = path.to_string_lossy().ends_with(".index.json");
+    let is_small = path.metadata().is_ok_and(|metadata| metadata.len() <= LARGEST_CONFIG);
+    is_json && !is_index && is_small
+}
+
+/// Whether the directory has a configuration and no weights.
+pub(super) fn is_bare(directory: &Path) -> bool {
+    directory.join(CONFIG).is_file() && !holds_weights(directory)
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::configured;
+use super::directory;
 use super::gguf;
 use super::source::Source;
 use super::{core_ml, executorch, onnx, pytorch, tflite};
@@ -58,7 +58,7 @@ impl Format {
         if metadata.is_dir() {
             return Ok(of_directory(path));
         }
-        if configured::is_config(path) {
+        if directory::is_config(path) {
             return Ok(Self::Config);
         }
         let mut source = Source::open(path)?;
@@ -93,7 +93,7 @@ fn of_directory(path: &Path) -> Format {
     if gguf::is_directory_of(path) {
         return Format::Gguf;
     }
-    if configured::is_bare(path) { Format::Config } else { Format::Safetensors }
+    if directory::is_bare(path) { Format::Config } else { Format::Safetensors }
 }
 
 /// A length of the header that the format allows, and the brace that the header begins with.

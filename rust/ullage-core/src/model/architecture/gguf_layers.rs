@@ -1,6 +1,6 @@
 //! What each layer of a GGUF keeps, from its keys and the table of architectures.
 
-use super::gguf_keys::Scope;
+use super::gguf_scope::Scope;
 use super::gguf_table::{Extra, Facts, Indexer, Pattern, Recurrent, Role, Sharing, Tokens, UNLISTED, Window};
 use super::{Attention, Cache, Layer, Span, State};
 use crate::model::fault::Fault;

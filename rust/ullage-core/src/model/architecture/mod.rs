@@ -3,6 +3,7 @@
 mod config;
 mod gguf_keys;
 mod gguf_layers;
+mod gguf_scope;
 mod gguf_table;
 
 pub(super) use config::{

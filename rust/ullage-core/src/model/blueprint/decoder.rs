@@ -1,21 +1,11 @@
 //! Decoders: an embedding, layers of attention or recurrence and a feed-forward part, and a head.
 
-use super::families::{Bias, Family, Feed, Norm, Projection, QueryNorm};
+use super::families::{Norm, Projection, QueryNorm};
+use super::member::Decoder;
 use super::plan::Plan;
 use super::{mixture, recurrent};
 use crate::model::architecture::{Attention, Layer, attention};
 use crate::model::fault::Fault;
-use crate::model::settings::Settings;
-
-/// One family as one file sets it up.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Decoder<'a> {
-    pub(super) text: Settings<'a>,
-    /// The family's name: its row may serve several.
-    pub(super) name: &'a str,
-    pub(super) family: &'static Family,
-    pub(super) hidden: u64,
-}
 
 impl Decoder<'_> {
     /// Adds every tensor; `layers` says which layer attends and which recurs.
@@ -126,26 +116,6 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    /// A dense feed-forward part of `width`, at the plan's place.
-    pub(super) fn add_feed(self, plan: &mut Plan, width: u64) {
-        let bias = self.has(self.family.feed_bias);
-        match self.family.feed {
-            Feed::Gated(gate, up, down) => {
-                plan.linear(gate, width, self.hidden, bias);
-                plan.linear(up, width, self.hidden, bias);
-                plan.linear(down, self.hidden, width, bias);
-            }
-            Feed::Fused(both, down) => {
-                plan.linear(both, width.saturating_mul(2), self.hidden, bias);
-                plan.linear(down, self.hidden, width, bias);
-            }
-            Feed::Plain(up, down) => {
-                plan.linear(up, width, self.hidden, bias);
-                plan.linear(down, self.hidden, width, bias);
-            }
-        }
-    }
-
     fn feed_width(self, at: u64) -> Result<u64, Fault> {
         let width = self.text.of_layer("intermediate_size", at)?;
         if let (true, Some(width)) =
@@ -172,14 +142,6 @@ impl Decoder<'_> {
     fn add_norm(self, plan: &mut Plan, name: &str) {
         if self.family.norm != Norm::Bare {
             plan.norm(name, self.hidden, self.family.norm == Norm::Layer);
-        }
-    }
-
-    pub(super) fn has(self, bias: Bias) -> bool {
-        match bias {
-            Bias::Never => false,
-            Bias::Always => true,
-            Bias::Key(key, default) => self.text.flag(key).unwrap_or(default),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Mixtures of experts.
 
-use super::decoder::Decoder;
 use super::families::Mixture;
+use super::member::Decoder;
 use super::plan::Plan;
 use crate::model::dtype::Dtype;
 use crate::model::fault::Fault;

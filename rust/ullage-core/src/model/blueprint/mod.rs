@@ -8,6 +8,7 @@ mod diffusion;
 mod encoder;
 mod families;
 mod gemma3n;
+mod member;
 mod mixture;
 mod plan;
 mod quantization;
@@ -18,7 +19,7 @@ mod vision;
 
 use serde_json::{Map, Value};
 
-use self::decoder::Decoder;
+use self::member::Decoder;
 use self::plan::Plan;
 use self::quantization::Quantization;
 use super::architecture::{MOST_LAYERS, family, layer_count, layers, of_config, recurrent as states};

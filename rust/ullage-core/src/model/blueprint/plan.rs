@@ -1,6 +1,6 @@
 //! A list of tensors in the making: names, shapes, and the number format each is stored in.
 
-use super::quantization::Quantization;
+use super::quantization::{Quantization, Stored};
 use crate::model::dtype::Dtype;
 use crate::model::fault::Fault;
 use crate::model::tensor::Tensor;
@@ -83,6 +83,15 @@ impl Plan {
         self.push(name, dtype, shape, Some(parameters));
     }
 
+    fn stored(&mut self, Stored { name, dtype, shape, parameters }: &Stored) {
+        // A matrix kept in real numbers is counted by its shape, which is checked for overflow.
+        if dtype.is_weight() && *parameters > 0 {
+            self.typed(name, *dtype, shape);
+        } else {
+            self.packed(name, *dtype, shape, *parameters);
+        }
+    }
+
     /// A weight and, if `bias` says so, a bias of width `width`: a norm.
     pub(super) fn norm(&mut self, name: &str, width: u64, bias: bool) {
         self.within(name, |plan| {
@@ -111,8 +120,9 @@ impl Plan {
     /// A matrix in the form that the checkpoint's quantisation gives it.
     pub(super) fn linear(&mut self, name: &str, outputs: u64, inputs: u64, bias: bool) {
         self.within(name, |plan| {
-            let quantization = plan.quantization.clone();
-            quantization.add_matrix(plan, outputs, inputs);
+            for stored in plan.quantization.matrix(plan.place(), plan.dtype, outputs, inputs) {
+                plan.stored(&stored);
+            }
             if bias {
                 plan.tensor("bias", &[outputs]);
             }
@@ -121,8 +131,9 @@ impl Plan {
 
     /// The matrices of all experts as one tensor, `[experts, rows, columns]`; `by_output` where rows are outputs.
     pub(super) fn expert_stack(&mut self, name: &str, shape: [u64; 3]) {
-        let quantization = self.quantization.clone();
-        quantization.add_experts(self, name, shape);
+        for stored in self.quantization.experts(self.place(), name, self.dtype, shape) {
+            self.stored(&stored);
+        }
     }
 
     /// A convolution over `kernel`, with the channels that one group reads.

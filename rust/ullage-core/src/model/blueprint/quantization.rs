@@ -3,7 +3,6 @@
 //! Layouts are those of the checkpoints themselves: FP8 with block scales (DeepSeek-V3), GPTQ and AWQ (`AutoGPTQ`,
 //! `AutoAWQ`), bitsandbytes, and MXFP4 experts (gpt-oss).
 
-use super::plan::Plan;
 use crate::model::dtype::Dtype;
 use crate::model::fault::Fault;
 use crate::model::settings::Settings;
@@ -38,6 +37,26 @@ enum Form {
     Mxfp4,
 }
 
+/// One tensor of a stored matrix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) name: String,
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<u64>,
+    /// Parameters it holds; scales and indices hold none.
+    pub(super) parameters: u64,
+}
+
+impl Stored {
+    fn new(name: &str, dtype: Dtype, shape: &[u64], parameters: u64) -> Self {
+        Self { name: name.to_owned(), dtype, shape: shape.to_vec(), parameters }
+    }
+
+    fn extra(name: &str, dtype: Dtype, shape: &[u64]) -> Self {
+        Self::new(name, dtype, shape, 0)
+    }
+}
+
 const KEY: &str = "quantization_config";
 
 /// Every matrix is compared with each name; real lists have a few hundred.
@@ -57,53 +76,57 @@ impl Quantization {
         Ok(Self { form: form(config)?, spared })
     }
 
-    /// Adds the matrix that stands at the plan's place.
-    pub(super) fn add_matrix(&self, plan: &mut Plan, outputs: u64, inputs: u64) {
-        let form = if self.spares(plan.place()) { Form::None } else { self.form };
+    /// The tensors that the matrix at `place` is stored in; `dtype` is the model's own number format.
+    pub(super) fn matrix(&self, place: &str, dtype: Dtype, outputs: u64, inputs: u64) -> Vec<Stored> {
+        let form = if self.spares(place) { Form::None } else { self.form };
         let count = outputs.saturating_mul(inputs);
         let words = |size: u64, bits: u64| size.saturating_mul(bits).div_ceil(32);
+        let groups = |group: u64| inputs.div_ceil(group.min(inputs).max(1));
         match form {
-            Form::None | Form::Mxfp4 => plan.tensor("weight", &[outputs, inputs]),
-            Form::Fp8Block(rows, columns) => {
-                plan.typed("weight", Dtype::F8_E4M3, &[outputs, inputs]);
-                let scales = [outputs.div_ceil(rows), inputs.div_ceil(columns)];
-                plan.packed("weight_scale_inv", Dtype::F32, &scales, 0);
-            }
-            Form::Fp8 => {
-                plan.typed("weight", Dtype::F8_E4M3, &[outputs, inputs]);
-                plan.packed("weight_scale", Dtype::F32, &[1], 0);
-            }
-            Form::Gptq { bits, group } => {
-                let groups = inputs.div_ceil(group.min(inputs).max(1));
-                plan.packed("g_idx", Dtype::I32, &[inputs], 0);
-                plan.packed("qweight", Dtype::I32, &[words(inputs, bits), outputs], count);
-                plan.packed("qzeros", Dtype::I32, &[groups, words(outputs, bits)], 0);
-                plan.packed("scales", Dtype::F16, &[groups, outputs], 0);
-            }
-            Form::Awq { bits, group } => {
-                let groups = inputs.div_ceil(group.min(inputs).max(1));
-                plan.packed("qweight", Dtype::I32, &[inputs, words(outputs, bits)], count);
-                plan.packed("qzeros", Dtype::I32, &[groups, words(outputs, bits)], 0);
-                plan.packed("scales", Dtype::F16, &[groups, outputs], 0);
-            }
-            Form::Bitsandbytes4 { nested } => add_four_bits(plan, count, nested),
-            Form::Bitsandbytes8 => {
-                plan.packed("weight", Dtype::I8, &[outputs, inputs], count);
-                plan.packed("SCB", Dtype::F32, &[outputs], 0);
-            }
+            Form::None | Form::Mxfp4 => vec![Stored::new("weight", dtype, &[outputs, inputs], count)],
+            Form::Fp8Block(rows, columns) => vec![
+                Stored::new("weight", Dtype::F8_E4M3, &[outputs, inputs], count),
+                Stored::extra(
+                    "weight_scale_inv",
+                    Dtype::F32,
+                    &[outputs.div_ceil(rows), inputs.div_ceil(columns)],
+                ),
+            ],
+            Form::Fp8 => vec![
+                Stored::new("weight", Dtype::F8_E4M3, &[outputs, inputs], count),
+                Stored::extra("weight_scale", Dtype::F32, &[1]),
+            ],
+            Form::Gptq { bits, group } => vec![
+                Stored::extra("g_idx", Dtype::I32, &[inputs]),
+                Stored::new("qweight", Dtype::I32, &[words(inputs, bits), outputs], count),
+                Stored::extra("qzeros", Dtype::I32, &[groups(group), words(outputs, bits)]),
+                Stored::extra("scales", Dtype::F16, &[groups(group), outputs]),
+            ],
+            Form::Awq { bits, group } => vec![
+                Stored::new("qweight", Dtype::I32, &[inputs, words(outputs, bits)], count),
+                Stored::extra("qzeros", Dtype::I32, &[groups(group), words(outputs, bits)]),
+                Stored::extra("scales", Dtype::F16, &[groups(group), outputs]),
+            ],
+            Form::Bitsandbytes4 { nested } => four_bits(count, nested),
+            Form::Bitsandbytes8 => vec![
+                Stored::new("weight", Dtype::I8, &[outputs, inputs], count),
+                Stored::extra("SCB", Dtype::F32, &[outputs]),
+            ],
         }
     }
 
-    /// Adds a stack of experts `[experts, outputs, inputs]` in one tensor.
-    pub(super) fn add_experts(&self, plan: &mut Plan, name: &str, [experts, outputs, inputs]: [u64; 3]) {
-        if self.form != Form::Mxfp4 || self.spares(plan.place()) {
-            plan.tensor(name, &[experts, outputs, inputs]);
-            return;
+    /// The tensors that a stack of experts `[experts, outputs, inputs]` called `name` at `place` is stored in.
+    pub(super) fn experts(&self, place: &str, name: &str, dtype: Dtype, shape: [u64; 3]) -> Vec<Stored> {
+        let [experts, outputs, inputs] = shape;
+        let count = experts.saturating_mul(outputs).saturating_mul(inputs);
+        if self.form != Form::Mxfp4 || self.spares(place) {
+            return vec![Stored::new(name, dtype, &shape, count)];
         }
         let blocks = inputs.div_ceil(32);
-        let count = experts.saturating_mul(outputs).saturating_mul(inputs);
-        plan.packed(&format!("{name}_blocks"), Dtype::U8, &[experts, outputs, blocks, 16], count);
-        plan.packed(&format!("{name}_scales"), Dtype::U8, &[experts, outputs, blocks], 0);
+        vec![
+            Stored::new(&format!("{name}_blocks"), Dtype::U8, &[experts, outputs, blocks, 16], count),
+            Stored::extra(&format!("{name}_scales"), Dtype::U8, &[experts, outputs, blocks]),
+        ]
     }
 
     /// Whether a name of the list is a run of whole segments of `place`.
@@ -114,17 +137,18 @@ impl Quantization {
 }
 
 /// Four bits each, with an absolute maximum for each 64, which may itself be stored in eight bits with one for each 256.
-fn add_four_bits(plan: &mut Plan, count: u64, nested: bool) {
-    plan.packed("weight", Dtype::U8, &[count.div_ceil(2), 1], count);
+fn four_bits(count: u64, nested: bool) -> Vec<Stored> {
     let blocks = count.div_ceil(64);
+    let mut stored = vec![Stored::new("weight", Dtype::U8, &[count.div_ceil(2), 1], count)];
     if nested {
-        plan.packed("weight.absmax", Dtype::U8, &[blocks], 0);
-        plan.packed("weight.nested_absmax", Dtype::F32, &[blocks.div_ceil(256)], 0);
-        plan.packed("weight.nested_quant_map", Dtype::F32, &[256], 0);
+        stored.push(Stored::extra("weight.absmax", Dtype::U8, &[blocks]));
+        stored.push(Stored::extra("weight.nested_absmax", Dtype::F32, &[blocks.div_ceil(256)]));
+        stored.push(Stored::extra("weight.nested_quant_map", Dtype::F32, &[256]));
     } else {
-        plan.packed("weight.absmax", Dtype::F32, &[blocks], 0);
+        stored.push(Stored::extra("weight.absmax", Dtype::F32, &[blocks]));
     }
-    plan.packed("weight.quant_map", Dtype::F32, &[16], 0);
+    stored.push(Stored::extra("weight.quant_map", Dtype::F32, &[16]));
+    stored
 }
 
 fn form(config: Settings<'_>) -> Result<Form, Fault> {

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Seek};
 
+use super::kind;
 use crate::model::fault::{Failure, Fault};
 use crate::model::source::Source;
 
@@ -105,7 +106,7 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
     }
 
     fn skip_nested(&mut self, kind: u32, count: u64, part: &str, depth: u32) -> Result<(), Failure> {
-        if let Some(size) = super::keys::size_of(kind) {
+        if let Some(size) = kind::size_of(kind) {
             return self.skip(count.saturating_mul(size), part);
         }
         let left = self.strings_left.checked_sub(count);
@@ -115,8 +116,8 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
         })?;
         for _ in 0..count {
             match kind {
-                super::keys::STRING => self.skip_string(part)?,
-                super::keys::ARRAY if depth < DEEPEST => {
+                kind::STRING => self.skip_string(part)?,
+                kind::ARRAY if depth < DEEPEST => {
                     let (kind, count) = self.array_head(part)?;
                     self.skip_nested(kind, count, part, depth.saturating_add(1))?;
                 }
@@ -131,10 +132,10 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
         let start = self.at;
         let kind = self.u32(part)?;
         let least = match kind {
-            super::keys::STRING if self.is_wide => 8,
-            super::keys::STRING => 4,
-            super::keys::ARRAY => 8,
-            other => super::keys::size_of(other).ok_or_else(|| {
+            kind::STRING if self.is_wide => 8,
+            kind::STRING => 4,
+            kind::ARRAY => 8,
+            other => kind::size_of(other).ok_or_else(|| {
                 Fault::new(format!("{part} is an array of the unknown value type {other}")).offset(start)
             })?,
         };

@@ -5,12 +5,9 @@ use std::collections::hash_map::Entry;
 use std::io::{Read, Seek};
 
 use super::cursor::Cursor;
+use super::kind::{ARRAY, STRING, size_of};
 use crate::model::fault::{Failure, Fault};
 use crate::units::clip;
-
-/// Value types that are not of a fixed size.
-pub(super) const STRING: u32 = 8;
-pub(super) const ARRAY: u32 = 9;
 
 /// Real files have dozens of keys.
 const MOST_KEYS: u64 = 1 << 16;
@@ -21,17 +18,6 @@ const LONGEST_TEXT: u64 = 256;
 const LONGEST_LIST: u64 = 1 << 12;
 /// Far above any model, far below what could overflow a product of two.
 const LARGEST: u64 = 1 << 31;
-
-/// Bytes of a value of this type; `None` for strings, arrays and types that the format does not have.
-pub(super) const fn size_of(kind: u32) -> Option<u64> {
-    match kind {
-        0 | 1 | 7 => Some(1),
-        2 | 3 => Some(2),
-        4..=6 => Some(4),
-        10..=12 => Some(8),
-        _ => None,
-    }
-}
 
 /// A value, as far as it is kept.
 #[derive(Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@
 
 mod cursor;
 mod keys;
+mod kind;
 mod layout;
 mod shards;
 
