@@ -211,7 +211,8 @@ impl Model {
         }
         let shape = vec![size.get().div_ceil(2)];
         let tensor = Tensor::plain(Tensor::LUMP.to_owned(), Dtype::F16, shape, 0, size);
-        let note = "Only a size is known: no KV cache and no state is counted, whatever the context and batch.";
+        let note =
+            "Only a size is known: no KV cache and no state is counted, whatever the context and batch.";
         let model = Self::without_file(name, Basis::Size, vec![tensor], size);
         Ok(Self { notes: vec![note.to_owned()], ..model })
     }
@@ -279,10 +280,10 @@ impl Model {
     /// Makes what is made of weights follow them, which were `before` bytes.
     fn scale_rest(&mut self, before: Bytes) -> Result<()> {
         let now = self.tensor_bytes().get();
-        let scaled = |part: Bytes| match before.is_zero() {
-            true => Ok(part),
-            false => part.scaled(now, before.get(), "the weights"),
-        };
+        if before.is_zero() {
+            return Ok(());
+        }
+        let scaled = |part: Bytes| part.scaled(now, before.get(), "the weights");
         self.file_bytes = scaled(self.file_bytes)?;
         if let Some(architecture) = &mut self.architecture {
             architecture.tied = scaled(architecture.tied)?;
