@@ -50,7 +50,7 @@ def _header(page: Page, found: Footprint) -> None:
     model = found.model
     page.line(model.name, "bold")
     if model.path is None and model.format is None:
-        page.line(f"No file was read: everything rests on one figure, {size(found.total.best)}.")
+        page.line(f"No file was read: everything rests on one figure, {size(found.weights.best)}.")
     else:
         architecture = model.architecture or "unknown architecture"
         page.line(f"{architecture}, {model.parameters:,} parameters in {len(model.tensors):,} tensors")
