@@ -10,7 +10,7 @@ from ullage.catalog import ArchitectureRow
 from ullage.cli import options
 from ullage.cli.show import Page, print_json
 
-__all__ = ["architectures", "runtimes"]
+__all__ = ["architectures", "as_dict", "runtimes"]
 
 
 @click.command()
@@ -20,7 +20,7 @@ def architectures(*, search: str | None, as_json: bool) -> int:
     """List public models whose tensors and caches are computed from their configuration, none downloaded."""
     found = tables.architectures(search)
     if as_json:
-        print_json({"architectures": [_as_dict(row) for row in found]})
+        print_json({"architectures": [as_dict(row) for row in found]})
         return 0
     page = Page()
     columns = ("name", ">parameters", "published", "page") if page.wide else ("name", ">parameters")
@@ -31,7 +31,8 @@ def architectures(*, search: str | None, as_json: bool) -> int:
     return 0
 
 
-def _as_dict(row: ArchitectureRow) -> dict[str, Any]:
+def as_dict(row: ArchitectureRow) -> dict[str, Any]:
+    """Give an architecture as it stands in JSON."""
     return {
         "key": row.key,
         "name": row.name,
