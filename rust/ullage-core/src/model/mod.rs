@@ -12,6 +12,7 @@ mod directory;
 mod dtype;
 pub mod executorch;
 mod fault;
+mod fingerprint;
 mod flat;
 mod format;
 pub mod gguf;
@@ -280,10 +281,9 @@ impl Model {
     /// Makes what is made of weights follow them, which were `before` bytes.
     fn scale_rest(&mut self, before: Bytes) -> Result<()> {
         let now = self.tensor_bytes().get();
-        if before.is_zero() {
-            return Ok(());
-        }
-        let scaled = |part: Bytes| part.scaled(now, before.get(), "the weights");
+        let scaled = |part: Bytes| {
+            if before.is_zero() { Ok(part) } else { part.scaled(now, before.get(), "the weights") }
+        };
         self.file_bytes = scaled(self.file_bytes)?;
         if let Some(architecture) = &mut self.architecture {
             architecture.tied = scaled(architecture.tied)?;
