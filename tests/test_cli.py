@@ -546,3 +546,10 @@ def test_weights_in_another_form_count_for_every_kind_of_model() -> None:
 def test_what_has_no_effect_is_said() -> None:
     assert "no KV cache and no state is counted" in run("fit", "7GB", "--device", "8GB", "--context", "1000000").stdout
     assert "change nothing of" in run("fit", "llama3-2-3b", "--device", "8GB", "--context", "1000000").stdout
+
+
+def test_a_context_may_be_written_with_k() -> None:
+    assert answer("footprint", "llama-3.1-8b", "--context", "32k")["context"] == 32_768
+    refused = run("footprint", "7GB", "--context", "many")
+    assert refused.exit_code == 2
+    assert "such as 8192 or 8k" in refused.stderr

@@ -16,6 +16,23 @@ as_json = click.option(
 )
 
 
+class Count(click.ParamType):  # type: ignore[type-arg] # generic in newer versions of click alone
+    """A whole number, or one with `k` for 1,024, as context lengths are written."""
+
+    name = "count"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read `8192` or `8k`."""
+        if isinstance(value, int):
+            return value
+        text = str(value).strip().lower()
+        digits, factor = (text[:-1], 1024) if text.endswith("k") else (text, 1)
+        try:
+            return int(digits) * factor
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number, such as 8192 or 8k", param, ctx)
+
+
 def _in_range(_context: click.Context, _option: click.Parameter, value: int | None) -> int | None:
     if value is not None and not 1 <= value <= MOST:
         raise click.BadParameter(f"{value} is not between 1 and 2^32")
@@ -26,14 +43,15 @@ def workload(command: Function) -> Function:
     """Add the options that say what a model is asked to do, and in which runtime."""
     context = click.option(
         "--context",
-        type=int,
+        type=Count(),
         callback=_in_range,
         metavar="TOKENS",
-        help="Length of one sequence in tokens. Default: the longest the model allows, at most 4,096.",
+        help="Length of one sequence in tokens, such as 8192 or 8k. Default: the longest the model allows, at most "
+        "4,096.",
     )
     batch = click.option(
         "--batch",
-        type=int,
+        type=Count(),
         callback=_in_range,
         metavar="SEQUENCES",
         default=1,
@@ -49,7 +67,7 @@ def workload(command: Function) -> Function:
     )
     micro_batch = click.option(
         "--micro-batch",
-        type=int,
+        type=Count(),
         callback=_in_range,
         metavar="TOKENS",
         help="Tokens taken through the network at once while a prompt is read. Default: 512.",

@@ -162,7 +162,8 @@ impl fmt::Display for Scheme {
 impl FromStr for Scheme {
     type Err = Error;
 
-    /// Reads `dense:f16`, `gguf:q4_k`, `palettized:4[,group=16]` or `linear:8[,symmetric|affine][,block=32]`.
+    /// Reads `dense:f16`, `gguf:q4_k` or `q4_k` alone, `palettized:4[,group=16]` or
+    /// `linear:8[,symmetric|affine][,block=32]`.
     fn from_str(text: &str) -> Result<Self> {
         let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
         let mut words = rest.split(',');
@@ -173,6 +174,7 @@ impl FromStr for Scheme {
             "gguf" if options.is_empty() => gguf_type(first).map(Self::Gguf),
             "palettized" => palettized(first, &options),
             "linear" => linear(first, &options),
+            alone if rest.is_empty() => gguf_type(alone).map(Self::Gguf),
             _ => None,
         };
         found.ok_or_else(|| {

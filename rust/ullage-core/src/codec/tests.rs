@@ -41,10 +41,16 @@ fn sizes_are_exact_block_by_block() {
 }
 
 #[test]
+fn a_gguf_type_may_stand_alone() {
+    assert_eq!(scheme("q4_k"), scheme("gguf:q4_k"));
+    assert_eq!(scheme("Q8_0").to_string(), "gguf:q8_0");
+}
+
+#[test]
 fn what_is_no_scheme_is_said() {
     for text in [
         "",
-        "q4_k",
+        "q4",
         "gguf:",
         "gguf:q4_k,x",
         "gguf:f99",
