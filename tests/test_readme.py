@@ -2,7 +2,7 @@
 
 The blocks of one document run in their order, in one folder and, for Python, in one namespace, as a reader would
 type them. In the folder lies a real model, `all-MiniLM-L6-v2`, and nothing else. `await` and `async with` work at the
-top level. A Python block that has lines `#> text` must print just these. A command must exit with status 0, or with
+top level. A Python block that has lines `# > text` must print just these. A command must exit with status 0, or with
 the one that a line `# exit N` below it states, and the lines shown below that must be among those it prints, in order;
 a line `...` stands for what is left out.
 """
@@ -28,7 +28,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 FENCE = re.compile(r"^ {0,3}(?P<fence>`{3,}|~{3,})[ ]*(?P<language>[\w+-]*)")
 COMMAND_LIMIT_S = 120
 WIDTH = "100"
-PRINTED = "#>"
+PRINTED = "# >"
 LEFT_OUT = "..."
 
 
@@ -220,9 +220,9 @@ def test_a_command_that_breaks_its_word_fails_with_its_output(document: Path) ->
 
 
 def test_what_a_block_says_that_it_prints_is_compared(document: Path) -> None:
-    document.write_text("```python\nprint('a')\n#> a\nprint()\n#>\n```\n")
+    document.write_text("```python\nprint('a')\n# > a\nprint()\n# >\n```\n")
     assert run_document(document) == 1
-    document.write_text("```python\nprint('a')\n#> b\n```\n")
+    document.write_text("```python\nprint('a')\n# > b\n```\n")
     with pytest.raises(pytest.fail.Exception, match=r"document\.md:2: this block prints\na"):
         run_document(document)
 
