@@ -17,11 +17,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import ullage
+from ullage.errors import ArgumentError, ByteOverflowError, ModelFileError, UnreadableError
+
+STATM = Path("/proc/self/statm")
+
 MEMORY = 512 << 20
 """What the process may take beyond what it has when all is imported: hundreds of times what any case justifies."""
 
 PATIENCE_S = 5
-"""What one case may take."""
+"""What one case may take before the process is ended."""
+
+SLOW_S = 2
+"""What one case may take: most take a ten-thousandth of it."""
 
 Files = Mapping[str, bytes]
 """Contents by path below a folder; a content of `-> target` is a symbolic link."""
@@ -39,7 +47,7 @@ def misbehaving(cases: Iterable[Case]) -> list[str]:
     """Open every case, estimate and judge what opens, and describe those that end otherwise than they should."""
     listed = [tuple(case) for case in cases]
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - this very module
             [sys.executable, __file__, folder], input=pickle.dumps(listed), capture_output=True, check=False
         )
         found = done.stdout.decode().splitlines()
@@ -106,42 +114,35 @@ def write(folder: Path, files: Files) -> None:
 
 def _judge(path: Path) -> str | None:
     """Open what lies at `path`; give what is wrong with how that ends, or nothing."""
-    import ullage
-    from ullage.errors import ArgumentError, ByteOverflowError, ModelFileError, UnreadableError
-
     try:
         model = ullage.open_model(path)
     except (ModelFileError, UnreadableError) as error:
-        named = Path(error.path)
-        if not named.is_relative_to(path) and not named.is_relative_to(path.parent):
-            return f"names {error.path}"
-        said = str(error).replace(error.path, "")
-        if not said or len(said) > 1000:
-            return f"says {said}"
-        return None
+        return _misdescribed(error, path)
     except BaseException as error:  # noqa: BLE001 - a panic is no Exception
         return f"raises {type(error).__name__}: {error}"
     try:
-        needed = ullage.footprint(model, context=1 << 32, batch=1 << 20)
-        total = needed.total
-        if not total.lo <= total.best <= total.hi:
-            return f"total {total}"
         ullage.fit(ullage.footprint(model), 1)
+        total = ullage.footprint(model, context=1 << 32, batch=1 << 20).total
     except (ArgumentError, ByteOverflowError):
         return None
     except BaseException as error:  # noqa: BLE001 - likewise
         return f"estimating raises {type(error).__name__}: {error}"
-    return None
+    return None if total.lo <= total.best <= total.hi else f"total {total}"
+
+
+def _misdescribed(error: ModelFileError | UnreadableError, path: Path) -> str | None:
+    """Tell what an error lacks: the file, and a reason that can be read."""
+    if not Path(error.path).is_relative_to(path.parent):
+        return f"names {error.path}"
+    said = str(error).replace(error.path, "")
+    return None if said and len(said) < 1000 else f"says {said}"
 
 
 def _main(folder: Path) -> None:
-    import ullage
-
     ullage.fit("1GB", "2GB")
     cases = [Case(*case) for case in pickle.load(sys.stdin.buffer)]  # noqa: S301 - from this very module
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) if os.path.exists("/proc/self/statm") else 0
-    if pages:
-        limit = pages * resource.getpagesize() + MEMORY
+    if STATM.exists():
+        limit = int(STATM.read_text().split()[0]) * resource.getpagesize() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     before: Files = {}
     last = os.open(folder / "last", os.O_WRONLY | os.O_CREAT)
@@ -157,11 +158,10 @@ def _main(folder: Path) -> None:
         signal.alarm(PATIENCE_S)
         wrong = _judge(place / case.opened)
         signal.alarm(0)
-        took_s = time.monotonic() - start
-        if took_s > 1:
-            wrong = f"{wrong or ''} took {took_s:.1f} s"
         if wrong:
-            print(f"{case.label}: {wrong}")
+            sys.stdout.write(f"{case.label}: {wrong}\n")
+        if time.monotonic() - start > SLOW_S:
+            sys.stdout.write(f"{case.label}: took {time.monotonic() - start:.1f} s\n")
 
 
 if __name__ == "__main__":

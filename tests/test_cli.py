@@ -516,3 +516,33 @@ def test_an_interrupted_search_ends_with_130(tmp_path: Path) -> None:
     assert child.returncode == 130
     assert "Traceback" not in stderr
     assert stdout == ""
+
+
+def test_a_catalog_model_is_described_and_not_taken_for_a_file() -> None:
+    shown = run("footprint", "llama-3.1-8b")
+    assert "8,030,261,248 parameters" in shown.stdout
+    assert "No weights were read: they follow from the configuration." in shown.stdout
+    assert "rests on one figure" not in shown.stdout
+    page = json.loads(run("catalog", "show", "sdxl", "--json").stdout)
+    assert page["kind"] == "architecture"
+    assert "unet" in page["components"]
+    assert (
+        "Computed from their configuration: stable-diffusion-xl" in run("catalog", "models", "--search", "sdxl").stdout
+    )
+
+
+def test_weights_in_another_form_count_for_every_kind_of_model() -> None:
+    whole, four = (
+        json.loads(run("footprint", "llama-3.1-8b", *more, "--json").stdout)
+        for more in ((), ("--weights", "gguf:q4_k"))
+    )
+    assert whole["parts"]["weights"]["best"] == 16_060_522_496
+    assert four["parts"]["weights"]["best"] == four["tensor_bytes"] == 4_517_404_672
+    refused = run("footprint", "llama3-2-3b", "--weights", "gguf:q4_k")
+    assert (refused.exit_code, "no weights of llama3-2-3b are known" in refused.stderr) == (2, True)
+    assert "none of dense:f16, gguf:q4_k" in run("footprint", "7GB", "--weights", "4bit").stderr
+
+
+def test_what_has_no_effect_is_said() -> None:
+    assert "no KV cache and no state is counted" in run("fit", "7GB", "--device", "8GB", "--context", "1000000").stdout
+    assert "change nothing of" in run("fit", "llama3-2-3b", "--device", "8GB", "--context", "1000000").stdout

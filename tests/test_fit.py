@@ -45,38 +45,33 @@ def test_what_it_was_said_to_be_is_smaller() -> None:
 
 
 @pytest.mark.parametrize("model", ["sdxl", "7GB"])
-def test_at_four_bits_it_fits_with_the_entitlement(model: str) -> None:
-    """With the entitlement four bits are surely enough; without it, only if no part is left at 16 bits."""
+@pytest.mark.parametrize("scheme", ["gguf:q4_k", "palettized:4", "linear:4,block=32"])
+def test_at_four_bits_it_fits_with_the_entitlement(model: str, scheme: str) -> None:
+    """With the entitlement four bits are surely enough."""
     device = ullage.device(PHONE)
     assert device.entitled is not None
-    needs = ullage.footprint(model, weights="gguf:q4_k")
+    needs = ullage.footprint(model, weights=scheme)
     assert needs.total.hi <= device.entitled.lo
+    assert ullage.fit(needs, device.entitled.lo).fits
     without = ullage.fit(needs, PHONE)
-    assert without.verdict in {"yes", "depends"}
-    assert without.short_by == 0
-    with_it = ullage.fit(needs, device.entitled.lo)
-    assert with_it.fits
+    assert without.fits or without.remedies[0].changes == [ENTITLEMENT]
 
 
-def test_four_bits_in_the_largest_part_alone_need_the_entitlement() -> None:
-    """The article's 3 to 4 GB are a 4-bit UNet beside encoders of 16 bits: too much without the entitlement."""
+def test_without_the_entitlement_every_part_must_be_of_four_bits() -> None:
+    """The 3 to 4 GB that are published are a 4-bit UNet beside encoders of 16 bits; all at 4 bits are 1.74 GB."""
     model = ullage.footprint("sdxl").model
-    four_bits = model.encoded("gguf:q4_k")
-    is_unet = [tensor.name.startswith("unet.") for tensor in model.tensors]
-    mixed = sum(
-        (small if unet else large).bytes
-        for small, large, unet in zip(four_bits.tensors, model.tensors, is_unet, strict=True)
-    )
-    assert 3.0 * GB < mixed < 3.6 * GB
+    four_bits = model.encoded("palettized:4")
+    both = list(zip(four_bits.tensors, model.tensors, strict=True))
+    mixed = sum((small if large.name.startswith("unet.") else large).bytes for small, large in both)
     usable = ullage.device(PHONE).usable
+    assert round(mixed / GB, 1) == 3.1
     assert mixed > usable.best
-    assert four_bits.tensor_bytes < 2.3 * GB < usable.lo
-    verdict = ullage.fit("sdxl", PHONE)
-    assert verdict.remedies
-    for remedy in verdict.remedies:
-        partly = [change for change in remedy.changes if change.startswith("unet ")]
-        if partly and remedy.verdict == "yes":
-            assert {ENTITLEMENT, "one stage in memory at a time"} & set(remedy.changes)
+    assert round(four_bits.tensor_bytes / GB, 2) == 1.74
+    verdict = ullage.fit(four_bits, PHONE)
+    assert verdict.fits
+    for remedy in ullage.fit("sdxl", PHONE).remedies:
+        if remedy.verdict == "yes" and not {ENTITLEMENT, "one stage in memory at a time"} & set(remedy.changes):
+            assert remedy.changes[0].startswith("weights ")
 
 
 def write(folder: Path, config: dict[str, Any], shapes: dict[str, tuple[int, ...]], dtype: str) -> Path:
@@ -166,7 +161,7 @@ def answers(required: tuple[int, int], available: tuple[int, int]) -> str:
     return "yes" if required[1] <= available[0] else "no" if required[0] > available[1] else "depends"
 
 
-def consistent(verdict: Verdict, before: Footprint) -> None:
+def consistent(verdict: Verdict) -> None:
     """Check that answer, balance and remedies follow from the intervals."""
     lo, best, hi = verdict.available_range
     required = verdict.required
@@ -176,8 +171,8 @@ def consistent(verdict: Verdict, before: Footprint) -> None:
     for remedy in verdict.remedies:
         assert remedy.changes
         for end in ENDS:
-            assert getattr(remedy.required, end) <= getattr(before.total, end), remedy.changes
-        assert remedy.saves == before.total.best - remedy.required.best
+            assert getattr(remedy.required, end) <= getattr(required, end), remedy.changes
+        assert remedy.saves == required.best - remedy.required.best
         assert all(saves >= 0 for _, saves in remedy.steps)
         assert remedy.verdict in {"yes", "depends"}
         if remedy.verdict == verdict.verdict:
@@ -210,7 +205,7 @@ def applied(model: Model, remedy: Remedy, asked: dict[str, Any]) -> Footprint | 
     return ullage.footprint(model, **wanted)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     drawn=architectures(),
     asked=workloads,
@@ -239,22 +234,25 @@ def test_what_holds_of_every_model(
         if size >= KV_SIZES[asked["kv_dtype"]]:
             no_less(ullage.footprint(model, **(asked | {"kv_dtype": dtype})), needs)
     verdict = ullage.fit(needs, device or max(int(needs.total.best * share), 1))
-    consistent(verdict, needs if device != PHONE else ullage.fit(needs, 1 << 50) and needs)
+    consistent(verdict)
+    if device == PHONE and needs.runtime.startswith("executorch"):
+        return  # it counts differently there
+    assert verdict.required == needs.total
     for remedy in verdict.remedies:
         after = applied(model, remedy, asked | {"runtime": needs.runtime})
-        if after is not None and device != PHONE:
-            for end in ENDS:
-                assert getattr(after.total, end) == pytest.approx(getattr(remedy.required, end), rel=0.01), (
-                    remedy.changes
-                )
+        for end in ENDS if after else ():
+            needed, promised = getattr(after.total, end), getattr(remedy.required, end)  # type: ignore[union-attr]
+            assert needed == pytest.approx(promised, rel=0.01), remedy.changes
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize(
-    "subject", ["1B", "7GB", "100PB", "llama-3.1-8b", "sdxl", "all-minilm-l6-v2", "whisper-tiny", "deepseek-v3"]
+    "subject", ["1kB", "7GB", "100PB", "llama-3.1-8b", "sdxl", "all-minilm-l6-v2", "whisper-tiny", "deepseek-v3"]
 )
 def test_no_workload_is_too_much_for_an_answer(subject: str, runtime: str) -> None:
     """The largest context and batch give an interval in order or one typed error."""
+    model = ullage.footprint(subject).model
+    overflown: list[int] = []
     for context in (1, 1 << 16, 1 << 32):
         for batch in (1, 1 << 16, 1 << 32):
             for flash in (True, False):
@@ -265,8 +263,9 @@ def test_no_workload_is_too_much_for_an_answer(subject: str, runtime: str) -> No
                     "flash_attention": flash,
                 }
                 try:
-                    needs = ullage.footprint(subject, runtime=runtime, **asked)
-                except ByteOverflowError as error:
-                    assert context * batch >= 1 << 32, error
+                    needs = ullage.footprint(model, runtime=runtime, **asked)
+                except ByteOverflowError:
+                    overflown.append(context * batch)
                     continue
                 adds_up(needs)
+    assert min(overflown, default=1 << 64) >= 1 << 32

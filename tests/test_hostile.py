@@ -55,10 +55,8 @@ def gguf(keys: dict[str, int] | None = None, kind: int = 4) -> bytes:
     numbers |= keys or {}
     text = b"general.architecture"
     header = struct.pack("<Q", len(text)) + text + struct.pack("<IQ", 8, 5) + b"llama"
-    for name, number in numbers.items():
-        header += (
-            struct.pack("<Q", len(name)) + name.encode() + struct.pack("<IQ" if kind == 10 else "<II", kind, number)
-        )
+    for key, number in numbers.items():
+        header += struct.pack("<Q", len(key)) + key.encode() + struct.pack("<IQ" if kind == 10 else "<II", kind, number)
     name = b"blk.0.attn_k.weight"
     tensors = struct.pack("<Q", len(name)) + name + struct.pack("<IQQIQ", 2, 32, 2, 0, 0)
     data = b"GGUF" + struct.pack("<IQQ", 3, 1, len(numbers) + 1) + header + tensors
@@ -119,7 +117,7 @@ def some(cases: Iterator[Case], most: int) -> list[Case]:
     return listed if len(listed) <= most else random.Random(0).sample(listed, most)  # noqa: S311 - no secret
 
 
-THOROUGH = int(os.environ.get("ULLAGE_HOSTILE", "400"))
+THOROUGH = int(os.environ.get("ULLAGE_HOSTILE", "150"))
 """Cases of each kind and format; 1000000 takes them all."""
 
 
@@ -127,9 +125,7 @@ THOROUGH = int(os.environ.get("ULLAGE_HOSTILE", "400"))
 def test_damage_anywhere_is_survived(label: str) -> None:
     """A file cut short, with a bit turned, or with a huge number in it, anywhere."""
     seed = INTACT[label]
-    intact = misbehaving([entered(seed)])
-    assert intact == []
-    damaged = [*some(cut(seed), THOROUGH), *some(flipped(seed), THOROUGH), *some(lying(seed), THOROUGH)]
+    damaged = [seed, *some(cut(seed), THOROUGH), *some(flipped(seed), THOROUGH), *some(lying(seed), THOROUGH)]
     assert misbehaving(map(entered, damaged)) == []
 
 
@@ -279,26 +275,33 @@ def of_gguf() -> Iterator[tuple[str, bytes]]:
     yield "everything but layers", gguf(everything | {"llama.block_count": 1, "split.count": 1, "split.no": 0})
 
 
+def field(number: int, data: bytes | int) -> bytes:
+    """Give a field of a protocol buffer."""
+    key = number << 3
+    return varint(key) + varint(data) if isinstance(data, int) else varint(key | 2) + varint(len(data)) + data
+
+
+def varint(number: int) -> bytes:
+    """Give an integer of variable length."""
+    out = b""
+    while number > 127:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
+def model(graph: bytes) -> bytes:
+    """Give an ONNX model of this graph."""
+    return field(1, 8) + field(7, graph)
+
+
+def initializer(*dims: int, rest: bytes = b"") -> bytes:
+    """Give an ONNX model of one tensor."""
+    return model(field(5, b"".join(field(1, size) for size in dims) + field(2, 1) + field(8, b"w") + rest))
+
+
 def of_onnx() -> Iterator[tuple[str, bytes]]:
     """Give messages that lie, with a wire format by hand."""
-
-    def field(number: int, data: bytes | int) -> bytes:
-        key = number << 3
-        return varint(key) + varint(data) if isinstance(data, int) else varint(key | 2) + varint(len(data)) + data
-
-    def varint(number: int) -> bytes:
-        out = b""
-        while number > 127:
-            out += bytes([number & 127 | 128])
-            number >>= 7
-        return out + bytes([number])
-
-    def model(graph: bytes) -> bytes:
-        return field(1, 8) + field(7, graph)
-
-    def initializer(*dims: int, rest: bytes = b"") -> bytes:
-        return model(field(5, b"".join(field(1, size) for size in dims) + field(2, 1) + field(8, b"w") + rest))
-
     for dims in ((1 << 63,), (1 << 62, 1 << 62), ((1 << 64) - 1,), (1 << 32, 1 << 32), (0, 1 << 63), (1,) * 10_000):
         yield f"dims {dims[:4]}", initializer(*dims, rest=field(9, bytes(4)))
         yield f"dims {dims[:4]}, no data", initializer(*dims)
@@ -427,11 +430,10 @@ def of_pytorch() -> Iterator[tuple[str, bytes]]:
         yield f"{elements} elements", archive(tensors((4,), (1,), elements=elements), **{"0": sixteen})
         yield f"offset {elements}", archive(tensors((4,), (1,), offset=elements), **{"0": sixteen})
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
-        with file.open("archive/data.pkl", "w", force_zip64=True) as member:
-            for _ in range(600):
-                member.write(b"N" * (1 << 20))
-            member.write(b".")
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file, file.open("archive/data.pkl", "w") as member:
+        for _ in range(600):
+            member.write(b"N" * (1 << 20))
+        member.write(b".")
     yield "a bomb", buffer.getvalue()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
@@ -446,8 +448,8 @@ def of_pytorch() -> Iterator[tuple[str, bytes]]:
     intact = archive(tensors((4,), (1,)), **{"0": sixteen})
     end = intact.rindex(b"PK\5\6")
     for place in (8, 10, 12, 16, 20):
-        for number in (b"\xff\xff\xff\xff", b"\0\0\0\x80", b"\1\0\0\0"):
-            yield f"{number.hex()} in the end at {place}", intact[: end + place] + number + intact[end + place + 4 :]
+        for claim in (b"\xff\xff\xff\xff", b"\0\0\0\x80", b"\1\0\0\0"):
+            yield f"{claim.hex()} in the end at {place}", intact[: end + place] + claim + intact[end + place + 4 :]
 
 
 def configs() -> Iterator[tuple[str, bytes]]:
@@ -573,7 +575,7 @@ def configs() -> Iterator[tuple[str, bytes]]:
 
 def indexes() -> Iterator[tuple[str, bytes]]:
     """Give indexes that lead astray."""
-    for shard in (
+    shards: tuple[object, ...] = (
         "../a.safetensors",
         "/etc/passwd",
         "",
@@ -590,20 +592,22 @@ def indexes() -> Iterator[tuple[str, bytes]]:
         "sub/a.safetensors",
         "sub\\a.safetensors",
         "loop",
-    ):
+    )
+    for shard in shards:
         yield (
             f"shard {str(shard)[:20]!r}",
             json.dumps({"weight_map": {"model.layers.0.w": shard, "b": "a.safetensors"}}).encode(),
         )
-    for whole in (
+    wholes: tuple[object, ...] = (
         [],
         {},
         {"weight_map": []},
         {"weight_map": None},
         {"weight_map": {}},
         {"weight_map": {"x": "a.safetensors"}},
-    ):
-        yield f"{whole}", json.dumps(whole).encode()
+    )
+    for whole in wholes:
+        yield str(whole), json.dumps(whole).encode()
     yield (
         "a hundred thousand shards",
         json.dumps({"weight_map": {f"t{at}": f"{at}.safetensors" for at in range(100_000)}}).encode(),
@@ -630,8 +634,9 @@ def manifests() -> Iterator[tuple[str, bytes]]:
     ):
         entries = manifest["itemInfoEntries"] | {root: manifest["itemInfoEntries"][root] | {"path": path}}
         yield f"path {str(path)[:20]!r}", json.dumps(manifest | {"itemInfoEntries": entries}).encode()
+    values: tuple[object, ...] = (None, 0, "", [], {}, "x" * 1000)
     for key in manifest:
-        for value in (None, 0, "", [], {}, "x" * 1000):
+        for value in values:
             yield f"{key} {value!r:.20}", json.dumps(manifest | {key: value}).encode()
     yield "nested", b'{"a":' * 100_000
 
@@ -678,6 +683,15 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         ullage.open_model(paths["away.gguf"])
 
 
+OPEN = """
+import sys, ullage
+try:
+    ullage.open_model(sys.argv[1])
+except ullage.errors.InputError as error:
+    print(error)
+"""
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "model.safetensors.index.json"])
 @pytest.mark.parametrize("kind", ["pipe", "folder", "loop", "secret"])
 def test_a_folder_with_something_else_in_the_place_of_a_file(tmp_path: Path, name: str, kind: str) -> None:
@@ -695,6 +709,7 @@ def test_a_folder_with_something_else_in_the_place_of_a_file(tmp_path: Path, nam
     else:
         path.write_bytes(b"")
         path.chmod(0)
-    code = "import sys, ullage\ntry: ullage.open_model(sys.argv[1])\nexcept ullage.errors.InputError as error: print(error)"
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, timeout=10, check=False)
+    done = subprocess.run(  # noqa: S603 - a pipe would wait for ever, so from outside
+        [sys.executable, "-c", OPEN, tmp_path], capture_output=True, timeout=10, check=False
+    )
     assert (done.returncode, done.stderr) == (0, b"")

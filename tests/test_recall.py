@@ -128,12 +128,18 @@ def test_a_run_goes_under_the_runtime_that_the_footprint_assumes(tmp_path: Path,
 
 
 def test_a_load_counts_for_every_workload_and_says_nothing_of_a_run(path: Path) -> None:
-    Path(path.parent, "config.json").write_text(
-        json.dumps({
-            "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
-            "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 100, "max_position_embeddings": 4096,
-        })
-    )  # fmt: skip
+    llama = {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 100,
+        "max_position_embeddings": 4096,
+    }
+    Path(path.parent, "config.json").write_text(json.dumps(llama))
     before = ullage.footprint(path, context=1000, batch=3)
     keep(ullage.open_model(path), 11 * MIB, runtime="numpy", batch=None)
     found = ullage.footprint(path, context=1000, batch=3)

@@ -7,7 +7,7 @@ import click
 
 from ullage import catalog as tables
 from ullage import format_bytes
-from ullage.catalog import Device, ModelRow, PoolAudit, PoolRow, Range
+from ullage.catalog import ArchitectureRow, Device, ModelRow, PoolAudit, PoolRow, Range
 from ullage.catalog.device_lookup import gpu_count
 from ullage.catalog.pool_rule import pool_row
 from ullage.cli import catalog_inputs, catalog_own, options
@@ -72,6 +72,8 @@ def models(*, search: str | None, as_json: bool) -> int:
     for key, flag in flags.items():
         page.line(f"! {key} {flag} (see 'ullage catalog rule')")
     _counted(page, len(found), "model")
+    if search and (described := tables.architectures(search)):
+        page.line(f"Computed from their configuration: {', '.join(row.key for row in described)}")
     return 0
 
 
@@ -120,14 +122,16 @@ def devices(*, search: str | None, gpus: bool, as_json: bool) -> int:
 @click.argument("name")
 @options.as_json
 def show(*, name: str, as_json: bool) -> int:
-    """Show one published model or device, or one of your own, with its source."""
+    """Show one model or device with its source, published or your own."""
     row = _find(name)
     if as_json:
         print_json(_whole(row))
         return 0
     page = Page()
     page.line(f"{row.name} ({row.key})", "bold")
-    if isinstance(row, ModelRow):
+    if isinstance(row, ArchitectureRow):
+        _show_architecture(page, row)
+    elif isinstance(row, ModelRow):
         _show_model(page, row)
     else:
         _show_device(page, row)
@@ -167,9 +171,11 @@ def rule(*, as_json: bool) -> int:
     return 0
 
 
-def _whole(row: ModelRow | Device) -> dict[str, Any]:
+def _whole(row: ModelRow | ArchitectureRow | Device) -> dict[str, Any]:
     if isinstance(row, Device):
         return {"kind": "device"} | asdict(row)
+    if isinstance(row, ArchitectureRow):
+        return {"kind": "architecture"} | catalog_inputs.as_dict(row)
     checked = pool_row(row)
     return (
         {"kind": "model"}
@@ -199,7 +205,7 @@ def _brief(row: ModelRow) -> dict[str, Any]:
     }
 
 
-def _find(name: str) -> ModelRow | Device:
+def _find(name: str) -> ModelRow | ArchitectureRow | Device:
     try:
         return tables.device(name)
     except UnknownDeviceError as error:
@@ -207,7 +213,11 @@ def _find(name: str) -> ModelRow | Device:
     try:
         return tables.model(name)
     except UnknownModelError as error:
-        suggestions = [*like_devices, *error.suggestions]
+        like_models = error.suggestions
+    try:
+        return tables.architecture(name)
+    except UnknownModelError as error:
+        suggestions = list(dict.fromkeys((*like_devices, *error.suggestions, *like_models)))
     hint = f"; did you mean {', '.join(suggestions)}?" if suggestions else ""
     raise InputError(f"no model or device is called {name!r}{hint}", name=name, suggestions=suggestions)
 
@@ -283,6 +293,23 @@ def _show_model(page: Page, row: ModelRow) -> None:
                 for other in others
             ],
         )
+
+
+def _show_architecture(page: Page, row: ArchitectureRow) -> None:
+    model = row.model()
+    _pairs(
+        page,
+        {
+            "also called": ", ".join(row.aliases),
+            "architecture": model.architecture,
+            "parts": ", ".join(part.name for part in row.components if part.name),
+            "parameters": f"{row.parameters:,}",
+            "weights": size(model.tensor_bytes),
+            "page": row.page,
+            "date": row.date,
+            "note": row.note,
+        },
+    )
 
 
 def _show_device(page: Page, row: Device) -> None:

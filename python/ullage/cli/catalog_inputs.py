@@ -10,7 +10,7 @@ from ullage.catalog import ArchitectureRow
 from ullage.cli import options
 from ullage.cli.show import Page, print_json
 
-__all__ = ["architectures", "runtimes"]
+__all__ = ["architectures", "as_dict", "runtimes"]
 
 
 @click.command()
@@ -23,7 +23,7 @@ def architectures(*, search: str | None, as_json: bool) -> int:
     """
     found = tables.architectures(search)
     if as_json:
-        print_json({"architectures": [_as_dict(row) for row in found]})
+        print_json({"architectures": [as_dict(row) for row in found]})
         return 0
     page = Page()
     columns = ("name", ">parameters", "published", "page") if page.wide else ("name", ">parameters")
@@ -34,7 +34,8 @@ def architectures(*, search: str | None, as_json: bool) -> int:
     return 0
 
 
-def _as_dict(row: ArchitectureRow) -> dict[str, Any]:
+def as_dict(row: ArchitectureRow) -> dict[str, Any]:
+    """Give an architecture as it stands in JSON."""
     return {
         "key": row.key,
         "name": row.name,

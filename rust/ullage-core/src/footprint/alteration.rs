@@ -48,6 +48,8 @@ pub(super) struct Estimator<'a> {
     pub(super) model: &'a Model,
     policy: &'a Policy,
     of_model: Values,
+    /// Bytes of all weights as stored.
+    whole: Bytes,
     /// What a change can be for: the tensors of one component and layer.
     groups: Vec<Group>,
     /// The group of each tensor.
@@ -109,6 +111,7 @@ impl<'a> Estimator<'a> {
             model,
             policy,
             of_model: values::of_model(model),
+            whole: model.tensor_bytes(),
             groups,
             group_of,
             sizes: RefCell::default(),
@@ -124,7 +127,7 @@ impl<'a> Estimator<'a> {
     pub(super) fn estimate(&self, alteration: &Alteration) -> Result<Footprint> {
         let Alteration { workload, .. } = alteration;
         let stored = self.stored(alteration)?;
-        let values = values::scaled(&self.of_model, self.model.tensor_bytes(), stored);
+        let values = values::scaled(&self.of_model, self.whole, stored);
         let values = values::of_workload(values, workload);
         let weights =
             weights::weights(self.model, self.policy, &values, alteration.scheme.map(|(scheme, _)| scheme))?;

@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 const FIRST_PAGE: usize = 1 << 12;
 const LARGEST_PAGE: usize = 1 << 16;
 
+/// Where a page after a jump begins.
+const ALIGNMENT: u64 = 1 << 12;
+
 /// Places that a file is read from in turns, such as the tables, names and buffers of flat buffers: a page for each.
 const PAGES: usize = 8;
 
@@ -41,11 +44,9 @@ impl Page {
         start >= self.start && end <= self.end()
     }
 
-    /// Whether a part of the file that it does not hold goes on where it ends, or ends a page or less before it.
-    fn is_beside(&self, start: u64, end: u64) -> bool {
-        let follows = (self.start..=self.end()).contains(&start);
-        follows
-            || (start < self.start && end.saturating_add(self.end().saturating_sub(self.start)) >= self.start)
+    /// Whether what starts at `start`, and passes its end, goes on from it.
+    fn leads_to(&self, start: u64) -> bool {
+        (self.start..=self.end()).contains(&start)
     }
 }
 
@@ -145,26 +146,19 @@ impl<R: Read + Seek> Source<R> {
         self.input
     }
 
-    /// Puts a page first that holds what lies between `offset` and `end`, which are `size` bytes: more of what it goes on
-    /// from, forwards or backwards, or else a short one.
+    /// Puts a page first that holds what lies between `offset` and `end`, which are `size` bytes: twice as long as the one
+    /// it goes on from, or else a short one that begins before it, for files that are read backwards.
     fn turn_to(&mut self, offset: u64, end: u64, size: usize) -> Result<(), Failure> {
-        let beside = self.pages.iter().position(|page| page.is_beside(offset, end));
-        let mut page = match beside {
-            Some(place) => self.pages.remove(place),
-            None if self.pages.len() == PAGES => self.pages.pop().unwrap_or_default(),
-            None => Page::default(),
-        };
-        let (mut start, mut count) = (offset, size.max(FIRST_PAGE));
-        if beside.is_some() {
-            count = size.max(page.bytes.len().saturating_mul(2).clamp(FIRST_PAGE, LARGEST_PAGE));
-            if offset < page.start {
-                start = end.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
-            }
-        }
+        let previous = self.pages.iter().find(|page| page.leads_to(offset)).map(|page| page.bytes.len());
+        let start = if previous.is_some() { offset } else { offset.saturating_sub(offset % ALIGNMENT) };
+        let wanted = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX).max(size);
+        let usual = previous.map_or(FIRST_PAGE, |length| length.saturating_mul(2));
+        let count = usual.clamp(FIRST_PAGE, LARGEST_PAGE).max(wanted);
         if count > LARGEST_PAGE {
             self.pages.retain(|page| page.bytes.len() <= LARGEST_PAGE);
         }
-        page = self.read(page, start, count)?;
+        let recycled = if self.pages.len() < PAGES { None } else { self.pages.pop() };
+        let page = self.read(recycled.unwrap_or_default(), start, count)?;
         self.pages.insert(0, page);
         Ok(())
     }
