@@ -160,6 +160,15 @@ def test_what_the_document_shows_works(
     run_document(path)
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_every_file_that_the_document_names_is_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    links = [path.parent / target for target in re.findall(r"\]\(([^)#:]+)\)", text)]
+    named = [ROOT / name for name in re.findall(r"`((?:rust|python|tests|docs|\.ci)/[\w./-]+)`", text)]
+    assert links + named, "a document without any would make this test idle"
+    assert not [str(target) for target in links + named if not target.exists()]
+
+
 @pytest.fixture
 def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the path of a document to write, in the current folder."""
