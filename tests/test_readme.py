@@ -1,13 +1,18 @@
 """What README and docs show is run: `python` blocks, and the `ullage` commands of `console` blocks.
 
-The blocks of one document run in their order, in one empty folder and, for Python, in one namespace, as a
-reader would type them. `await` and `async with` work at the top level. A command must exit with status 0, or
-with the one that a line `# exit N` below it states.
+The blocks of one document run in their order, in one folder and, for Python, in one namespace, as a reader would
+type them. In the folder lies a real model, `all-MiniLM-L6-v2`, and nothing else. `await` and `async with` work at the
+top level. A Python block that has lines `# > text` must print just these. A command must exit with status 0, or with
+the one that a line `# exit N` below it states, and the lines shown below that must be among those it prints, in order;
+a line `...` stands for what is left out.
 """
 
 import ast
 import asyncio
+import contextlib
 import inspect
+import io
+import itertools
 import os
 import re
 import subprocess
@@ -22,6 +27,9 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 FENCE = re.compile(r"^ {0,3}(?P<fence>`{3,}|~{3,})[ ]*(?P<language>[\w+-]*)")
 COMMAND_LIMIT_S = 120
+WIDTH = "100"
+PRINTED = "# >"
+LEFT_OUT = "..."
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line of a `console` block and the exit status that the block states."""
+    """A command line of a `console` block with the exit status and the output that the block states."""
 
     text: str
     status: int
     line: int
+    shown: tuple[str, ...] = ()
 
 
 def blocks(path: Path) -> Iterator[Block]:
@@ -71,12 +80,23 @@ def commands(block: Block) -> Iterator[Command]:
         while lines[last].endswith("\\") and last + 1 < len(lines):
             last += 1
         text = "\n".join([line.removeprefix("$").strip(), *lines[index + 1 : last + 1]])
-        below = lines[last + 1] if last + 1 < len(lines) else ""
-        stated = re.fullmatch(r"# exit (\d+)", below.strip())
-        yield Command(text, int(stated[1]) if stated else 0, block.line + index)
+        below = list(itertools.takewhile(lambda line: not line.startswith("$"), lines[last + 1 :]))
+        stated = re.fullmatch(r"# exit (\d+)", below[0].strip()) if below else None
+        shown = tuple(line.rstrip() for line in below[1 if stated else 0 :] if line.strip() not in {"", LEFT_OUT})
+        yield Command(text, int(stated[1]) if stated else 0, block.line + index, shown)
 
 
 def run_python(block: Block, namespace: dict[str, object], runner: asyncio.Runner) -> None:
+    """Run a Python block and compare what it prints with what it says that it prints."""
+    stated = [found[1] for found in re.finditer(rf"^ *{PRINTED} ?(.*)$", block.text, re.MULTILINE)]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        execute(block, namespace, runner)
+    if stated and printed.getvalue().splitlines() != stated:
+        pytest.fail(f"{block.path}:{block.line}: this block prints\n{printed.getvalue()}")
+
+
+def execute(block: Block, namespace: dict[str, object], runner: asyncio.Runner) -> None:
     """Run a Python block so that a traceback names the document and its line."""
     source = "\n" * (block.line - 1) + block.text
     code = compile(source, str(block.path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
@@ -94,7 +114,8 @@ def run_python(block: Block, namespace: dict[str, object], runner: asyncio.Runne
 def run_command(command: Command, path: Path) -> None:
     """Run a command as a shell would and compare its exit status with the stated one."""
     scripts = sysconfig.get_path("scripts")
-    environment = os.environ | {"PATH": os.pathsep.join([scripts, os.environ["PATH"]]), "NO_COLOR": "1"}
+    path_variable = os.pathsep.join([scripts, os.environ["PATH"]])
+    environment = os.environ | {"PATH": path_variable, "NO_COLOR": "1", "COLUMNS": WIDTH, "PYTHONUTF8": "1"}
     done = subprocess.run(  # noqa: S603 - the repository's own documents
         ["/bin/sh", "-c", command.text],
         env=environment,
@@ -108,6 +129,10 @@ def run_command(command: Command, path: Path) -> None:
             f"{path}:{command.line}: `{command.text}` exited {done.returncode}, not {command.status}\n"
             f"{done.stdout}{done.stderr}",
         )
+    printed = iter(done.stdout.splitlines())
+    missing = [line for line in command.shown if line not in printed]  # `in` moves on: the order counts
+    if missing:
+        pytest.fail(f"{path}:{command.line}: `{command.text}` prints no line {missing[0]!r} there\n{done.stdout}")
 
 
 def run_document(path: Path) -> int:
@@ -127,9 +152,21 @@ def run_document(path: Path) -> int:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
-def test_what_the_document_shows_works(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_document_shows_works(
+    path: Path, tmp_path: Path, minilm_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "all-MiniLM-L6-v2").symlink_to(minilm_dir)
     monkeypatch.chdir(tmp_path)
     run_document(path)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_every_file_that_the_document_names_is_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    links = [path.parent / target for target in re.findall(r"\]\(([^)#:]+)\)", text)]
+    named = [ROOT / name for name in re.findall(r"`((?:rust|python|tests|docs|\.ci)/[\w./-]+)`", text)]
+    assert links + named, "a document without any would make this test idle"
+    assert not [str(target) for target in links + named if not target.exists()]
 
 
 @pytest.fixture
@@ -175,7 +212,7 @@ def test_only_the_commands_of_ullage_are_found(document: Path) -> None:
     )
     (block,) = blocks(document)
     assert list(commands(block)) == [
-        Command("ullage fit a \\\n    --json", 1, 3),
+        Command("ullage fit a \\\n    --json", 1, 3, ("output",)),
         Command("ullage machine | head -1", 0, 7),
     ]
 
@@ -189,6 +226,25 @@ def test_a_command_that_keeps_its_word_passes(document: Path, stated: int, given
 def test_a_command_that_breaks_its_word_fails_with_its_output(document: Path) -> None:
     with pytest.raises(pytest.fail.Exception, match=r"document\.md:7: .* exited 3, not 0\nsaid"):
         run_command(Command("echo said; exit 3", 0, 7), document)
+
+
+def test_what_a_block_says_that_it_prints_is_compared(document: Path) -> None:
+    document.write_text("```python\nprint('a')\n# > a\nprint()\n# >\n```\n")
+    assert run_document(document) == 1
+    document.write_text("```python\nprint('a')\n# > b\n```\n")
+    with pytest.raises(pytest.fail.Exception, match=r"document\.md:2: this block prints\na"):
+        run_document(document)
+
+
+@pytest.mark.parametrize("shown", [("one", "three"), ("two",), ()])
+def test_shown_lines_that_are_printed_in_order_pass(document: Path, shown: tuple[str, ...]) -> None:
+    run_command(Command("printf 'one\\ntwo\\nthree\\n'", 0, 1, shown), document)
+
+
+@pytest.mark.parametrize("shown", [("three", "one"), ("on",), ("four",), ("one", "one")])
+def test_shown_lines_that_are_not_printed_so_fail(document: Path, shown: tuple[str, ...]) -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"document\.md:1: .* prints no line"):
+        run_command(Command("printf 'one\\ntwo\\nthree\\n'", 0, 1, shown), document)
 
 
 def test_a_command_finds_the_ullage_of_this_environment(document: Path) -> None:

@@ -39,8 +39,9 @@ def footprint(
     `model` is a file or directory of any format that `open_model` reads, a catalog name such as `"all-minilm-l6-v2"`,
     or a plain size such as `"12GB"`, taken as 16-bit weights. Without `context`, the longest that the configuration
     allows, at most 4,096 tokens; `micro_batch` is 512 unless given. `runtime` is `"llama.cpp"`, `"vllm"`,
-    `"transformers"`, `"onnxruntime"`, `"executorch-xnnpack"`, `"coreml"` or `"numpy"`, with `@` and a version where
-    several are known; by default the one that files of this format are usually run with, else the span of them all.
+    `"transformers"`, `"onnxruntime"`, `"executorch-xnnpack"`, `"coreml"`, `"tflite"`, `"numpy"` or `"generic"`, with
+    `@` and a version where several are known; by default the one that files of this format are usually run with, else
+    `"generic"`, the span of them all.
     `weights` thinks of the weights in another form than they are stored in: a scheme such as `"gguf:q4_k"`,
     `"palettized:4"`, `"linear:8"` or `"dense:f16"`, or the size of a file such as `"1.14GB"`.
     What `measure` kept of the same model, runtime, workload and this machine narrows the estimate, and its origin is

@@ -21,7 +21,7 @@ COMMANDS = {
     "score": "Compare estimates with what was measured.",
     "pack": "Place models on as few devices as possible.",
     "machine": "Show the memory of this machine, its limits and this process.",
-    "catalog": "Look up models and devices as published.",
+    "catalog": "Look up models, devices, runtimes and what was measured.",
     "demo": "Run the demonstration.",
 }
 """Each command, which is a module of this package, and its help in one line: enough to list them all unloaded."""
@@ -103,7 +103,7 @@ def _explain(message: str, kind: str, words: list[str], fields: dict[str, Any] |
 A MODEL is a file or directory (safetensors, GGUF, ONNX, PyTorch, Core ML,
 ExecuTorch, TFLite, config.json), a name of the catalog, or a plain size
 such as 12GB.
-Exit status: 0 done, 1 the answer is no, 2 bad usage or input.
+Exit status: 0 done, 1 the answer is no or depends, 2 bad usage or input.
 """,
 )
 @click.version_option(__version__, "-V", "--version", prog_name="ullage", message="%(prog)s %(version)s")

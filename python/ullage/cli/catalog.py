@@ -33,9 +33,10 @@ Examples:
 """
 )
 def catalog() -> None:
-    """Look up models and devices as published.
+    """Look up models, devices, runtimes and what was measured.
 
-    Rows that you add, and what was measured on this machine, are kept in your own folders and found in the same way.
+    Published rows carry their source. Rows that you add, and what was measured on this machine, are kept in your own
+    folders (ULLAGE_HOME, where that is set) and found in the same way.
     """
 
 
@@ -46,7 +47,8 @@ def models(*, search: str | None, as_json: bool) -> int:
     """List models with the memory published for them.
 
     Of several figures the most likely is the largest: to book too little is the worse mistake. A row marked with an
-    exclamation mark contradicts itself, and the note below says how; one marked own is yours.
+    exclamation mark contradicts itself, and the note below says how; one marked own is yours. Models that are computed
+    from their configuration are listed by 'ullage catalog architectures'.
     """
     found = tables.models(search)
     if as_json:
@@ -120,7 +122,7 @@ def devices(*, search: str | None, gpus: bool, as_json: bool) -> int:
 @click.argument("name")
 @options.as_json
 def show(*, name: str, as_json: bool) -> int:
-    """Show one model or device with its source."""
+    """Show one model or device with its source, published or your own."""
     row = _find(name)
     if as_json:
         print_json(_whole(row))

@@ -17,7 +17,10 @@ __all__ = ["architectures", "as_dict", "runtimes"]
 @click.option("--search", metavar="TEXT", help="Only those that have every word of TEXT in one of their names.")
 @options.as_json
 def architectures(*, search: str | None, as_json: bool) -> int:
-    """List public models whose tensors and caches are computed from their configuration, none downloaded."""
+    """List public models that are known by their configuration.
+
+    Their tensors and caches are computed; none is downloaded. 'ullage footprint' takes the name or the page of one.
+    """
     found = tables.architectures(search)
     if as_json:
         print_json({"architectures": [as_dict(row) for row in found]})
@@ -48,7 +51,7 @@ def as_dict(row: ArchitectureRow) -> dict[str, Any]:
 @click.command()
 @options.as_json
 def runtimes(*, as_json: bool) -> int:
-    """List the runtimes whose use of memory is known, with where it is known from.
+    """List the runtimes whose use of memory is known, and how it is known.
 
     The first version of a runtime is its default; name another with @, as in --runtime coreml@ios16.
     """

@@ -81,8 +81,9 @@ def workload(command: Function) -> Function:
     runtime = click.option(
         "--runtime",
         metavar="RUNTIME",
-        help="llama.cpp, vllm, transformers, onnxruntime, executorch-xnnpack, coreml or numpy; with @ and a version "
-        "where several are known (see: ullage catalog runtimes). Default: what such files are usually run with.",
+        help="llama.cpp, vllm, transformers, onnxruntime, executorch-xnnpack, coreml, tflite, numpy or generic; with @ "
+        "and a version where several are known (see: ullage catalog runtimes). Default: what such files are usually "
+        "run with, else generic, the span of all.",
     )
     weights = click.option(
         "--weights",
