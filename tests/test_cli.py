@@ -538,14 +538,14 @@ def test_weights_in_another_form_count_for_every_kind_of_model() -> None:
     )
     assert whole["parts"]["weights"]["best"] == 16_060_522_496
     assert four["parts"]["weights"]["best"] == four["tensor_bytes"] == 4_517_404_672
-    refused = run("footprint", "llama3-2-3b", "--weights", "gguf:q4_k")
-    assert (refused.exit_code, "no weights of llama3-2-3b are known" in refused.stderr) == (2, True)
+    refused = run("footprint", "efficientnet-v2-s", "--weights", "gguf:q4_k")
+    assert (refused.exit_code, "no weights of efficientnet-v2-s are known" in refused.stderr) == (2, True)
     assert "none of dense:f16, gguf:q4_k" in run("footprint", "7GB", "--weights", "4bit").stderr
 
 
 def test_what_has_no_effect_is_said() -> None:
     assert "no KV cache and no state is counted" in run("fit", "7GB", "--device", "8GB", "--context", "1000000").stdout
-    assert "change nothing of" in run("fit", "llama3-2-3b", "--device", "8GB", "--context", "1000000").stdout
+    assert "change nothing of" in run("fit", "efficientnet-v2-s", "--device", "8GB", "--context", "1000000").stdout
 
 
 def test_a_context_may_be_written_with_k() -> None:
@@ -553,3 +553,16 @@ def test_a_context_may_be_written_with_k() -> None:
     refused = run("footprint", "7GB", "--context", "many")
     assert refused.exit_code == 2
     assert "such as 8192 or 8k" in refused.stderr
+
+
+def test_a_published_phone_total_speaks_of_phones_alone() -> None:
+    published = answer("footprint", "llama-3.2-1b")
+    assert (published["parameters"], published["total"]["origin"]) == (None, "measured")
+    for more in (("--runtime", "vllm"), ("--context", "8k"), ("--weights", "q4_k")):
+        assert answer("footprint", "llama-3.2-1b", *more)["parameters"] == 1_235_814_400
+    on = {
+        name: json.loads(run("fit", "llama-3.2-1b", "-d", name, "--json").stdout)
+        for name in ("rtx-4090", "iphone-16-pro")
+    }
+    assert on["iphone-16-pro"]["required"]["origin"] == "measured"
+    assert on["rtx-4090"]["required"]["origin"] != "measured"

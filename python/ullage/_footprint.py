@@ -8,6 +8,8 @@ from ullage._subject import Subject, in_form, resolve, target
 from ullage.catalog import Device
 from ullage.folders import cache_folder
 
+PHONES = ("phone-", "tablet-")
+
 
 class Workload(TypedDict, total=False):
     """What a model is asked to do: the keyword arguments of `footprint`."""
@@ -49,8 +51,9 @@ def footprint(
     Raises `UnknownModelError` for a name that is none of these, `ModelFileError` for a damaged file and
     `ArgumentError` for a workload out of range or an unknown runtime.
     """
+    is_computed = any(given is not None for given in (context, micro_batch, runtime, weights))
     estimated = estimate(
-        in_form(resolve(model), weights),
+        in_form(resolve(model, is_computed=is_computed), weights),
         context=context,
         batch=batch,
         kv_dtype=kv_dtype,
@@ -72,7 +75,7 @@ def fit(model: Footprint | Subject, on: Device | str | int, **workload: Unpack[W
     if isinstance(model, Footprint) and workload:
         raise TypeError(f"a ready Footprint has its workload already; {', '.join(workload)} would have no effect")
     found = target(on)
-    needed = model if isinstance(model, Footprint) else _needs_on(found, model, workload)
+    needed = model if isinstance(model, Footprint) else needs_on(found, model, workload)
     if isinstance(found, int):
         exactly = (found, found, found)
         return judge(needed, name=str(on), memory=found, available=exactly)
@@ -89,7 +92,10 @@ def fit(model: Footprint | Subject, on: Device | str | int, **workload: Unpack[W
     )
 
 
-def _needs_on(device: Device | int, model: Subject, workload: Workload) -> Footprint:
+def needs_on(device: Device | int, model: Subject, workload: Workload) -> Footprint:
+    """Estimate what `model` needs on `device`: a published total counts on phones, a measured one where it was taken."""
+    if isinstance(device, Device) and not device.device_class.startswith(PHONES):
+        model = resolve(model, is_computed=True)
     if isinstance(device, int) or not workload.get("measured", True):
         return footprint(model, **workload)
     unmeasured = workload.copy()

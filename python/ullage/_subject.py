@@ -44,15 +44,20 @@ MODEL_SUFFIXES = (
 MOST_SUGGESTIONS = 5
 
 
-def resolve(model: Subject) -> Model:
-    """Find the model that `model` names: a path that exists, else a size, else a catalog name."""
+def resolve(model: Subject, *, is_computed: bool = False) -> Model:
+    """Find the model that `model` names: a path that exists, else a size, else a catalog name.
+
+    Of a name that has both a published total and a configuration it is the total, unless the answer `is_computed` for a
+    workload, a runtime or a device that the total does not speak of.
+    """
     if isinstance(model, Model):
         return model
     if isinstance(model, int):
         return Model.of_size("model", model)
     if not isinstance(model, str) or _is_there(model) or _looks_like_a_path(model):
         return open_model(model)
-    return _size_or_name(model, lambda size: Model.of_size(model, size), _published)
+    of_name = _computed if is_computed else _published
+    return _size_or_name(model, lambda size: Model.of_size(model, size), of_name)
 
 
 def in_form(model: Model, weights: str | int | None) -> Model:
@@ -96,6 +101,13 @@ def _is_there(text: str) -> bool:
 
 def _looks_like_a_path(text: str) -> bool:
     return text.endswith(MODEL_SUFFIXES) or text.startswith((".", "/", "~"))
+
+
+def _computed(name: str) -> Model:
+    try:
+        return catalog.architecture(name).model()
+    except UnknownModelError:
+        return _published(name)
 
 
 def _published(name: str) -> Model:

@@ -6,7 +6,7 @@ import click
 
 import ullage
 from ullage import Verdict, catalog, format_bytes
-from ullage._footprint import Workload
+from ullage._footprint import Workload, needs_on
 from ullage._subject import target
 from ullage.catalog import Device
 from ullage.cli import options
@@ -52,7 +52,7 @@ def fit(*, model: str, device: str, as_json: bool, **workload: Unpack[Workload])
     anything between. MODEL is whatever 'ullage footprint' takes: a file, a directory, a name of the catalog or a size.
     """
     found = target(device)
-    needed = ullage.footprint(model, **workload)
+    needed = needs_on(found, model, workload)
     verdict = ullage.fit(needed, found if isinstance(found, Device) else device)
     if isinstance(found, int):
         _warn_of_a_name(device)

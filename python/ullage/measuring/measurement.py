@@ -96,10 +96,6 @@ def measure(
     return found
 
 
-def _model(model: Model | str | os.PathLike[str]) -> Model:
-    return resolve(model)
-
-
 def _watched(run: Callable[[], Result], watch: "Watch") -> Measurement[Result]:
     gauge = watch.gauge
     gauge.settle()
