@@ -93,7 +93,7 @@ def fit(model: Footprint | Subject, on: Device | str | int, **workload: Unpack[W
 
 
 def needs_on(device: Device | int, model: Subject, workload: Workload) -> Footprint:
-    """Estimate what `model` needs on `device`: a published total counts on phones, a measured one where it was taken."""
+    """Estimate what `model` needs on `device`: published totals count on phones, others where they were measured."""
     if isinstance(device, Device) and not device.device_class.startswith(PHONES):
         model = resolve(model, is_computed=True)
     if isinstance(device, int) or not workload.get("measured", True):
