@@ -15,23 +15,31 @@
 //!
 //! - [`units`], [`error`]: quantities and failures, every failure with its numbers as fields;
 //! - [`model`]: what a model is, from its headers;
-//! - [`footprint`]: what it needs, part by part, and whether that fits a device;
+//! - [`codec`]: what its weights take in another scheme;
+//! - [`footprint`]: what it needs, part by part, in which runtime, and whether that fits a device;
 //! - [`pack`]: which item goes into which bin;
 //! - [`ledger`]: accounts, limits and reservations;
 //! - [`pool`]: the scheduler that keeps models in memory under a limit.
 //!
 //! ```
-//! use ullage_core::footprint::{Availability, Device, KvDtype, Workload, estimate, fit};
+//! use ullage_core::footprint::{Availability, Device, KvDtype, Policy, Workload, estimate, fit};
 //! use ullage_core::pool::{Action, Event, Pool, Registration, RequestId, policy};
 //! use ullage_core::{Bytes, Ledger, Model, Time};
 //!
 //! let model = Model::of_size("llama", "3GB".parse()?)?;
 //! let workload = Workload::new(&model, Some(4096), 1, KvDtype::F16)?;
-//! let needs = estimate(&model, &workload)?;
+//! let runtime = Policy::of("llama.cpp")?;
+//! let needs = estimate(&model, &workload, runtime)?;
 //!
 //! let available = Availability::exact("8GB".parse()?);
-//! let device = Device { name: "gpu".to_owned(), memory: "8GiB".parse()?, available, entitled: None };
-//! assert_eq!(fit(&model, &workload, &device)?.answer.name(), "yes");
+//! let device = Device {
+//!     name: "gpu".to_owned(),
+//!     memory: "8GiB".parse()?,
+//!     available,
+//!     raised: None,
+//!     is_discrete: true,
+//! };
+//! assert_eq!(fit(&model, &workload, runtime, &device)?.answer.name(), "yes");
 //!
 //! let ledger = Ledger::new(Some(available.lo));
 //! let mut pool = Pool::new(ledger.account("gpu", None)?, policy::by_name("lru")?);
@@ -53,7 +61,7 @@
 //! ```
 
 pub mod codec;
-mod error;
+pub mod error;
 pub mod footprint;
 pub mod ledger;
 pub mod model;

@@ -48,7 +48,8 @@ impl From<Header> for Contents {
 /// Reads the header of the file at `path`: its first `8 + n` bytes and its length, nothing else.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read, [`Error::ModelFile`] with offset and tensor if it is not what it says.
+/// [`crate::Error::Io`] if it cannot be read, [`crate::Error::ModelFile`] with offset and tensor if it is not what it
+/// says.
 pub fn open(path: &Path) -> Result<Header> {
     let source = Source::open(path)?;
     let length = source.length();
