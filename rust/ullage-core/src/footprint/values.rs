@@ -109,6 +109,7 @@ fn of_architecture(values: Values, architecture: &Architecture) -> Values {
         .with(Variable::Key, most(|attention| shape(attention).1))
         .with(Variable::Value, most(|attention| shape(attention).2))
         .with(Variable::Latent, most(latent))
+        .with(Variable::Index, architecture.layers.iter().map(|layer| layer.index).max().unwrap_or(0))
         .with(Variable::RecurrentState, states().map(|state| state.recurrent).max().unwrap_or(0))
         .with(Variable::ConvolutionState, states().map(|state| state.convolution).max().unwrap_or(0))
         .with(Variable::Vocabulary, architecture.vocabulary.unwrap_or(0))

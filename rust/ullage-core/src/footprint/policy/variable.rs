@@ -51,6 +51,8 @@ variables! {
     Value "value";
     /// Elements of the latent and its rotary key; 0 without latent attention.
     Latent "latent";
+    /// Elements per token that a sparse attention's indexer keeps; 0 without one.
+    Index "index";
     /// Elements of the largest recurrent state of a layer.
     RecurrentState "recurrent_state";
     /// Elements of the largest convolutional state of a layer.
