@@ -69,7 +69,8 @@ def _header(page: Page, found: Footprint) -> None:
         page.line(f"No file was read: everything rests on one figure, {size(model.tensor_bytes or found.total.best)}.")
     else:
         architecture = model.architecture or "unknown architecture"
-        page.line(f"{architecture}, {model.parameters:,} parameters in {len(model.tensors):,} tensors")
+        packed = f", {model.quantization}" if model.quantization else ""
+        page.line(f"{architecture}, {model.parameters:,} parameters in {len(model.tensors):,} tensors{packed}")
     if model.format == "config":
         page.line("No weights were read: they follow from the configuration.")
     elif model.path is not None:
