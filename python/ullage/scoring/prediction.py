@@ -161,6 +161,7 @@ def _runtime(row: TruthRow) -> str:
         return "coreml"
     for word, runtime in (
         ("2024", "llama.cpp@2024"),
+        ("ik_llama", "ik_llama.cpp"),
         ("llama", "llama.cpp"),
         ("vllm", "vllm"),
         ("sglang", "vllm"),

@@ -73,9 +73,7 @@ class Scored:
         return "differs though form and runtime are known"
 
     def _miss_of_interval(self) -> str:
-        if self.is_inside:
-            return ""
-        return "outside its interval" if "ik_" not in self.row.runtime else "a fork with compute buffers of its own"
+        return "" if self.is_inside else "outside its interval"
 
     def _miss_of_total(self) -> str:
         return "more than the most predicted" if self.is_under else ""
