@@ -73,8 +73,17 @@ struct Group {
 }
 
 impl Group {
+    const fn is_tower(self) -> bool {
+        matches!(self.component, Some((_, Role::Tower)))
+    }
+
+    /// The stage of a pipeline that it belongs to.
+    fn stage(self) -> Option<&'static str> {
+        self.component.filter(|(_, role)| *role == Role::Stage).map(|(name, _)| name)
+    }
+
     fn is_kept(self, alteration: &Alteration) -> bool {
-        if alteration.is_text_only && matches!(self.component, Some((_, Role::Tower))) {
+        if alteration.is_text_only && self.is_tower() {
             return false;
         }
         alteration.offloaded == 0 || self.layer.is_none_or(|layer| layer >= alteration.offloaded)
@@ -183,21 +192,40 @@ impl<'a> Estimator<'a> {
     }
 
     fn sum(&self, alteration: &Alteration) -> Result<Bytes> {
-        let mut kept = Bytes::ZERO;
-        let mut stages: Vec<(&'static str, Bytes)> = Vec::new();
         let overflow = || Error::Overflow { what: "the weights" };
-        for (place, group) in self.groups.iter().enumerate().filter(|(_, group)| group.is_kept(alteration)) {
-            let size = self.sizes(group.scheme(alteration))?[place];
-            match group.component.filter(|(_, role)| alteration.is_sequenced && *role == Role::Stage) {
-                None => kept = kept.checked_add(size).ok_or_else(overflow)?,
-                Some((name, _)) => match stages.iter_mut().find(|(stage, _)| *stage == name) {
-                    Some((_, sum)) => *sum = sum.saturating_add(size),
-                    None => stages.push((name, size)),
-                },
+        let is_alone = |group: &Group| alteration.is_sequenced && group.stage().is_some();
+        let mut kept = Bytes::ZERO;
+        for (place, group) in self.groups.iter().enumerate() {
+            if group.is_kept(alteration) && !is_alone(group) {
+                let size = self.sizes(group.scheme(alteration))?[place];
+                kept = kept.checked_add(size).ok_or_else(overflow)?;
             }
         }
+        let stages = if alteration.is_sequenced { self.stages(alteration)? } else { Vec::new() };
         let largest = stages.into_iter().map(|(_, size)| size).max().unwrap_or(Bytes::ZERO);
         kept.checked_add(largest).ok_or_else(overflow)
+    }
+
+    /// The stages of a pipeline, in order of appearance, with the bytes that `alteration` leaves of each.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] where a part of one passes 2^64 − 1 bytes.
+    pub(super) fn stages(&self, alteration: &Alteration) -> Result<Vec<(&'static str, Bytes)>> {
+        let mut stages: Vec<(&'static str, Bytes)> = Vec::new();
+        for (place, group) in self.groups.iter().enumerate().filter(|(_, group)| group.is_kept(alteration)) {
+            let Some(name) = group.stage() else { continue };
+            let size = self.sizes(group.scheme(alteration))?[place];
+            match stages.iter_mut().find(|(stage, _)| *stage == name) {
+                Some((_, sum)) => *sum = sum.saturating_add(size),
+                None => stages.push((name, size)),
+            }
+        }
+        Ok(stages)
+    }
+
+    /// Whether it has towers that texts do not need.
+    pub(super) fn has_towers(&self) -> bool {
+        self.groups.iter().any(|group| group.is_tower())
     }
 
     /// Bytes of each group in `scheme`, or as stored.

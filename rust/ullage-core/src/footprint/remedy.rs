@@ -12,7 +12,7 @@ use super::measured::Correction;
 use super::policy::Policy;
 use super::workload::Workload;
 use crate::error::Result;
-use crate::model::{Basis, Model, Role};
+use crate::model::{Basis, Model};
 use crate::units::Bytes;
 
 /// Changes that make a model fit, or nearly.
@@ -59,7 +59,7 @@ pub(super) fn remedies(
     let estimator = Estimator::new(model, policy);
     let search = Search { estimator, workload, policy, device, before, correction };
     let mut candidates = Vec::new();
-    for changes in search.combinations() {
+    for changes in search.combinations()? {
         candidates.extend(search.candidate(&changes)?);
     }
     candidates.extend(search.offloads()?);
@@ -159,9 +159,9 @@ impl Search<'_> {
     }
 
     /// Every set of at most [`MOST_CHANGES`] changes, at most one from each lever, except the empty one.
-    fn combinations(&self) -> Vec<Vec<Change>> {
+    fn combinations(&self) -> Result<Vec<Vec<Change>>> {
         let mut sets: Vec<Vec<Change>> = vec![Vec::new()];
-        for lever in self.levers() {
+        for lever in self.levers()? {
             let longer: Vec<Vec<Change>> = sets
                 .iter()
                 .filter(|set| set.len() < MOST_CHANGES)
@@ -169,28 +169,27 @@ impl Search<'_> {
                 .collect();
             sets.extend(longer);
         }
-        sets.into_iter().filter(|set| !set.is_empty()).collect()
+        Ok(sets.into_iter().filter(|set| !set.is_empty()).collect())
     }
 
     /// What can be changed, one list of choices a lever.
-    fn levers(&self) -> Vec<Vec<Change>> {
-        let model = self.estimator.model;
-        let has =
-            |role| model.tensors.iter().any(|tensor| tensor.component().is_some_and(|found| found.1 == role));
+    fn levers(&self) -> Result<Vec<Vec<Change>>> {
+        let stages = self.estimator.stages(&Alteration::none(*self.workload))?;
+        let is_pipeline = stages.len() > 1;
         let mut levers: Vec<Vec<Change>> = Vec::new();
         levers.extend(self.device.raised.map(|(raise, _)| vec![Change::Device(raise)]));
-        if has(Role::Stage) && self.stages().len() > 1 {
+        if is_pipeline {
             levers.push(vec![Change::Sequence]);
         }
-        if has(Role::Tower) && self.is_generating() {
+        if self.estimator.has_towers() && self.is_generating() {
             levers.push(vec![Change::TextOnly]);
         }
-        if self.is_of_images() {
+        if is_pipeline || self.is_graph_of_images() {
             levers.push([4, 16].map(Change::Tiles).to_vec());
         }
         levers.extend(self.of_workload());
-        levers.push(self.of_weights());
-        levers
+        levers.push(self.of_weights(&stages));
+        Ok(levers)
     }
 
     fn of_workload(&self) -> Vec<Vec<Change>> {
@@ -219,26 +218,13 @@ impl Search<'_> {
         levers
     }
 
-    fn of_weights(&self) -> Vec<Change> {
+    fn of_weights(&self, stages: &[(&'static str, Bytes)]) -> Vec<Change> {
         let schemes = || self.policy.schemes.iter();
         let mut choices: Vec<Change> = schemes().map(|&scheme| Change::Weights(scheme, Scope::All)).collect();
-        let stages = self.stages();
         if let Some((largest, _)) = stages.iter().max_by_key(|(_, size)| *size).filter(|_| stages.len() > 1) {
             choices.extend(schemes().map(|&scheme| Change::Weights(scheme, Scope::Largest(largest))));
         }
         choices
-    }
-
-    fn stages(&self) -> Vec<(&'static str, Bytes)> {
-        let mut stages: Vec<(&'static str, Bytes)> = Vec::new();
-        for tensor in &self.estimator.model.tensors {
-            let Some((name, Role::Stage)) = tensor.component() else { continue };
-            match stages.iter_mut().find(|(stage, _)| *stage == name) {
-                Some((_, sum)) => *sum = sum.saturating_add(tensor.bytes),
-                None => stages.push((name, tensor.bytes)),
-            }
-        }
-        stages
     }
 
     fn is_generating(&self) -> bool {
@@ -246,11 +232,10 @@ impl Search<'_> {
         architecture.is_some_and(|architecture| architecture.is_decoder != Some(false))
     }
 
-    /// Whether it works on images, as far as can be told: it has stages of a diffusion pipeline, or a stored graph and no
-    /// vocabulary.
-    fn is_of_images(&self) -> bool {
+    /// Whether it works on images, as far as a stored graph without a vocabulary tells.
+    fn is_graph_of_images(&self) -> bool {
         let model = self.estimator.model;
-        self.stages().len() > 1 || (model.graph.is_some() && model.architecture.is_none())
+        model.graph.is_some() && model.architecture.is_none()
     }
 
     /// The fewest layers that must move to the host, alone or with one scheme for the weights.

@@ -10,7 +10,6 @@ mod expression;
 mod file;
 mod variable;
 
-use std::str::FromStr;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
@@ -238,14 +237,6 @@ fn usual_runtime(format: Format) -> &'static str {
         Format::Onnx => "onnxruntime",
         Format::Tflite => "tflite",
         Format::Config | Format::Pytorch | Format::Safetensors => GENERIC,
-    }
-}
-
-impl FromStr for &'static Policy {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Policy::of(name)
     }
 }
 
