@@ -1,16 +1,14 @@
 """Reading a GGUF header, beside the format's own reader."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from opening import Benchmark, every_tensor, group
 
 import ullage
 
 gguf = pytest.importorskip("gguf")
-
-Benchmark = Any  # the fixture of pytest-benchmark, which has no types
 
 
 @pytest.fixture(scope="module", params=[1_000, 50_000], ids=["1,000 tensors", "50,000 tensors"])
@@ -32,27 +30,17 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return path
 
 
-def group(benchmark: Benchmark, file: Path) -> None:
-    """Compare like with like."""
-    benchmark.group = f"GGUF header of {file.stat().st_size >> 20} MiB of weights"
-
-
 def test_ours(benchmark: Benchmark, file: Path) -> None:
-    group(benchmark, file)
+    group(benchmark, "GGUF", file)
     assert benchmark(ullage.open_model, file).tensors
 
 
 def test_ours_with_every_tensor(benchmark: Benchmark, file: Path) -> None:
-    """Made into Python objects too, with name, dtype and shape."""
-    group(benchmark, file)
-
-    def read() -> list[tuple[str, str, list[int]]]:
-        return [(tensor.name, tensor.dtype, tensor.shape) for tensor in ullage.open_model(file).tensors]
-
-    assert benchmark(read)
+    group(benchmark, "GGUF", file)
+    assert benchmark(every_tensor, file)
 
 
 def test_gguf(benchmark: Benchmark, file: Path) -> None:
     """It maps the file and makes an array for every token and tensor."""
-    group(benchmark, file)
+    group(benchmark, "GGUF", file)
     assert benchmark.pedantic(gguf.GGUFReader, (file,), rounds=3).tensors

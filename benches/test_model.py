@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opening import Benchmark, every_tensor, group
 
 import ullage
-
-Benchmark = Any  # the fixture of pytest-benchmark, which has no types
 
 
 @pytest.fixture(scope="module", params=[1_000, 50_000], ids=["1,000 tensors", "50,000 tensors"])
@@ -28,29 +27,19 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return path
 
 
-def group(benchmark: Benchmark, file: Path) -> None:
-    """Compare like with like."""
-    benchmark.group = f"header of {file.stat().st_size >> 20} MiB of weights"
-
-
 def test_ours(benchmark: Benchmark, file: Path) -> None:
-    group(benchmark, file)
+    group(benchmark, "safetensors", file)
     assert benchmark(ullage.open_model, file).tensors
 
 
 def test_ours_with_every_tensor(benchmark: Benchmark, file: Path) -> None:
-    """Made into Python objects too, with name, dtype and shape."""
-    group(benchmark, file)
-
-    def read() -> list[tuple[str, str, list[int]]]:
-        return [(tensor.name, tensor.dtype, tensor.shape) for tensor in ullage.open_model(file).tensors]
-
-    assert benchmark(read)
+    group(benchmark, "safetensors", file)
+    assert benchmark(every_tensor, file)
 
 
 def test_safetensors_keys(benchmark: Benchmark, file: Path) -> None:
     safetensors = pytest.importorskip("safetensors")
-    group(benchmark, file)
+    group(benchmark, "safetensors", file)
 
     def read() -> list[str]:
         with safetensors.safe_open(file, framework="numpy") as reader:
@@ -62,7 +51,7 @@ def test_safetensors_keys(benchmark: Benchmark, file: Path) -> None:
 def test_safetensors_with_every_tensor(benchmark: Benchmark, file: Path) -> None:
     """Its only way to dtype and shape without reading the data."""
     safetensors = pytest.importorskip("safetensors")
-    group(benchmark, file)
+    group(benchmark, "safetensors", file)
 
     def read() -> list[tuple[str, str, list[int]]]:
         with safetensors.safe_open(file, framework="numpy") as reader:
@@ -74,7 +63,7 @@ def test_safetensors_with_every_tensor(benchmark: Benchmark, file: Path) -> None
 
 def test_json(benchmark: Benchmark, file: Path) -> None:
     """Unchecked: no offset, no overlap, no length is looked at."""
-    group(benchmark, file)
+    group(benchmark, "safetensors", file)
 
     def read() -> Any:  # noqa: ANN401
         with file.open("rb") as header:
