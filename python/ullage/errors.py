@@ -13,6 +13,8 @@ __all__ = [
     "ByteOverflowError",
     "CatalogError",
     "DebugBuildWarning",
+    "HandleError",
+    "Held",
     "Holder",
     "InputError",
     "LeaseTimeoutError",
@@ -32,18 +34,38 @@ __all__ = [
     "UnknownModelError",
     "UnreadableError",
     "ViolationError",
+    "WaitTimeoutError",
 ]
 
 
 class Holder(NamedTuple):
-    """A reservation as a refusal or a snapshot names it."""
+    """All that is held under one label of one account."""
 
     account: str
-    """Path of the account it was made on."""
+    """Path of the account."""
     label: str
-    """The label it was given."""
+    """The label."""
+    bytes: int
+    """The sum."""
+    count: int = 0
+    """Live reservations; 0 where they are not counted one by one."""
+    age_s: float = 0.0
+    """Seconds for which something has been held without a break."""
+
+
+class Held(NamedTuple):
+    """A live reservation as a report names it."""
+
+    account: str
+    """Path of its account."""
+    label: str
+    """Its label."""
     bytes: int
     """Its size."""
+    age_s: float
+    """Seconds since it was made."""
+    origin: list[tuple[str, int, str]] | None
+    """File, line and function where it was made, innermost first; `None` if that was not sampled."""
 
 
 class DebugBuildWarning(RuntimeWarning):
@@ -96,6 +118,13 @@ class BudgetExceeded(UllageError, MemoryError):  # noqa: N818 - the public name,
     """The largest reservations below that account, largest first."""
     blocked_by: list[str]
     """In a pool: the models whose pins or leases stand in the way. Absent elsewhere."""
+
+
+class WaitTimeoutError(BudgetExceeded, TimeoutError):
+    """A request that waited for memory in vain."""
+
+    waited_s: float
+    """Seconds waited."""
 
 
 class InputError(UllageError, ValueError):
@@ -212,6 +241,15 @@ class ReleasedError(UllageError, RuntimeError):
     """The account it was made on."""
     label: str
     """Its label."""
+
+
+class HandleError(UllageError, RuntimeError):
+    """A handle that names no live reservation: released, of another ledger, or never given."""
+
+    index: int
+    """Its place among the handles given."""
+    reason: str
+    """What is wrong with it."""
 
 
 class ProtocolError(UllageError, RuntimeError):
