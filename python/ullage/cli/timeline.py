@@ -10,6 +10,7 @@ from ullage.cli import options
 from ullage.cli.show import Page, print_json, size
 from ullage.errors import Holder
 from ullage.tracking import import_trace
+from ullage.tracking.torch_snapshot import SOURCE
 
 __all__ = ["timeline"]
 
@@ -65,11 +66,9 @@ def timeline(*, file: Path, account: str, top: int, lifetimes: Path | None, chro
 
 def _draw(page: Page, history: Timeline, account: str, top: int) -> None:
     peak = history.peak(account)
-    first, last = (int(time) for time in history.series()[0][[0, -1]])
     whose = "" if account == "/" else f" of {account}"
-    when = f"{_span(peak.time_ns - first)} after the first event" if peak.position else "before the first event"
-    page.line(f"The peak{whose} is {size(peak.booked)}, {when}.", "bold")
-    page.line(f"{len(history):,} events of {history.source} over {_span(last - first)}.")
+    page.line(f"The peak{whose} is {size(peak.booked)}, {_when(history, peak.position)}.", "bold")
+    page.line(_extent(history))
     if not peak.exact:
         lost = f"{history.dropped:,} earlier event{'s are' if history.dropped > 1 else ' is'} lost"
         page.line(f"note: {lost}; what was held before the first is worked out from the rest.")
@@ -78,6 +77,25 @@ def _draw(page: Page, history: Timeline, account: str, top: int) -> None:
     held = sum(holder.bytes for holder in end)
     if held:
         _holders(page, f"Still held at the end: {format_bytes(held)}", end, top)
+
+
+def _when(history: Timeline, position: int) -> str:
+    if not position:
+        return "before the first event"
+    first, then = (int(history.events["time_ns"][index]) for index in (0, position - 1))
+    return f"{_span(then - first)} after the first event" if _timed(history) else f"after {position:,} events"
+
+
+def _timed(history: Timeline) -> bool:
+    """Tell whether times are times: snapshots before PyTorch 2.2 count their entries instead."""
+    return history.source != SOURCE or history.epoch_unix_ns is not None
+
+
+def _extent(history: Timeline) -> str:
+    first, last = (int(time) for time in history.series()[0][[0, -1]])
+    return f"{len(history):,} events of {history.source}" + (
+        f" over {_span(last - first)}." if _timed(history) else "."
+    )
 
 
 def _holders(page: Page, title: str, holders: Sequence[Holder], top: int) -> None:

@@ -10,6 +10,10 @@ NO_STACK = "(no stack)"
 
 INSIDE = re.compile(r"(^|[\\/])(torch|functorch|torchgen|triton)[\\/]")
 """Files of PyTorch itself."""
+PROFILED = re.compile(r"(?P<file>.+)\((?P<line>\d{1,9})\): (?P<name>.+)", re.DOTALL)
+"""How the profiler names a Python function; its snapshots have that alone and `none` for a file."""
+SEPARATOR = re.compile(r"[\\/]")
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 class FrameNames:
@@ -36,15 +40,21 @@ def _useful(frames: Sequence[dict[str, Any]]) -> str:
     """Choose a frame; innermost frames come first."""
     python = None
     for frame in frames:
-        file = frame["filename"]
+        file, line, name = _parts(frame)
         if not file.endswith((".py", ">")):
             continue
         if not INSIDE.search(file) and not file.startswith("<frozen"):
-            return _named(frame)
-        python = python or frame
-    return _named(python or frames[0])
+            return _named(file, line, name)
+        python = python or _named(file, line, name)
+    return python or _named(*_parts(frames[0]))
 
 
-def _named(frame: dict[str, Any]) -> str:
-    file = re.split(r"[\\/]", frame["filename"])[-1]
-    return f"{file}:{int(frame['line'])} {frame['name']}"
+def _parts(frame: dict[str, Any]) -> tuple[str, int, str]:
+    file, line, name = frame["filename"], int(frame["line"]), frame["name"]
+    profiled = PROFILED.fullmatch(name) if file == "none" else None
+    return (profiled["file"], int(profiled["line"]), profiled["name"]) if profiled else (file, line, name)
+
+
+def _named(file: str, line: int, name: str) -> str:
+    name = ADDRESS.sub("", name)
+    return name if file == "none" else f"{SEPARATOR.split(file)[-1]}:{line} {name}"

@@ -219,7 +219,7 @@ class _Reader:
     def _label(self, entry: dict[str, Any]) -> str:
         name = self._frames.of(entry.get("frames"))
         note = entry.get("category") or entry.get("user_metadata")
-        return f"{name} [{note}]" if isinstance(note, str) and note != "unknown" else name
+        return f"{name} [{note}]" if isinstance(note, str) and note not in {"", "unknown"} else name
 
     def _misshapen(self, field: str, error: Exception) -> Exception:
         what = f"lacks {error}" if isinstance(error, KeyError) else f"is not of the known shape: {error}"
