@@ -24,7 +24,7 @@ HEAP, MAPPED = "host/heap", "host/mmap"
 
 
 class Mappings:
-    """Address ranges, given back whole, in part, or several at once."""
+    """Address ranges that do not overlap, given back whole, in part, or several at once."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -33,7 +33,9 @@ class Mappings:
         """End, identity and label of the range that begins there."""
 
     def add(self, begin: int, end: int, identity: int, label: int) -> None:
-        """Add a range."""
+        """Add a range where there is none; an empty one is nothing."""
+        if begin == end:
+            return
         place = bisect.bisect_right(self._begins, begin)
         self._begins.insert(place, begin)
         self._ranges.insert(place, (end, identity, label))
@@ -79,8 +81,7 @@ class Reader:
         if allocator in self._frees:
             self._free(address)
         elif allocator == self._munmap:
-            for gone, identity, label in self._mappings.remove(address, address + record.size):
-                self._event(-gone, identity, label)
+            self._unmap(address, record.size)
         else:
             self._alloc(record, mapped=allocator == self._mmap)
 
@@ -88,6 +89,7 @@ class Reader:
         size, address, label = record.size, record.address, self._named(record, MAPPED if mapped else HEAP)
         self._made += 1
         if mapped:
+            self._unmap(address, size)  # what was mapped there is replaced
             self._mappings.add(address, address + size, self._made, label)
         else:
             self._free(address)  # if memray missed that it was given back
@@ -99,6 +101,10 @@ class Reader:
         known = self._live.pop(address, None)
         if known is not None:
             self._event(-known[0], known[1], known[2])
+
+    def _unmap(self, address: int, size: int) -> None:
+        for gone, identity, label in self._mappings.remove(address, address + size):
+            self._event(-gone, identity, label)
 
     def _event(self, delta: int, identity: int, label: int) -> None:
         self.delta.append(delta)
