@@ -29,6 +29,8 @@ __all__ = [
     "ReleasedError",
     "StoreError",
     "StoreWarning",
+    "TimelineError",
+    "TraceFileError",
     "UllageError",
     "UnknownDeviceError",
     "UnknownModelError",
@@ -225,6 +227,28 @@ class ProblemError(InputError):
     """The part at fault, such as `items[3]`."""
     reason: str
     """What is wrong with it."""
+
+
+class TimelineError(InputError):
+    """Events that cannot be the history of any memory."""
+
+    field: str
+    """The part at fault, such as `events[3].label`."""
+    reason: str
+    """What is wrong with it."""
+
+
+class TraceFileError(InputError):
+    """A memory trace that is damaged, hostile or of another format."""
+
+    path: str
+    """The file."""
+    offset: int | None
+    """The byte at fault, where one is known."""
+    field: str | None
+    """The entry or key at fault, where one is known."""
+    reason: str
+    """What is wrong."""
 
 
 class ViolationError(UllageError, ValueError):
