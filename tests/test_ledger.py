@@ -378,7 +378,7 @@ class Twin(RuleBasedStateMachine):
                 if path in self.above(at):
                     sums.setdefault(at, []).append(size)
             holders = sorted(
-                (holder[:2] + (holder.bytes, holder.count) for holder in self.ledger.account(path).holders(99))
+                (*holder[:2], holder.bytes, holder.count) for holder in self.ledger.account(path).holders(99)
             )
             assert holders == sorted((at, at, sum(sizes), len(sizes)) for at, sizes in sums.items())
 

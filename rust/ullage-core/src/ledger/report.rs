@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::books::{Books, CREDIT};
+use super::books::Books;
 use super::origin::Origin;
+use super::prepaid::CREDIT;
 use super::slab::{Slot, SlotId};
 use super::snapshot::{AccountSnapshot, Kind, Snapshot};
 use super::tag::Tag;
