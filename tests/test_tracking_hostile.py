@@ -39,11 +39,18 @@ def tiny_snapshot() -> dict[str, Any]:
     return {"segments": whole["segments"][-1:], "device_traces": [device.entries[1:]]}
 
 
+DUMP = {
+    "ph": "v",
+    "pid": 1,
+    "ts": 3,
+    "args": {"dumps": {"allocators": {"a/b": {"guid": "7", "attrs": {"size": {"units": "bytes", "value": "ff"}}}}}},
+}
 SEEDS = {
     "pickle 2": pickle.dumps(tiny_snapshot(), protocol=2),
     "pickle 4": pickle.dumps(tiny_snapshot(), protocol=4),
     "counters": json.dumps([COUNTER, COUNTER | {"ts": 6}]).encode(),
     "profile": json.dumps({"traceEvents": [MEMORY], "baseTimeNanoseconds": 5}).encode(),
+    "dump": json.dumps([DUMP]).encode(),
     "gzip": gzip.compress(json.dumps([COUNTER]).encode(), mtime=0),
 }
 
