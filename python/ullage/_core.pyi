@@ -173,7 +173,7 @@ class Ledger:
     def __enter__(self) -> Self:
         """Give the ledger itself."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """Close."""
 
 @final
@@ -285,7 +285,7 @@ class PressureGuard:
     def __enter__(self) -> Self:
         """Give the guard itself."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """Take the callback off."""
 
 @final
@@ -351,7 +351,7 @@ class Scope:
     def __enter__(self) -> Self:
         """Begin."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """End."""
 
 @final
@@ -414,7 +414,7 @@ class Reservation:
     def __enter__(self) -> Self:
         """Give the reservation itself."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """Release."""
 
 @final
@@ -446,7 +446,7 @@ class ReservationBatch:
     def __enter__(self) -> Self:
         """Give the batch itself."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """Release."""
 
 @final
