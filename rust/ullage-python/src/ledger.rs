@@ -9,7 +9,7 @@ use crate::error::{Outcome, holder_list};
 use crate::units::ByteCount;
 
 /// A tree of accounts with limits. Every handle may be used from any thread.
-#[pyclass(frozen, module = "ullage")]
+#[pyclass(frozen, weakref, module = "ullage")]
 pub(crate) struct Ledger(core::Ledger);
 
 #[pymethods]
@@ -57,6 +57,24 @@ impl Ledger {
 
     fn __repr__(&self) -> String {
         format!("Ledger({})", described(&self.0.root()))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (reserve = None, *, gpus = true))]
+    fn of_machine<'py>(
+        py: Python<'py>,
+        reserve: Option<Bound<'py, PyAny>>,
+        gpus: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        py.import("ullage.machine.domains")?.getattr("ledger_of_machine")?.call1((reserve, gpus))
+    }
+
+    #[pyo3(signature = (measured = None))]
+    fn reconcile<'py>(
+        slf: &Bound<'py, Self>,
+        measured: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("ullage.machine.reconcile")?.getattr("reconcile")?.call1((slf, measured))
     }
 }
 

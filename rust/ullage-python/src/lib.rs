@@ -3,6 +3,7 @@
 mod error;
 mod footprint;
 mod ledger;
+mod machine;
 mod model;
 mod pack;
 mod plan;
@@ -18,6 +19,8 @@ mod _core {
     use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
     #[pymodule_export]
     use super::ledger::{Account, AccountSnapshot, Ledger, Reservation};
+    #[pymodule_export]
+    use super::machine::Watch;
     #[pymodule_export]
     use super::model::{Model, Tensor, open_model};
     #[pymodule_export]
