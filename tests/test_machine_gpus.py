@@ -176,7 +176,7 @@ def test_what_stands_in_has_the_functions_that_the_binding_calls() -> None:
     for name in functions():
         arguments = len(inspect.signature(getattr(Driver, f"_{name}")).parameters) - 1
         assert arguments in called[name], name
-    assert nvml_world.NOT_AVAILABLE == pynvml.NVML_VALUE_NOT_AVAILABLE_ulonglong.value
+    assert pynvml.NVML_VALUE_NOT_AVAILABLE_ulonglong.value == NOT_AVAILABLE
     codes = (nvml_world.SUCCESS, NOT_SUPPORTED, nvml_world.NOT_FOUND, nvml_world.INSUFFICIENT_SIZE, LOST, UNKNOWN)
     names = (
         "SUCCESS",
