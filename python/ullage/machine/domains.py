@@ -110,7 +110,7 @@ def _host(probe: Probe, reserve: int | None, devices: tuple[Gpu, ...], *, is_uni
             keep, why = reserve, "as asked"
         kind: Kind = "unified" if is_unified else "host"
         rows.append(_domain("host", kind, total, level.source, reserve=keep, why=why))
-    tightest = min(rows, key=lambda row: row.limit)
+    tightest = min(rows, key=lambda row: (row.limit, row.total))
     if reserve is not None and reserve > tightest.total:
         reason = f"{reserve} bytes to keep free of {tightest.total}, the limit by {tightest.source}"
         raise ArgumentError(f"reserve: {reason}", name="reserve", reason=reason)
