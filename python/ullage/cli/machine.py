@@ -3,7 +3,7 @@
 import itertools
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -15,7 +15,18 @@ from ullage import format_bytes
 from ullage import machine as probe
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size
-from ullage.machine import ControlGroup, ControlGroups, Domains, Family, Gpu, Gpus, Memory, Pressure, UnifiedMemory
+from ullage.machine import (
+    ControlGroup,
+    ControlGroups,
+    Domains,
+    Family,
+    Gpu,
+    Gpus,
+    Member,
+    Memory,
+    Pressure,
+    UnifiedMemory,
+)
 
 __all__ = ["machine"]
 
@@ -93,7 +104,7 @@ Examples:
 @click.option("--watch", "every_s", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Look again so often.")
 @click.option("--times", type=click.IntRange(min=1), metavar="N", help="With --watch, stop after so many looks.")
 def machine(*, as_json: bool, every_s: float | None, times: int | None) -> int:
-    """Show the memory of this machine, its limits, its GPUs and this process.
+    """Show the memory of this machine: limits, GPUs, this process.
 
     The limit is the least of the host's memory, the control groups (containers) around this process and its own
     limits. Page cache that can be dropped at once does not count as used.
@@ -202,7 +213,7 @@ def _draw_family(page: Page, found: Family) -> None:
     children = sorted(found.members[1:], key=lambda member: member.memory.rss, reverse=True)
     if not children:
         return
-    page.title(f"This process and {len(children)} descendants hold {size(found.held)}")
+    page.title(f"This process and {_descendants(children)} hold {size(found.held)}")
     shown, rest = children[:MOST_PROCESSES], children[MOST_PROCESSES:]
     page.table(
         ("process", ">RSS", ">PSS"),
@@ -210,6 +221,10 @@ def _draw_family(page: Page, found: Family) -> None:
     )
     if rest:
         page.line(f"and {len(rest)} more with {size(sum(row.memory.rss for row in rest))}; --json gives all")
+
+
+def _descendants(members: Sequence[Member]) -> str:
+    return "1 descendant" if len(members) == 1 else f"{len(members)} descendants"
 
 
 def _draw_gpus(page: Page, found: Gpus, unified: UnifiedMemory | None) -> None:
