@@ -12,7 +12,7 @@ from nvml_world import MIB, NOT_SUPPORTED, Device, Driver
 import ullage
 from ullage import machine
 from ullage.errors import ArgumentError, BudgetExceeded, QuantityError
-from ullage.machine.domains import build
+from ullage.machine.domain import build
 
 OWN = {"proc/self/status": f"VmRSS:\t{GIB // 1024} kB\n"}
 """This process holds 1 GiB."""

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import weakref
 from pathlib import Path
 
@@ -192,10 +193,14 @@ def test_a_partition_is_measured_by_itself(monkeypatch: pytest.MonkeyPatch, tmp_
     assert list(found) == ["gpu0", "gpu0/mig0"]
 
 
-def test_an_account_of_no_gpu_is_not_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_only_accounts_of_gpus_are_measured_as_such(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     Driver([gpu()]).install(monkeypatch)
-    ledger = ledger_of("host", "gpu7", "gpu0/llama", "gpuish")
-    assert list(rows(reconcile(ledger, root=tree(tmp_path, BARE)))) == ["gpu0", "host"]
+    ledger = ledger_of("host", "gpu7", "gpu0/llama", "gpuish", "gpu0x")
+    found = reconcile(ledger, root=tree(tmp_path, BARE))
+    assert list(rows(found)) == ["gpu0", "gpu7", "host"]
+    missing = rows(found)["gpu7"]
+    assert (missing.measured, missing.drift, missing.share, missing.why) == (None, None, None, "NVML shows no such GPU")
+    assert re.search(r"^gpu7 +0 B +[?] +[?]$", str(found), re.MULTILINE)
 
 
 def test_what_drifts_too_far_is_told_and_nothing_is_refused() -> None:

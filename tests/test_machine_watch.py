@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import mmap
 import os
 import subprocess
 import sys
@@ -15,13 +16,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine_world import GIB, MIB, UNLIMITED_V1, Files, in_v1, in_v2, tree, v1, v2
 
-from ullage import machine
+from ullage import _core, machine
+from ullage.errors import ArgumentError
 from ullage.machine import Reading, Watch
 from ullage.machine import watch as module
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the files are those of Linux")
 
-PAGE = os.sysconf("SC_PAGE_SIZE")
+PAGE = mmap.PAGESIZE
+HOME = next(
+    (
+        line.split(":", 2)[2].lstrip("/")
+        for line in Path("/proc/self/cgroup").read_text().splitlines()
+        if ":memory:" in line
+    ),
+    "",
+)
+"""The group of version 1 that the tests run in."""
 STATM = {"proc/self/statm": "900 500 10 1 0 70 0\n"}
 
 
@@ -255,6 +266,13 @@ def test_descriptors_that_somebody_closed_are_opened_again() -> None:
     assert run(code).split() == ["True"]
 
 
+@pytest.mark.parametrize("recheck_s", [-1.0, float("nan"), float("inf")])
+def test_a_senseless_rhythm_is_refused(recheck_s: float) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        _core.Watch("/proc/self/statm", "/proc/meminfo", PAGE, [], None, [], recheck_s)
+    assert caught.value.name == "recheck_s"
+
+
 def test_many_threads_and_a_group_that_comes_and_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RECHECK_S", 0.0)
     root = tree(tmp_path, {**job(), **v2("/pod/two", str(2 * GIB), GIB)})
@@ -290,10 +308,7 @@ def test_many_threads_and_a_group_that_comes_and_goes(tmp_path: Path, monkeypatc
 @pytest.fixture
 def real_group() -> Iterator[Path]:
     """Put this process into a real group of version 1 with a limit, where the test may."""
-    parent = Path("/sys/fs/cgroup/memory")
-    group = parent / f"ullage-test-{os.getpid()}"
-    lines = Path("/proc/self/cgroup").read_text().splitlines()
-    home = [parent / line.split(":", 2)[2].lstrip("/") for line in lines if ":memory:" in line]
+    group = Path("/sys/fs/cgroup/memory") / f"ullage-test-{os.getpid()}"
     try:
         group.mkdir()
     except OSError:
@@ -302,9 +317,7 @@ def real_group() -> Iterator[Path]:
         (group / "memory.limit_in_bytes").write_text(str(4 * GIB))
         yield group
     finally:
-        with contextlib.suppress(OSError):
-            (home[0] / "cgroup.procs").write_text(str(os.getpid()))
-        group.rmdir()
+        leave(group)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -321,3 +334,14 @@ def test_a_real_group(real_group: Path) -> None:
         block = bytearray(64 * MIB)
         assert watch.read().used - found.used > 60 * MIB
         del block
+        leave(real_group)
+        assert watch.read().limit == machine.memory().limit != 3 * GIB
+        assert watch.is_quick
+
+
+def leave(group: Path) -> None:
+    """Go back to where this process was, and remove the group."""
+    with contextlib.suppress(OSError):
+        (group.parent / HOME / "cgroup.procs").write_text(str(os.getpid()))
+    with contextlib.suppress(OSError):
+        group.rmdir()

@@ -5,6 +5,7 @@ memory that runtimes hold for themselves made it refuse for nothing.
 """
 
 import os
+import re
 import threading
 import weakref
 from collections.abc import Iterable, Mapping
@@ -14,9 +15,9 @@ from typing import Any, NamedTuple
 from ullage._core import AccountSnapshot, Ledger, format_bytes, parse_bytes
 from ullage._types import ByteCount
 from ullage.errors import ArgumentError, UllageError
-from ullage.machine.family import Family, family
 from ullage.machine.gpu import Gpu, GpuProcess, gpus
 from ullage.machine.host import Memory, memory
+from ullage.machine.lineage import Family, family
 from ullage.machine.probe import Probe
 
 __all__ = ["Drift", "Mover", "Reconciliation", "reconcile"]
@@ -25,6 +26,8 @@ TOLERATED_PART = 10
 """Drift up to one part in so many of what is booked is nothing to warn of,"""
 TOLERATED = 256 * 2**20
 """nor are so many bytes: an interpreter with its libraries."""
+ON_GPU = re.compile(r"gpu\d+(/mig\d+)?", re.ASCII)
+"""Accounts of GPUs and their partitions."""
 FIRST_PID_NAMESPACE = "pid:[4026531836]"
 """The host's own numbering of processes, the kernel's `PROC_PID_INIT_INO`."""
 
@@ -148,7 +151,7 @@ def _found(
     nvml: Any,  # noqa: ANN401 - a module
 ) -> dict[str, Measured]:
     """Measure what can be measured and was not given."""
-    on_gpus = [path for path in accounts if path.startswith("gpu") and path not in given]
+    on_gpus = [path for path in accounts if ON_GPU.fullmatch(path) and path not in given]
     devices = {f"gpu{device.index}": device for device in _devices(nvml, notes)} if on_gpus else {}
     parts = {f"{path}/mig{part.index}": part for path, device in devices.items() for part in device.partitions}
     found: dict[str, Measured] = {}
@@ -157,7 +160,9 @@ def _found(
     is_numbered_alike = _is_numbered_alike(Probe(root))
     for path in on_gpus:
         device = (devices | parts).get(path)
-        if device is not None:
+        if device is None:
+            found[path] = Measured(None, "nothing", "NVML shows no such GPU")
+        else:
             found[path] = _on_gpu(device, pids, is_numbered_alike=is_numbered_alike)
     host = "host" if "host" in accounts else "/"
     if host not in given and not (host == "/" and found):

@@ -9,6 +9,7 @@ anew. Files that the quick way does not understand are left to `memory()`, which
 import os
 import time
 from contextlib import suppress
+from mmap import PAGESIZE
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -110,7 +111,7 @@ def _opened(root: str) -> _core.Watch:
     return _core.Watch(
         statm=probe.at("/proc/self/statm"),
         meminfo=probe.at("/proc/meminfo"),
-        page=os.sysconf("SC_PAGE_SIZE"),
+        page=PAGESIZE,
         groups=groups,
         address_space=min(space, default=None),
         settings=[(probe.at(path), said) for path, said in settings.items() if said is not None],
@@ -136,7 +137,7 @@ def _read_slowly(root: str) -> Reading:
     found = memory(root)
     pages = (Probe(root).text("/proc/self/statm") or "").split()
     if len(pages) > 1 and pages[1].isascii() and pages[1].isdecimal() and len(pages[1]) <= len(str(2**64)):
-        rss = int(pages[1]) * os.sysconf("SC_PAGE_SIZE")
+        rss = int(pages[1]) * PAGESIZE
     else:
         rss = process().rss
     return Reading(rss, found.limit, found.used, found.available)

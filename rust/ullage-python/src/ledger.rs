@@ -66,7 +66,7 @@ impl Ledger {
         reserve: Option<Bound<'py, PyAny>>,
         gpus: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        py.import("ullage.machine.domains")?.getattr("ledger_of_machine")?.call1((reserve, gpus))
+        py.import("ullage.machine.domain")?.getattr("ledger_of_machine")?.call1((reserve, gpus))
     }
 
     #[pyo3(signature = (measured = None))]

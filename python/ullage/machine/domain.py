@@ -14,10 +14,10 @@ from ullage._core import Ledger, parse_bytes
 from ullage._types import ByteCount
 from ullage.errors import ArgumentError, UllageError
 from ullage.machine.cgroup import Level
-from ullage.machine.family import family
 from ullage.machine.gpu import Gpu, Gpus
 from ullage.machine.gpu import gpus as read_gpus
 from ullage.machine.host import bounds
+from ullage.machine.lineage import family
 from ullage.machine.probe import Probe
 from ullage.machine.unified import unified_memory
 

@@ -1,5 +1,6 @@
 """A process and all that it started: data loaders, workers, compilers."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -16,6 +17,7 @@ class Member:
 
     pid: int
     parent: int
+    """0 where it has none, or may not be asked."""
     name: str
     memory: ProcessMemory
 
@@ -49,11 +51,12 @@ def family(pid: int | None = None, *, full: bool = False) -> Family:
     With `full`, shared pages are counted once: see `process` for what that costs, each member anew. Raises
     `ArgumentError` where there is no such process; a descendant that ended meanwhile is left out, and `notes` says so.
     """
-    memory = process(pid, full=full)
-    members, notes = list[Member](), list[str]()
-    for handle in _line(pid, notes):
+    memory, notes = process(pid, full=full), list[str]()
+    elder = psutil.Process(pid)
+    members = [_member(elder, memory)]
+    for handle in _descendants(elder, notes):
         try:
-            members.append(_member(handle, full=full, memory=None if members else memory, notes=notes))
+            members.append(_member(handle, _measured(handle, notes, full=full)))
         except (psutil.NoSuchProcess, ArgumentError):
             notes.append(f"process {handle.pid} ended while it was measured; left out")
         except (psutil.Error, UllageError, OSError) as error:
@@ -69,25 +72,29 @@ def family(pid: int | None = None, *, full: bool = False) -> Family:
     )
 
 
-def _line(pid: int | None, notes: list[str]) -> list[psutil.Process]:
-    """Give a process and its descendants."""
-    elder = psutil.Process(pid)
+def _descendants(elder: psutil.Process, notes: list[str]) -> list[psutil.Process]:
     try:
-        return [elder, *elder.children(recursive=True)]
+        return elder.children(recursive=True)
     except (psutil.Error, OSError) as error:
         notes.append(f"the children of process {elder.pid} cannot be listed ({error})")
-        return [elder]
+        return []
 
 
-def _member(handle: psutil.Process, *, full: bool, memory: ProcessMemory | None, notes: list[str]) -> Member:
-    if memory is None:
-        try:
-            memory = process(handle.pid, full=full)
-        except UnreadableError:
-            notes.append(f"process {handle.pid} lets only its resident memory be read")
-            memory = process(handle.pid)
-    with handle.oneshot():
-        return Member(pid=handle.pid, parent=handle.ppid(), name=handle.name(), memory=memory)
+def _measured(handle: psutil.Process, notes: list[str], *, full: bool) -> ProcessMemory:
+    try:
+        return process(handle.pid, full=full)
+    except UnreadableError:
+        if not full:
+            raise
+    notes.append(f"process {handle.pid} lets only its resident memory be read")
+    return process(handle.pid)
+
+
+def _member(handle: psutil.Process, memory: ProcessMemory) -> Member:
+    parent, name = 0, "?"
+    with suppress(psutil.Error, OSError), handle.oneshot():  # its memory counts, whatever it is called
+        parent, name = handle.ppid(), handle.name()
+    return Member(pid=handle.pid, parent=parent, name=name, memory=memory)
 
 
 def _share(memory: ProcessMemory) -> int:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psutil
@@ -12,11 +12,12 @@ import pytest
 
 from ullage import machine
 from ullage.errors import ArgumentError, UnreadableError
+from ullage.machine import lineage, usage
 from ullage.machine.usage import ProcessMemory
 
 MIB = 2**20
-MODULE = sys.modules["ullage.machine.family"]
-"""Beside it the package has a function of that name."""
+
+
 CHILD = """
 import subprocess, sys
 block = bytearray({size} << 20)
@@ -100,14 +101,14 @@ def test_pages_that_a_fork_shares_count_once() -> None:
 def test_a_descendant_that_ends_meanwhile_is_left_out(
     child: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real: Callable[..., ProcessMemory] = MODULE.process
+    real = usage.process
 
     def process(pid: int | None = None, *, full: bool = False) -> ProcessMemory:
         if pid == child.pid:
             raise ArgumentError("gone", name="pid", reason="no such process")
         return real(pid, full=full)
 
-    monkeypatch.setattr(MODULE, "process", process)
+    monkeypatch.setattr(lineage, "process", process)
     found = machine.family()
     assert child.pid not in {member.pid for member in found.members}
     assert found.notes == (f"process {child.pid} ended while it was measured; left out",)
@@ -116,14 +117,14 @@ def test_a_descendant_that_ends_meanwhile_is_left_out(
 def test_a_descendant_of_somebody_else_counts_with_its_resident_memory(
     child: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real: Callable[..., ProcessMemory] = MODULE.process
+    real = usage.process
 
     def process(pid: int | None = None, *, full: bool = False) -> ProcessMemory:
         if pid == child.pid and full:
             raise UnreadableError("not yours", path="/proc")
         return real(pid, full=full)
 
-    monkeypatch.setattr(MODULE, "process", process)
+    monkeypatch.setattr(lineage, "process", process)
     found = machine.family(full=True)
     (member,) = [member for member in found.members if member.pid == child.pid]
     assert (member.memory.pss, member.memory.rss > 48 * MIB) == (None, True)
