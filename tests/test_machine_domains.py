@@ -128,7 +128,7 @@ def test_each_gpu_is_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     ]
     assert {row.source for row in found.rows[1:]} == {"NVML"}
     assert any("GPU 2 does not tell" in note for note in found.notes)
-    ledger = build(found)
+    ledger = build(ullage.Ledger, found)
     assert [(row.path, row.limit) for row in ledger.snapshot()] == [
         ("/", None),
         *sorted((row.path, row.limit) for row in found.rows),
@@ -174,7 +174,7 @@ def test_the_gpu_of_a_mac_takes_a_part_of_the_hosts(tmp_path: Path) -> None:
         ("host", "unified", 64 * GIB),
         ("host/gpu", "unified", 48 * GIB),
     ]
-    ledger = build(machine.domains("60GiB", root=tree(tmp_path, OWN), sysctl=sysctl))
+    ledger = build(ullage.Ledger, machine.domains("60GiB", root=tree(tmp_path, OWN), sysctl=sysctl))
     assert ledger.account("host/gpu").limit == 4 * GIB
 
 
@@ -193,6 +193,15 @@ def test_this_machine() -> None:
 def test_what_this_process_holds_is_no_reason_to_keep_room_from_it(tmp_path: Path, own: int) -> None:
     files = {**group(str(8 * GIB), (own + 2) * GIB), "proc/self/status": f"VmRSS:\t{own * GIB // 1024} kB\n"}
     assert host(tmp_path, files).reserve == 2 * GIB
+
+
+def test_a_class_of_ones_own_is_kept() -> None:
+    class Own(ullage.Ledger):
+        pass
+
+    ledger = Own.of_machine(gpus=False)
+    assert type(ledger) is Own
+    assert machine.domains_of(ledger).rows[0].path == "host"
 
 
 def test_a_ledger_made_otherwise_has_no_domains() -> None:

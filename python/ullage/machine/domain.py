@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from ullage._core import Ledger, parse_bytes
 from ullage._types import ByteCount
@@ -23,6 +23,7 @@ from ullage.machine.unified import unified_memory
 
 __all__ = ["Domain", "Domains", "domains", "domains_of", "ledger_of_machine"]
 
+AnyLedger = TypeVar("AnyLedger", bound=Ledger)
 Kind: TypeAlias = Literal["host", "unified", "gpu", "partition"]
 
 FREE_PART = 16
@@ -194,14 +195,14 @@ _built: weakref.WeakKeyDictionary[Ledger, Domains] = weakref.WeakKeyDictionary()
 _built_lock = threading.Lock()
 
 
-def ledger_of_machine(reserve: ByteCount | None = None, gpus: bool = True) -> Ledger:  # noqa: FBT001, FBT002 - called by the extension
+def ledger_of_machine(kind: type[AnyLedger], reserve: ByteCount | None, gpus: bool) -> AnyLedger:  # noqa: FBT001 - as the extension calls it
     """Build what `Ledger.of_machine` gives."""
-    return build(domains(reserve, gpus=gpus))
+    return build(kind, domains(reserve, gpus=gpus))
 
 
-def build(found: Domains) -> Ledger:
+def build(kind: type[AnyLedger], found: Domains) -> AnyLedger:
     """Make a ledger with an account for each domain. The root has no limit, since the domains are separate."""
-    ledger = Ledger()
+    ledger = kind()
     for row in found.rows:
         ledger.account(row.path, limit=row.limit)
     with _built_lock:

@@ -26,6 +26,7 @@ TOLERATED_PART = 10
 """Drift up to one part in so many of what is booked is nothing to warn of,"""
 TOLERATED = 256 * 2**20
 """nor are so many bytes: an interpreter with its libraries."""
+MOST_LABELS = 2**32 - 1
 ON_GPU = re.compile(r"gpu\d+(/mig\d+)?", re.ASCII)
 """Accounts of GPUs and their partitions."""
 FIRST_PID_NAMESPACE = "pid:[4026531836]"
@@ -233,14 +234,12 @@ def _sum(rows: Iterable[GpuProcess]) -> int | None:
 
 
 def _held(ledger: Ledger, accounts: Iterable[AccountSnapshot]) -> dict[tuple[str, str], int]:
-    """Give what is booked by account and label; what stands under no reservation goes by no label."""
+    """Give what is booked by account and label; what was drawn from credit without a label goes by none."""
     held: dict[tuple[str, str], int] = {}
-    live = sum(row.reservations for row in accounts)
-    for account, label, size in ledger.root.holders(live):
-        held[account, label] = held.get((account, label), 0) + size
     labelled: dict[str, int] = {}
-    for (account, _), size in held.items():
-        labelled[account] = labelled.get(account, 0) + size
+    for holder in ledger.holders(MOST_LABELS):
+        held[holder.account, holder.label] = holder.bytes
+        labelled[holder.account] = labelled.get(holder.account, 0) + holder.bytes
     for row in accounts:
         rest = row.own - labelled.get(row.path, 0)
         if rest > 0:
