@@ -39,7 +39,9 @@ impl Shared {
         }
         let woken = std::mem::take(&mut books.woken);
         drop(books);
-        woken.iter().for_each(|cell| cell.wake());
+        for cell in woken {
+            cell.wake();
+        }
         outcome
     }
 }
@@ -66,14 +68,14 @@ impl Home {
     ) -> Result<T, Box<Refusal>> {
         match self.shared.with(&mut request) {
             Ok(granted) => Ok(granted),
-            Err(denied) => self.press(denied, request),
+            Err(denied) => self.press(*denied, request),
         }
     }
 
     #[cold]
     fn press<T>(
         &self,
-        mut denied: Box<Denied>,
+        mut denied: Denied,
         mut request: impl FnMut(&mut Books) -> Result<T, Box<Denied>>,
     ) -> Result<T, Box<Refusal>> {
         for registration in self.shared.callbacks.all() {
@@ -81,7 +83,7 @@ impl Home {
             if concerns && registration.call(&denied.refusal) {
                 match self.shared.with(&mut request) {
                     Ok(granted) => return Ok(granted),
-                    Err(still) => denied = still,
+                    Err(still) => denied = *still,
                 }
             }
         }

@@ -105,13 +105,12 @@ impl Meter {
         if source(&self.home, bytes).is_some_and(|leaf| leaf.draw(bytes)) {
             return Ok(());
         }
-        self.home.shared.with(charge).map_err(|denied| self.refused(denied.refusal))
+        self.home.shared.with(charge).inspect_err(|_| self.count_refusal()).map_err(|denied| denied.refusal)
     }
 
     #[cold]
-    fn refused(&self, refusal: Box<Refusal>) -> Box<Refusal> {
+    fn count_refusal(&self) {
         self.home.shared.with(|books| books.count_refusal(self.home.node));
-        refusal
     }
 
     /// Gives back `bytes` that one call of [`Meter::charge`] or [`Meter::resize`] booked.
@@ -138,7 +137,7 @@ impl Meter {
         }
         let (from, to) = (from.get(), to.get());
         let change = |books: &mut Books| books.recharge_tag(self.tag, identity(self.tag), from, to);
-        self.home.shared.with(change).map_err(|denied| self.refused(denied.refusal))
+        self.home.shared.with(change).inspect_err(|_| self.count_refusal()).map_err(|denied| denied.refusal)
     }
 }
 

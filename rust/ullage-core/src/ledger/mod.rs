@@ -44,6 +44,7 @@ mod loom_tests;
 mod meter;
 mod origin;
 mod path;
+mod prepaid;
 mod pressure;
 mod queue;
 mod report;

@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::books::{Books, CREDIT};
+use super::books::Books;
 use super::origin::Origin;
+use super::prepaid::CREDIT;
 use super::slab::{Slot, SlotId};
 use super::snapshot::{AccountSnapshot, Kind, Snapshot};
 use super::tag::Tag;
@@ -43,6 +44,7 @@ impl Books {
     pub(super) fn holders(&self, node: Node, most: usize) -> Vec<Holder> {
         let now = self.clock.now();
         let holdings = self.tags.iter().map(|(_, tag)| (tag, self.drawn(tag)));
+        let holdings = holdings.filter(|&(tag, bytes)| bytes > 0 || tag.count > 0);
         self.largest(node, most, holdings, |tag, bytes| Holder {
             account: self.tree.path(tag.node).to_string(),
             label: tag.label.to_string(),
@@ -64,8 +66,8 @@ impl Books {
         holdings: impl Iterator<Item = (&'a Tag, u64)>,
         row: impl Fn(&Tag, u64) -> Holder,
     ) -> Vec<Holder> {
-        let is_held = |&(tag, bytes): &(&Tag, u64)| bytes > 0 && self.tree.is_below(tag.node, node);
-        let mut found: Vec<_> = holdings.filter(is_held).collect();
+        let below = |&(tag, _): &(&Tag, u64)| self.tree.is_below(tag.node, node);
+        let mut found: Vec<_> = holdings.filter(below).collect();
         let order = |&(tag, bytes): &(&'a Tag, u64)| (Reverse(bytes), tag.node, &*tag.label);
         if let Some(last) = most.checked_sub(1)
             && last < found.len()
@@ -123,6 +125,7 @@ impl Books {
     fn composition(&self, node: Node, most: usize, balances: &[u64]) -> Vec<Holder> {
         let holdings =
             self.tags.iter().map(|(id, tag)| (tag, balances.get(id as usize).copied().unwrap_or(0)));
+        let holdings = holdings.filter(|&(_, bytes)| bytes > 0);
         self.largest(node, most, holdings, |tag, bytes| Holder {
             account: self.tree.path(tag.node).to_string(),
             label: tag.label.to_string(),

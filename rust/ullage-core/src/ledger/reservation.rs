@@ -225,7 +225,6 @@ impl Reservation {
     }
 
     /// Gives the bytes back; false if that was done before.
-    #[expect(clippy::must_use_candidate, reason = "most callers only want the bytes given back")]
     #[inline]
     pub fn release(&self) -> bool {
         match self.state() {

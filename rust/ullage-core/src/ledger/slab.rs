@@ -5,6 +5,7 @@ use crate::error::HandleFault;
 
 /// Reservations a block holds. Blocks never move, so that growing costs no copy of millions of reservations.
 const BLOCK: usize = 4096;
+const BLOCK_IDS: SlotId = 4096;
 
 /// End of the list of free places; the values above it mark places in use.
 const END: u32 = u32::MAX - 3;
@@ -112,7 +113,7 @@ impl Slab {
     fn add_block(&mut self) {
         // Numbers run out before the 32 bits do: `has_room_for` is asked where millions are made at once.
         let first = u32::try_from(self.blocks.len().saturating_mul(BLOCK)).unwrap_or(END);
-        let last = first.saturating_add(BLOCK as u32);
+        let last = first.saturating_add(BLOCK_IDS);
         let slot = |link| Slot { bytes: 0, born: 0, tag: 0, generation: 0, origin: 0, link };
         let links = (first.saturating_add(1)..last).chain(std::iter::once(END));
         self.blocks.push(links.map(slot).collect());

@@ -59,8 +59,7 @@ impl Scope {
     fn __exit__(&self, _exception: &Bound<'_, PyAny>) {
         let mut state = self.lock();
         if let State::Open(scope) = &*state {
-            let stats = scope.stats();
-            *state = State::Closed(stats);
+            *state = State::Closed(scope.stats());
         }
     }
 
