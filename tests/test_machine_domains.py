@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine_world import GIB, Files, in_v2, tree, v2
 from nvml_world import MIB, NOT_SUPPORTED, Device, Driver
@@ -90,6 +90,7 @@ def test_a_reserve_that_is_no_byte_count_is_refused(reserve: object) -> None:
         ullage.Ledger.of_machine(reserve)  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 80), st.integers(0, 80), st.integers(0, 80), st.none() | st.integers(0, 80))
 def test_never_more_than_any_limit(
     tmp_path_factory: pytest.TempPathFactory, limit: int, current: int, inactive: int, reserve: int | None

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine_world import GIB, UNLIMITED_V1, Files, in_v1, in_v2, tree, v1, v2
 
@@ -122,6 +122,7 @@ def test_a_directory_in_place_of_any_file(tmp_path: Path, name: str) -> None:
     assert found.groups
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(pod())), st.binary(max_size=120)))
 def test_no_content_of_any_file_is_raised(tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes]) -> None:
     found = machine.control_groups(tree(tmp_path_factory.mktemp("root"), {**pod(), **content}))
@@ -129,6 +130,7 @@ def test_no_content_of_any_file_is_raised(tmp_path_factory: pytest.TempPathFacto
         assert group.used is None or group.charged is None or 0 <= group.used <= group.charged
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400), st.integers(0, 255))
 def test_a_flipped_byte_is_never_raised(tmp_path_factory: pytest.TempPathFactory, place: int, byte: int) -> None:
     root = tree(tmp_path_factory.mktemp("root"), pod())
