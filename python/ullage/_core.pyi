@@ -997,7 +997,7 @@ def pack(
     items: Mapping[str, ByteCount]
     | Iterable[ByteCount]
     | Iterable[tuple[str, ByteCount]]
-    | npt.npt.NDArray[np.integer[Any]],
+    | npt.NDArray[np.integer[Any]],
     bins: ByteCount | Iterable[ByteCount] | Mapping[str, ByteCount | tuple[ByteCount, int | None]],
     strategy: str = "auto",
     time_limit: float | None = 10.0,
@@ -1043,7 +1043,7 @@ class Plan:
         """For each item the index of its bin in `bins`; `None` for one without a place."""
 
     @property
-    def assignment_array(self) -> npt.npt.NDArray[np.int64]:
+    def assignment_array(self) -> npt.NDArray[np.int64]:
         """As `assignment`, shape `(n,)`; -1 for an item without a place."""
 
     @property
