@@ -1,5 +1,6 @@
 //! A handle to one account of the tree.
 
+use super::meter::Meter;
 use super::reservation::Reservation;
 use super::tree::{Node, Tree};
 use crate::error::{Holder, Refusal};
@@ -72,6 +73,12 @@ impl Account {
     pub fn reserve(&self, bytes: Bytes, label: &str) -> Result<Reservation, Box<Refusal>> {
         let ticket = lock(&self.shared).reserve(self.node, bytes, label.into())?;
         Ok(Reservation::new(self.shared.clone(), self.node, ticket, label))
+    }
+
+    /// A meter of this account, holding nothing yet.
+    #[must_use]
+    pub fn meter(&self, label: &str) -> Meter {
+        Meter::new(self.shared.clone(), self.node, label)
     }
 }
 

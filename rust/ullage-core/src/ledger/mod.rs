@@ -32,11 +32,13 @@
 mod account;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod meter;
 mod reservation;
 mod snapshot;
 mod tree;
 
 pub use account::Account;
+pub use meter::Meter;
 pub use reservation::Reservation;
 pub use snapshot::{AccountSnapshot, Snapshot};
 

@@ -175,13 +175,18 @@ impl Tree {
         label: Box<str>,
     ) -> Result<Ticket, Box<Refusal>> {
         self.charge(node, bytes)?;
+        Ok(self.book(node, bytes, label))
+    }
+
+    /// A slot for bytes that are charged already.
+    fn book(&mut self, node: Node, bytes: Bytes, label: Box<str>) -> Ticket {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             self.slots.len().saturating_sub(1)
         });
         self.slots[slot].booking = Some(Booking { node, bytes, label });
         self.count(node, true);
-        Ok(Ticket { slot, generation: self.slots[slot].generation })
+        Ticket { slot, generation: self.slots[slot].generation }
     }
 
     /// Gives the bytes back; false if that was done before.
@@ -227,6 +232,31 @@ impl Tree {
             booking.bytes = bytes;
         }
         Some(Ok(()))
+    }
+
+    /// A booking without bytes yet, for [`Tree::grow`] and [`Tree::shrink`].
+    pub(super) fn open_meter(&mut self, node: Node, label: Box<str>) -> Ticket {
+        self.book(node, Bytes::ZERO, label)
+    }
+
+    /// Adds `growth` to a live booking and to every account above it, or to none.
+    pub(super) fn grow(&mut self, ticket: Ticket, growth: Bytes) -> Result<(), Box<Refusal>> {
+        let Some(node) = self.booking(ticket).map(|booking| booking.node) else { return Ok(()) };
+        self.charge(node, growth)?;
+        if let Some(booking) = self.slots[ticket.slot].booking.as_mut() {
+            booking.bytes = booking.bytes.saturating_add(growth); // at most `used` of its account, which did not
+        }
+        Ok(())
+    }
+
+    /// Takes `bytes` off a live booking, and no more than it holds.
+    pub(super) fn shrink(&mut self, ticket: Ticket, bytes: Bytes) {
+        let Some(booking) = self.slots[ticket.slot].booking.as_mut() else { return };
+        debug_assert!(booking.bytes >= bytes, "more discharged than this meter holds");
+        let given = booking.bytes.min(bytes);
+        booking.bytes = booking.bytes.saturating_sub(given);
+        let node = booking.node;
+        self.discharge(node, given);
     }
 
     /// Adds `bytes` to every account from `node` to the root, or to none.
