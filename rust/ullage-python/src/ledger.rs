@@ -6,6 +6,7 @@ use ullage_core::Bytes;
 use ullage_core::ledger as core;
 
 use crate::error::{Outcome, holder_list};
+use crate::numpy_memory::NumpyTracking;
 use crate::units::ByteCount;
 
 /// A tree of accounts with limits. Every handle may be used from any thread.
@@ -115,6 +116,11 @@ impl Account {
 
     fn __repr__(&self) -> String {
         format!("Account({:?}: {})", self.0.path(), described(&self.0))
+    }
+
+    #[pyo3(signature = (label = "numpy"))]
+    fn track_numpy(&self, label: &str) -> NumpyTracking {
+        NumpyTracking::new(self.0.meter(label))
     }
 }
 

@@ -4,6 +4,7 @@ mod error;
 mod footprint;
 mod ledger;
 mod model;
+mod numpy_memory;
 mod pack;
 mod plan;
 mod pool;
@@ -20,6 +21,8 @@ mod _core {
     use super::ledger::{Account, AccountSnapshot, Ledger, Reservation};
     #[pymodule_export]
     use super::model::{Model, Tensor, open_model};
+    #[pymodule_export]
+    use super::numpy_memory::NumpyTracking;
     #[pymodule_export]
     use super::pack::{pack_items, read_packing_instance, validate};
     #[pymodule_export]
