@@ -1,5 +1,7 @@
 //! Bytes that come and go in great numbers under one label.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::tree::{Node, Ticket, Tree};
 use crate::error::Refusal;
 use crate::sync::{Arc, Mutex, lock};
@@ -9,7 +11,10 @@ use crate::units::Bytes;
 /// and would only keep a [`Reservation`](super::Reservation) beside every one of them to carry it.
 ///
 /// Charging is as strict as reserving, on every account up to the root or on none. Cloning gives another handle to the
-/// same sum; what is still held goes back when the last handle is dropped.
+/// same sums; what is still held goes back when the last handle is dropped.
+///
+/// A refusal is immediate: nothing is waited for and no callback runs, since an allocator is called from places where
+/// neither is allowed.
 ///
 /// A meter can give back only what it holds: discharging more is a mistake of its owner, which stops a debug build and
 /// in a release build ends at zero, so that no other holder's bytes are ever given away.
@@ -35,12 +40,21 @@ struct Held {
     node: Node,
     ticket: Ticket,
     label: Box<str>,
+    /// Charged and not discharged; written under the lock only, so that counting costs no locked instruction.
+    blocks: AtomicU64,
+}
+
+impl Held {
+    fn count(&self, change: impl FnOnce(u64) -> u64) {
+        self.blocks.store(change(self.blocks.load(Ordering::Relaxed)), Ordering::Relaxed);
+    }
 }
 
 impl Meter {
     pub(super) fn new(shared: Arc<Mutex<Tree>>, node: Node, label: &str) -> Self {
         let ticket = lock(&shared).open_meter(node, label.into());
-        Self(Arc::new(Held { shared, node, ticket, label: label.into() }))
+        let blocks = AtomicU64::new(0);
+        Self(Arc::new(Held { shared, node, ticket, label: label.into(), blocks }))
     }
 
     /// Path of the account.
@@ -61,17 +75,28 @@ impl Meter {
         lock(&self.0.shared).bytes(self.0.ticket)
     }
 
-    /// Books `bytes` more on the account and every account above it, or on none.
+    /// Blocks held: charged and not discharged.
+    #[must_use]
+    pub fn blocks(&self) -> u64 {
+        self.0.blocks.load(Ordering::Relaxed)
+    }
+
+    /// Books a block of `bytes` on the account and every account above it, or on none.
     ///
     /// # Errors
     /// The [`Refusal`] of the first account on the way to the root whose limit would be passed.
     pub fn charge(&self, bytes: Bytes) -> Result<(), Box<Refusal>> {
-        lock(&self.0.shared).grow(self.0.ticket, bytes)
+        let mut tree = lock(&self.0.shared);
+        tree.grow(self.0.ticket, bytes)?;
+        self.0.count(|blocks| blocks.saturating_add(1));
+        Ok(())
     }
 
-    /// Gives back `bytes` that were charged.
+    /// Gives back a block of `bytes`.
     pub fn discharge(&self, bytes: Bytes) {
-        lock(&self.0.shared).shrink(self.0.ticket, bytes);
+        let mut tree = lock(&self.0.shared);
+        tree.shrink(self.0.ticket, bytes);
+        self.0.count(|blocks| blocks.saturating_sub(1));
     }
 
     /// Makes a block of `old` bytes one of `new`: in one step, and always if it shrinks.
@@ -79,10 +104,11 @@ impl Meter {
     /// # Errors
     /// As for [`Meter::charge`], for the growth alone; `old` stays booked.
     pub fn resize(&self, old: Bytes, new: Bytes) -> Result<(), Box<Refusal>> {
+        let mut tree = lock(&self.0.shared);
         if let Some(growth) = new.checked_sub(old) {
-            return self.charge(growth);
+            return tree.grow(self.0.ticket, growth);
         }
-        self.discharge(old.saturating_sub(new));
+        tree.shrink(self.0.ticket, old.saturating_sub(new));
         Ok(())
     }
 }
@@ -121,7 +147,8 @@ mod tests {
         assert_eq!((refusal.available, refusal.limit), (bytes(30), bytes(80)));
         assert_eq!(refusal.holders.len(), 1);
         assert_eq!((refusal.holders[0].label.as_str(), refusal.holders[0].bytes), ("numpy", bytes(50)));
-        assert_eq!((meter.account().as_str(), meter.label(), meter.held()), ("a/b", "numpy", bytes(50)));
+        assert_eq!((meter.account().as_str(), meter.label()), ("a/b", "numpy"));
+        assert_eq!((other.held(), other.blocks()), (bytes(50), 2));
         let row = &ledger.snapshot().accounts[2];
         assert_eq!((row.used, row.own, row.refusals), (bytes(50), bytes(50), 1));
     }
@@ -178,7 +205,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!((meter.held(), ledger.root().used()), (Bytes::ZERO, Bytes::ZERO));
+        assert_eq!((meter.held(), meter.blocks(), ledger.root().used()), (Bytes::ZERO, 0, Bytes::ZERO));
         assert!(ledger.root().peak() <= bytes(40));
     }
 
@@ -208,6 +235,7 @@ mod tests {
                 }
                 let sum = bytes(blocks.iter().sum());
                 prop_assert_eq!((meter.held(), ledger.root().used()), (sum, sum));
+                prop_assert_eq!(meter.blocks(), blocks.len() as u64);
             }
         }
     }

@@ -12,7 +12,6 @@ use ullage_core::{Bytes, Refusal};
 /// The books of one tracker, shared by its handlers.
 pub(super) struct Books {
     meter: Meter,
-    blocks: AtomicU64,
     damaged: AtomicU64,
     refusals: AtomicU64,
     last: Mutex<Option<Refused>>,
@@ -28,17 +27,11 @@ struct Refused {
 
 impl Books {
     pub(super) fn new(meter: Meter) -> Self {
-        let none = || AtomicU64::new(0);
-        Self { meter, blocks: none(), damaged: none(), refusals: none(), last: Mutex::new(None) }
+        Self { meter, damaged: AtomicU64::new(0), refusals: AtomicU64::new(0), last: Mutex::new(None) }
     }
 
     pub(super) fn meter(&self) -> &Meter {
         &self.meter
-    }
-
-    /// Live blocks.
-    pub(super) fn blocks(&self) -> u64 {
-        self.blocks.load(Ordering::Relaxed)
     }
 
     /// Blocks whose check word was overwritten.
@@ -64,24 +57,25 @@ impl Books {
 
     /// Books a block that is about to be made; false if it does not fit.
     pub(super) fn open(&self, size: usize) -> bool {
-        let fits = self.resize(0, size);
-        if fits {
-            self.blocks.fetch_add(1, Ordering::Relaxed);
-        }
-        fits
+        self.booked(|meter| meter.charge(bytes(size)))
     }
 
     /// Gives a block's bytes back once it is gone.
     pub(super) fn close(&self, size: usize) {
-        self.blocks.fetch_sub(1, Ordering::Relaxed);
-        self.resize(size, 0);
+        self.booked(|meter| {
+            meter.discharge(bytes(size));
+            Ok(())
+        });
     }
 
     /// Books the change of a block's size; false if the growth does not fit.
     pub(super) fn resize(&self, old: usize, new: usize) -> bool {
+        self.booked(|meter| meter.resize(bytes(old), bytes(new)))
+    }
+
+    fn booked(&self, book: impl FnOnce(&Meter) -> Result<(), Box<Refusal>>) -> bool {
         // A panic must not reach the C code above: the process would end.
-        let booked = catch_unwind(AssertUnwindSafe(|| self.meter.resize(bytes(old), bytes(new))));
-        match booked {
+        match catch_unwind(AssertUnwindSafe(|| book(&self.meter))) {
             Ok(Ok(())) => true,
             Ok(Err(refusal)) => {
                 self.refuse(*refusal);

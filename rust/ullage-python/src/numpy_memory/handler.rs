@@ -28,7 +28,7 @@
 #![allow(unsafe_code, reason = "NumPy takes C functions and hands out raw blocks")]
 
 use std::ffi::{CStr, c_uint, c_void};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use pyo3::exceptions::PyImportError;
@@ -310,9 +310,8 @@ impl Api {
     }
 
     fn find(py: Python<'_>) -> PyResult<Self> {
-        let module = py.import(c"numpy._core._multiarray_umath")?;
-        let capsule = module.getattr(c"_ARRAY_API")?.cast_into::<PyCapsule>()?;
-        let table = capsule.pointer_checked(None)?.cast::<*const c_void>();
+        let missing = |reason: String| PyImportError::new_err(format!("NumPy's C API: {reason}"));
+        let table = Self::table(py).map_err(|error| missing(error.to_string()))?;
         // SAFETY: the capsule holds NumPy's table of functions, which is never freed and longer than this in every
         // version, with `unsigned int PyArray_GetNDArrayCFeatureVersion(void)` at this place.
         let version = unsafe {
@@ -320,10 +319,9 @@ impl Api {
             version()
         };
         if version < FIRST_WITH_HANDLERS {
-            let reason = format!(
-                "this NumPy has no memory handlers (C API {version:#x}); 1.22 was the first with them"
-            );
-            return Err(PyImportError::new_err(reason));
+            let found =
+                format!("version {version:#x} has no memory handlers; NumPy 1.22 was the first with them");
+            return Err(missing(found));
         }
         // SAFETY: since that version these places hold `PyObject *PyDataMem_SetHandler(PyObject *)`,
         // `PyObject *PyDataMem_GetHandler(void)` and the address of `PyObject *PyDataMem_DefaultHandler`, which is
@@ -336,6 +334,12 @@ impl Api {
                 default: Bound::from_borrowed_ptr(py, default).unbind(),
             })
         }
+    }
+
+    fn table(py: Python<'_>) -> PyResult<NonNull<*const c_void>> {
+        let module = py.import(c"numpy._core._multiarray_umath")?;
+        let capsule = module.getattr(c"_ARRAY_API")?.cast_into::<PyCapsule>()?;
+        Ok(capsule.pointer_checked(None)?.cast())
     }
 
     /// The handler of the current context.

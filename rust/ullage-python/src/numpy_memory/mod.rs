@@ -42,7 +42,7 @@ impl NumpyTracking {
 
     #[getter]
     fn blocks(&self) -> u64 {
-        self.0.blocks()
+        self.0.meter().blocks()
     }
 
     #[getter]
@@ -88,7 +88,7 @@ impl NumpyTracking {
         format!(
             "NumpyTracking({} in {} blocks on {:?}, label={:?})",
             meter.held(),
-            self.0.blocks(),
+            meter.blocks(),
             meter.account(),
             meter.label()
         )
