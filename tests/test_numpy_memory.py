@@ -159,7 +159,7 @@ def test_an_array_resized_in_place_is_charged_its_new_size(account: Account) -> 
     array.resize(10, refcheck=False)
     assert (account.used, account.peak) == (80, 800_000)
     array.resize(0, refcheck=False)
-    assert account.used == 1
+    assert account.used in {1, 8}, "NumPy 2.0 keeps room for one element"
     del array
     assert account.used == 0
 

@@ -168,7 +168,7 @@ class NumpyTracking:
 
     @property
     def blocks(self) -> int:
-        """Live blocks of memory: one for each array with memory of its own, and NumPy's own buffers in a sort."""
+        """Live blocks of memory: one for each array with memory of its own."""
 
     @property
     def refusals(self) -> int:

@@ -240,3 +240,34 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use loom::thread;
+
+    use super::*;
+    use crate::ledger::Ledger;
+
+    #[test]
+    fn loom_two_handles_of_a_meter_share_one_limit_and_leave_nothing() {
+        loom::model(|| {
+            let ledger = Ledger::new(Some(Bytes::new(10)));
+            let meter = ledger.root().meter("numpy");
+            let handle = meter.clone();
+            let block = |meter: &Meter| {
+                let fits = meter.charge(Bytes::new(4)).is_ok();
+                let grows = fits && meter.resize(Bytes::new(4), Bytes::new(7)).is_ok();
+                if fits {
+                    meter.discharge(Bytes::new(if grows { 7 } else { 4 }));
+                }
+                (fits, grows)
+            };
+            let thread = thread::spawn(move || block(&handle));
+            let ours = block(&meter);
+            let theirs = thread.join().unwrap();
+            assert!(ours.0 || theirs.0);
+            assert_eq!((meter.held(), meter.blocks(), ledger.root().used()), (Bytes::ZERO, 0, Bytes::ZERO));
+            assert!(ledger.root().peak() <= Bytes::new(10));
+        });
+    }
+}

@@ -1,5 +1,5 @@
-//! The memory handler that NumPy calls (NEP 49), and the context variable that it stands in. All `unsafe` code of the
-//! package is in this file.
+//! The memory handler that NumPy calls (NEP 49), and the context variable that it stands in. All that is unsafe about
+//! them is in this file.
 //!
 //! A handler of ours stands on the one that was current when a block was entered, its *base*: NumPy's own with its
 //! cache and huge pages, or one that somebody else installed. Before each block lies a stamp:
