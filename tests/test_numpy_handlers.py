@@ -145,10 +145,11 @@ def test_sizes_that_wrap_are_no_block() -> None:
     ledger = Ledger()
     with ledger.root.track_numpy() as tracking:
         calls = Calls()
+        sizes = (2**64 - 1, 2**64 - 16, 2**64 - 15)
+        assert [calls.malloc(size) for size in sizes] == [None] * 3
+        assert (tracking.bytes, tracking.blocks, tracking.refusals) == (0, 0, 0)
         block = calls.malloc(100)
-        for size in (2**64 - 1, 2**64 - 16, 2**64 - 15):
-            assert calls.malloc(size) is None
-            assert calls.realloc(block, size) is None
+        assert [calls.realloc(block, size) for size in sizes] == [None] * 3
         assert calls.calloc(2**33, 2**33) is None
         assert calls.calloc(2**32 - 1, 2**32 + 1) is None
         assert (tracking.bytes, tracking.blocks) == (100, 1)
