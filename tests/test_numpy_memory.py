@@ -1,5 +1,6 @@
 """NumPy arrays that an account owns: what is charged, what is refused, and which handler stands where."""
 
+import asyncio
 import contextlib
 import copy
 import ctypes
@@ -16,7 +17,7 @@ import pytest
 from numpy_world import Array, OtherHandler, handler_name, in_thread, installed, owned_bytes
 
 from ullage import Account, Ledger, NumpyTracking
-from ullage.errors import BudgetExceeded, Holder
+from ullage.errors import BudgetExceeded
 
 MIB = 1 << 20
 
@@ -189,10 +190,11 @@ def test_a_refusal_is_a_memory_error_caused_by_its_numbers(account: Account) -> 
         np.empty(2**50)
     refusal = caught.value.__cause__
     assert isinstance(refusal, BudgetExceeded)
-    expected = ("host/arrays", 2**53, 56 * MIB, 64 * MIB, [Holder("host/arrays", "features", 8 * MIB)])
+    expected = ("host/arrays", 2**53, 56 * MIB, 64 * MIB)
     for each in (refusal, tracking.last_refusal):
         assert each is not None
-        assert (each.account, each.requested, each.available, each.limit, each.holders) == expected
+        assert (each.account, each.requested, each.available, each.limit) == expected
+        assert [(holder.label, holder.bytes) for holder in each.holders] == [("features", 8 * MIB)]
     assert (tracking.refusals, tracking.bytes) == (1, 8 * MIB)
 
 
@@ -288,6 +290,39 @@ def test_only_the_error_of_a_refused_array_gets_a_cause(account: Account) -> Non
         assert cause_of(tracking, another_failure) is None, "the allocator failed, not the account"
     assert cause_of(tracking, refused_elsewhere) is None, "it was another thread's"
     assert isinstance(cause_of(tracking, lambda: np.empty(2**50)), BudgetExceeded)
+
+
+def test_a_credit_account_owns_arrays_too() -> None:
+    ledger = Ledger(100_000)
+    account = ledger.account("a", kind="credit")
+    with account.track_numpy() as tracking:
+        array = np.arange(1000)
+        array.resize(5000, refcheck=False)
+        assert (tracking.bytes, account.used) == (40_000, 40_000)
+        account.set_limit(40_000)
+        for count in (4999, 2000, 10):
+            array.resize(count, refcheck=False)
+            assert (tracking.bytes, account.used) == (8 * count, 8 * count), "shrinking is never refused"
+        with pytest.raises(MemoryError):
+            np.empty(5000)
+    del array
+    assert (tracking.bytes, tracking.blocks, account.used, ledger.used) == (0, 0, 0, ledger.used)
+
+
+async def test_an_array_that_dies_while_an_exception_is_underway_wakes_who_waits() -> None:
+    ledger = Ledger(1000)
+    with ledger.root.track_numpy():
+        kept = [np.empty(100)]
+    waiting = asyncio.create_task(ledger.root.reserve_async(900, timeout=10))
+    await asyncio.sleep(0.01)
+
+    def fail(array: Array) -> None:
+        raise ZeroDivisionError(array.size)
+
+    with pytest.raises(ZeroDivisionError):
+        fail(kept.pop())
+    gc.collect()
+    assert (await waiting).bytes == 900
 
 
 def test_a_limit_lowered_below_the_arrays_refuses_until_they_are_gone(account: Account) -> None:

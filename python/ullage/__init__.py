@@ -17,10 +17,14 @@ from ullage._core import (
     Ledger,
     Model,
     NumpyTracking,
+    Pending,
     Plan,
     PlannedBin,
+    PressureGuard,
     Remedy,
     Reservation,
+    ReservationBatch,
+    Scope,
     Tensor,
     Verdict,
     format_bytes,
@@ -33,11 +37,12 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import catalog, errors, machine, measuring
+    from ullage import catalog, errors, machine, measuring, tracking
     from ullage._footprint import fit, footprint
     from ullage.catalog import device
     from ullage.measuring import fingerprint, measure
     from ullage.pool import Pool
+    from ullage.timeline import Timeline
 
 __all__ = [
     "Account",
@@ -49,12 +54,17 @@ __all__ = [
     "Ledger",
     "Model",
     "NumpyTracking",
+    "Pending",
     "Plan",
     "PlannedBin",
     "Pool",
+    "PressureGuard",
     "Remedy",
     "Reservation",
+    "ReservationBatch",
+    "Scope",
     "Tensor",
+    "Timeline",
     "UllageError",
     "Verdict",
     "__version__",
@@ -72,11 +82,13 @@ __all__ = [
     "pack",
     "parse_bytes",
     "read_packing_instance",
+    "tracking",
     "validate",
 ]
 
 _LAZY = {
     "Pool": "ullage.pool",
+    "Timeline": "ullage.timeline",
     "catalog": "",
     "device": "ullage.catalog",
     "errors": "",
@@ -86,6 +98,7 @@ _LAZY = {
     "machine": "",
     "measure": "ullage.measuring",
     "measuring": "",
+    "tracking": "",
 }
 """Names that are imported when first asked for, with their modules: asyncio and psutil cost more than the rest."""
 

@@ -1,5 +1,6 @@
 //! The extension module `ullage._core`: it converts, calls `ullage-core` and converts back. No decision is taken here.
 
+mod buffer;
 mod error;
 mod footprint;
 mod ledger;
@@ -16,9 +17,13 @@ use pyo3::prelude::pymodule;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use super::buffer::Buffer;
+    #[pymodule_export]
     use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
     #[pymodule_export]
-    use super::ledger::{Account, AccountSnapshot, Ledger, Reservation};
+    use super::ledger::{
+        Account, AccountSnapshot, Ledger, Pending, PressureGuard, Reservation, ReservationBatch, Scope,
+    };
     #[pymodule_export]
     use super::model::{Model, Tensor, open_model};
     #[pymodule_export]

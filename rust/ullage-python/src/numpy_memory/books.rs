@@ -1,17 +1,21 @@
 //! What one tracker has booked, refused and lost. Every call may come from any thread, and some come from a thread that
-//! does not hold the interpreter, so nothing here may touch Python.
+//! does not hold the interpreter, so nothing here touches Python. What is given back may wake a coroutine that waits for
+//! memory; whoever registered that sees to the interpreter.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
-use ullage_core::ledger::Meter;
+use ullage_core::ledger::{Account, Meter};
 use ullage_core::{Bytes, Refusal};
 
 /// The books of one tracker, shared by its handlers.
 pub(super) struct Books {
     meter: Meter,
+    label: Box<str>,
+    held: AtomicU64,
+    blocks: AtomicU64,
     damaged: AtomicU64,
     refusals: AtomicU64,
     last: Mutex<Option<Refused>>,
@@ -26,12 +30,36 @@ struct Refused {
 }
 
 impl Books {
-    pub(super) fn new(meter: Meter) -> Self {
-        Self { meter, damaged: AtomicU64::new(0), refusals: AtomicU64::new(0), last: Mutex::new(None) }
+    pub(super) fn new(account: &Account, label: &str) -> Self {
+        let none = || AtomicU64::new(0);
+        Self {
+            meter: account.meter(label),
+            label: label.into(),
+            held: none(),
+            blocks: none(),
+            damaged: none(),
+            refusals: none(),
+            last: Mutex::new(None),
+        }
     }
 
-    pub(super) fn meter(&self) -> &Meter {
-        &self.meter
+    /// Path of the account.
+    pub(super) fn account(&self) -> String {
+        self.meter.account().path().to_string()
+    }
+
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Bytes of the live blocks.
+    pub(super) fn bytes(&self) -> Bytes {
+        Bytes::new(self.held.load(Ordering::Relaxed))
+    }
+
+    /// Live blocks.
+    pub(super) fn blocks(&self) -> u64 {
+        self.blocks.load(Ordering::Relaxed)
     }
 
     /// Blocks whose check word was overwritten.
@@ -57,20 +85,44 @@ impl Books {
 
     /// Books a block that is about to be made; false if it does not fit.
     pub(super) fn open(&self, size: usize) -> bool {
-        self.booked(|meter| meter.charge(bytes(size)))
+        let fits = self.booked(|meter| meter.charge(bytes(size)));
+        if fits {
+            self.held.fetch_add(size as u64, Ordering::Relaxed);
+            self.blocks.fetch_add(1, Ordering::Relaxed);
+        }
+        fits
     }
 
     /// Gives a block's bytes back once it is gone.
     pub(super) fn close(&self, size: usize) {
+        self.held.fetch_sub(size as u64, Ordering::Relaxed);
+        self.blocks.fetch_sub(1, Ordering::Relaxed);
         self.booked(|meter| {
             meter.discharge(bytes(size));
             Ok(())
         });
     }
 
-    /// Books the change of a block's size; false if the growth does not fit.
-    pub(super) fn resize(&self, old: usize, new: usize) -> bool {
-        self.booked(|meter| meter.resize(bytes(old), bytes(new)))
+    /// Books the growth of a block; false if it does not fit.
+    pub(super) fn grow(&self, old: usize, new: usize) -> bool {
+        let fits = self.booked(|meter| meter.resize(bytes(old), bytes(new)));
+        if fits {
+            self.held.fetch_add(new.saturating_sub(old) as u64, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Gives back what a block has shrunk by.
+    pub(super) fn shrink(&self, old: usize, new: usize) {
+        let surplus = old.saturating_sub(new);
+        self.held.fetch_sub(surplus as u64, Ordering::Relaxed);
+        self.booked(|meter| {
+            // A credit leaf books the new size beside the old one for a moment, which may not fit.
+            if meter.resize(bytes(old), bytes(new)).is_err() {
+                meter.discharge(bytes(surplus));
+            }
+            Ok(())
+        });
     }
 
     fn booked(&self, book: impl FnOnce(&Meter) -> Result<(), Box<Refusal>>) -> bool {

@@ -23,7 +23,7 @@
 //! before, down to the base. So whatever a call needs outlives the array, in any thread and after the block.
 //!
 //! **No Python in a call.** NumPy calls `realloc` without the interpreter when it reads text, and arrays die while the
-//! interpreter ends. A call touches the ledger's short lock, the books and the base handler, nothing else.
+//! interpreter ends. A call touches the ledger, the books and the base handler, nothing else.
 
 #![allow(unsafe_code, reason = "NumPy takes C functions and hands out raw blocks")]
 
@@ -227,7 +227,7 @@ unsafe extern "C" fn realloc(context: *mut c_void, data: *mut c_void, size: usiz
     // SAFETY: NumPy hands back what this handler gave.
     let Some(old) = (unsafe { context.read(data) }) else { return ptr::null_mut() };
     let Some(whole) = size.checked_add(context.prefix) else { return ptr::null_mut() };
-    if size > old && !context.books.resize(old, size) {
+    if size > old && !context.books.grow(old, size) {
         return ptr::null_mut();
     }
     let base = &context.base;
@@ -235,11 +235,11 @@ unsafe extern "C" fn realloc(context: *mut c_void, data: *mut c_void, size: usiz
     let block = unsafe { (base.realloc)(base.context, data.cast::<u8>().sub(context.prefix).cast(), whole) };
     if block.is_null() {
         context.books.note_failure();
-        context.books.resize(size.max(old), old);
+        context.books.shrink(size.max(old), old);
         return block;
     }
     if size < old {
-        context.books.resize(old, size);
+        context.books.shrink(old, size);
     }
     // SAFETY: the new block has the prefix and `size` bytes.
     unsafe { context.sign(block, size) }
@@ -441,6 +441,6 @@ fn prefix_on(capsule: &Bound<'_, PyCapsule>, api: &Api) -> usize {
 }
 
 fn protocol(books: &Books, event: &'static str, reason: &str) -> crate::error::Failure {
-    let subject = format!("track_numpy of account {:?}", books.meter().account());
+    let subject = format!("track_numpy of account {:?}", books.account());
     Error::Protocol { event, subject, reason: reason.to_owned() }.into()
 }

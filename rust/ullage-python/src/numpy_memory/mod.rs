@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
-use ullage_core::ledger::Meter;
+use ullage_core::ledger::Account;
 use ullage_core::{Error, Refusal};
 
 use self::books::Books;
@@ -18,8 +18,8 @@ use crate::error::{Failure, Outcome};
 pub(crate) struct NumpyTracking(Arc<Books>);
 
 impl NumpyTracking {
-    pub(crate) fn new(meter: Meter) -> Self {
-        Self(Arc::new(Books::new(meter)))
+    pub(crate) fn new(account: &Account, label: &str) -> Self {
+        Self(Arc::new(Books::new(account, label)))
     }
 }
 
@@ -27,22 +27,22 @@ impl NumpyTracking {
 impl NumpyTracking {
     #[getter]
     fn account(&self) -> String {
-        self.0.meter().account()
+        self.0.account()
     }
 
     #[getter]
     fn label(&self) -> &str {
-        self.0.meter().label()
+        self.0.label()
     }
 
     #[getter]
     fn bytes(&self) -> u64 {
-        self.0.meter().held().get()
+        self.0.bytes().get()
     }
 
     #[getter]
     fn blocks(&self) -> u64 {
-        self.0.meter().blocks()
+        self.0.blocks()
     }
 
     #[getter]
@@ -84,13 +84,12 @@ impl NumpyTracking {
     }
 
     fn __repr__(&self) -> String {
-        let meter = self.0.meter();
         format!(
             "NumpyTracking({} in {} blocks on {:?}, label={:?})",
-            meter.held(),
-            meter.blocks(),
-            meter.account(),
-            meter.label()
+            self.0.bytes(),
+            self.0.blocks(),
+            self.0.account(),
+            self.0.label()
         )
     }
 }
