@@ -22,6 +22,11 @@ CASES = {
     "empty, 8 MiB": (np.empty, 1 << 20),
 }
 TRACKED = Ledger(1 << 40).account("host/gpu0/resnet", 1 << 40).track_numpy()
+TRACKERS = {
+    "credit": Ledger(1 << 40).account("host/gpu0/resnet", 1 << 40, kind="credit").track_numpy(),
+    "exact, no timeline": Ledger(1 << 40, timeline=0).account("host/gpu0/resnet", 1 << 40).track_numpy(),
+    "exact": TRACKED,
+}
 
 
 @contextlib.contextmanager
@@ -71,18 +76,19 @@ def nanoseconds(make: Callable[[int], object], count: int, arrays: int) -> float
     return (time.perf_counter_ns() - begin) / arrays
 
 
+@pytest.mark.parametrize("kind", TRACKERS)
 @pytest.mark.parametrize("case", CASES)
-def test_what_tracking_adds(benchmark: Benchmark, case: str) -> None:
+def test_what_tracking_adds(benchmark: Benchmark, case: str, kind: str) -> None:
     make, count = CASES[case]
     arrays = 10_000 if make is np.empty else 500
     plain, tracked = [], []
     for _ in range(20):  # in turns, so that both see the same machine
         plain.append(nanoseconds(make, count, arrays))
-        with TRACKED:
+        with TRACKERS[kind]:
             tracked.append(nanoseconds(make, count, arrays))
     over = min(tracked) - min(plain), statistics.median(tracked) - statistics.median(plain)
-    benchmark.group = f"tracked, {case}: {over[0]:.0f} ns over plain at best, {over[1]:.0f} in the median"
-    with TRACKED:
+    benchmark.group = f"{kind}, {case}: {over[0]:.0f} ns over plain at best, {over[1]:.0f} in the median"
+    with TRACKERS[kind]:
         benchmark(make, count)
 
 
