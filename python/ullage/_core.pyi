@@ -71,9 +71,7 @@ def format_bytes(value: ByteCount, *, binary: bool = False) -> str:
 class Buffer:
     """Read-only memory of the core, seen through the buffer protocol."""
 
-    def __buffer__(self, flags: int, /) -> memoryview:
-        """Give the memory."""
-
+@final
 class Ledger:
     """A tree of accounts with limits. Every handle may be used from any thread.
 

@@ -4,7 +4,7 @@ A refusal for lack of memory is `BudgetExceeded`, which is also a `MemoryError`.
 which is also a `ValueError`, and names the file, offset or field at fault.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 __all__ = [
     "AccountPathError",
@@ -40,8 +40,8 @@ __all__ = [
 ]
 
 
-class Holder(NamedTuple):
-    """All that is held under one label of one account."""
+class _Holding(NamedTuple):
+    """The fields of a `Holder` that make it what it is."""
 
     account: str
     """Path of the account."""
@@ -49,10 +49,25 @@ class Holder(NamedTuple):
     """The label."""
     bytes: int
     """The sum."""
-    count: int = 0
+
+
+class Holder(_Holding):
+    """All that is held under one label of one account: a tuple of `account`, `label` and `bytes`.
+
+    What follows stands beside the tuple, so that two holders are equal whatever their age.
+    """
+
+    reservations: int
     """Live reservations; 0 where they are not counted one by one."""
-    age_s: float = 0.0
+    age_s: float
     """Seconds for which something has been held without a break."""
+
+    def __new__(cls, account: str, label: str, bytes: int, reservations: int = 0, age_s: float = 0.0) -> Self:  # noqa: A002 - the quantity's name
+        """Keep the fields."""
+        self = super().__new__(cls, account, label, bytes)
+        self.reservations = reservations
+        self.age_s = age_s
+        return self
 
 
 class Held(NamedTuple):

@@ -173,7 +173,7 @@ pub struct Holder {
     /// The sum.
     pub bytes: Bytes,
     /// Live reservations; 0 where they are not counted one by one.
-    pub count: u64,
+    pub reservations: u64,
     /// How long something has been held without a break.
     pub age: Duration,
 }

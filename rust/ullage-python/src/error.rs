@@ -140,8 +140,8 @@ fn refusal_fields(fields: &Bound<'_, PyDict>, refusal: &Refusal) -> PyResult<()>
 pub(crate) fn holder_list<'py>(py: Python<'py>, holders: &[Holder]) -> PyResult<Bound<'py, PyList>> {
     let class = class(py, "Holder")?;
     let rows = holders.iter().map(|holder| {
-        let Holder { account, label, bytes, count, age } = holder;
-        class.call1((account, label, bytes.get(), count, age.as_secs_f64()))
+        let Holder { account, label, bytes, reservations, age } = holder;
+        class.call1((account, label, bytes.get(), reservations, age.as_secs_f64()))
     });
     PyList::new(py, rows.collect::<PyResult<Vec<_>>>()?)
 }

@@ -351,7 +351,7 @@ impl Books {
             account: self.tree.path(waiter.node).to_string(),
             label: format!("{} (waiting)", waiter.label),
             bytes: Bytes::new(waiter.bytes),
-            count: 1,
+            reservations: 1,
             age: std::time::Duration::ZERO,
         };
         refusal.holders.insert(0, waits);

@@ -25,7 +25,7 @@ use crate::error::{Outcome, holder_list};
 use crate::units::ByteCount;
 
 /// A tree of accounts with limits. Every handle may be used from any thread.
-#[pyclass(frozen, subclass, weakref, module = "ullage")]
+#[pyclass(frozen, weakref, module = "ullage")]
 pub(crate) struct Ledger {
     core: core::Ledger,
     /// Frames that an origin holds at most.
@@ -49,7 +49,7 @@ fn unknown(name: &'static str, value: &str, known: &str) -> Error {
 #[pymethods]
 impl Ledger {
     #[new]
-    #[pyo3(signature = (limit = None, *, timeline = core::TIMELINE_EVENTS, origins = "sampled", frames = 1))]
+    #[pyo3(signature = (limit = None, *, timeline = 65536, origins = "sampled", frames = 1))]
     fn new(limit: Option<ByteCount>, timeline: usize, origins: &str, frames: usize) -> Outcome<Self> {
         let origins = match origins {
             "off" => core::OriginPolicy::Off,
