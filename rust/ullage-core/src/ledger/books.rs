@@ -329,6 +329,9 @@ impl Books {
 
     pub(super) fn set_limit(&mut self, node: Node, limit: Option<Bytes>) {
         self.tree.set_limit(node, limit);
+        if limit.is_some_and(|limit| self.tree.charged(node) > limit.get()) {
+            self.drain_below(node); // credit bought under the old limit must not be drawn past the new one
+        }
         self.serve();
     }
 
