@@ -6,6 +6,7 @@ use ullage_core::Bytes;
 use ullage_core::ledger as core;
 
 use crate::error::{Outcome, holder_list};
+use crate::shared::SharedLedger;
 use crate::units::ByteCount;
 
 /// A tree of accounts with limits. Every handle may be used from any thread.
@@ -18,6 +19,16 @@ impl Ledger {
     #[pyo3(signature = (limit = None))]
     fn new(limit: Option<ByteCount>) -> Self {
         Self(core::Ledger::new(limit.map(|limit| limit.0)))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (name, limit = None))]
+    fn shared<'py>(
+        py: Python<'py>,
+        name: &str,
+        limit: Option<ByteCount>,
+    ) -> Outcome<Bound<'py, SharedLedger>> {
+        SharedLedger::open(py, name, limit)
     }
 
     #[getter]

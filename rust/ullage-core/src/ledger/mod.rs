@@ -33,6 +33,7 @@ mod account;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod reservation;
+pub mod shared;
 mod snapshot;
 mod tree;
 
