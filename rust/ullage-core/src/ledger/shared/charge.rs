@@ -10,6 +10,7 @@ use super::layout::{
     REFUSALS, WAITING,
 };
 use super::place::Member;
+use super::tables::limit_of;
 use crate::error::{Error, Result};
 use crate::units::clip;
 
@@ -208,7 +209,7 @@ impl Open<'_> {
         Ok(())
     }
 
-    /// The account at `segments`, made with its parents where missing, and the limit that it has.
+    /// The account at `segments`, made with its parents where missing.
     ///
     /// A limit that was set before the present processes came gives way to the one that the first of them names.
     pub(super) fn find_or_add(&self, segments: &[&str], limit: Option<u64>) -> Result<usize> {
@@ -229,15 +230,14 @@ impl Open<'_> {
         if is_new || self.account(account, ACCOUNT_EPOCH) < self.load(EPOCH) {
             self.set_limit(account, wanted);
         } else if existing != wanted {
-            let text =
-                |limit| if limit == NO_LIMIT { "no limit".to_owned() } else { format!("limit {limit}") };
+            let existing =
+                limit_of(existing).map_or_else(|| "no limit".to_owned(), |limit| format!("limit {limit}"));
+            let wanted = limit_of(wanted).map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+            let path = self.path(account);
             return Err(Error::Argument {
                 name: "limit",
                 reason: format!(
-                    "account {:?} exists with {}, not {}; use set_limit to change it",
-                    self.path(account),
-                    text(existing),
-                    text(wanted)
+                    "account {path:?} exists with {existing}, not {wanted}; use set_limit to change it"
                 ),
             });
         }
