@@ -5,6 +5,7 @@ use super::charge::Full;
 use super::header::name;
 use super::identity::id;
 use super::layout::{CELL_BYTES, CELL_COUNT, CHARGED, LIMIT, NO_LIMIT, PEAK, REFUSALS};
+use super::place::Member;
 use super::snapshot::{SharedAccountSnapshot, SharedProcess, SharedSnapshot};
 use crate::error::{Holder, Refusal};
 use crate::units::Bytes;
@@ -32,13 +33,13 @@ impl Open<'_> {
     }
 
     fn is_below(&self, account: usize, above: usize) -> bool {
-        self.levels(account).contains(&above)
+        std::iter::successors(Some(account), |&level| self.parent(level)).any(|level| level == above)
     }
 
     /// A field of an account's cells, process by process. A process that opened the ledger twice is one.
-    fn by_process(&self, account: usize, field: usize) -> Vec<(u32, u64)> {
+    fn by_process(&self, members: &[Member], account: usize, field: usize) -> Vec<(u32, u64)> {
         let mut rows: Vec<(u32, u64)> = Vec::new();
-        for member in self.members() {
+        for member in members {
             let value = self.load(self.book.layout.cell(member.index, account, field));
             let pid = id(member.identity);
             match rows.iter_mut().find(|(known, _)| *known == pid) {
@@ -51,9 +52,11 @@ impl Open<'_> {
 
     /// The `most` largest bookings of one process on one account, on `above` and below, largest first.
     pub(super) fn holders(&self, above: usize, most: usize) -> Vec<Holder> {
+        let members = self.members();
         let mut found: Vec<(u64, usize, u32)> = Vec::new();
         for account in (above..self.count()).filter(|&account| self.is_below(account, above)) {
-            let rows = self.by_process(account, CELL_BYTES).into_iter().filter(|&(_, bytes)| bytes > 0);
+            let rows =
+                self.by_process(&members, account, CELL_BYTES).into_iter().filter(|&(_, bytes)| bytes > 0);
             found.extend(rows.map(|(pid, bytes)| (bytes, account, pid)));
         }
         found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
@@ -78,16 +81,19 @@ impl Open<'_> {
 
     /// The living, by process id.
     pub(super) fn processes(&self) -> Vec<SharedProcess> {
+        let members = self.members();
         let mut rows: Vec<SharedProcess> = Vec::new();
-        for member in self.members() {
+        for member in &members {
             let pid = id(member.identity);
             if !rows.iter().any(|row| row.pid == pid) {
                 rows.push(SharedProcess { pid, bytes: Bytes::ZERO, reservations: 0 });
             }
         }
         for account in 0..self.count() {
-            let counts = self.by_process(account, CELL_COUNT);
-            for ((pid, bytes), (_, count)) in self.by_process(account, CELL_BYTES).into_iter().zip(counts) {
+            let counts = self.by_process(&members, account, CELL_COUNT);
+            for ((pid, bytes), (_, count)) in
+                self.by_process(&members, account, CELL_BYTES).into_iter().zip(counts)
+            {
                 if let Some(row) = rows.iter_mut().find(|row| row.pid == pid) {
                     row.bytes = row.bytes.saturating_add(Bytes::new(bytes));
                     row.reservations = row.reservations.saturating_add(count);
@@ -99,16 +105,20 @@ impl Open<'_> {
     }
 
     pub(super) fn snapshot(&self) -> SharedSnapshot {
+        let members = self.members();
         let mut accounts: Vec<SharedAccountSnapshot> =
-            (0..self.count()).map(|account| self.row(account)).collect();
+            (0..self.count()).map(|account| self.row(&members, account)).collect();
         accounts[1..].sort_by(|a, b| a.path.split('/').cmp(b.path.split('/')));
         SharedSnapshot { accounts, processes: self.processes() }
     }
 
-    fn row(&self, account: usize) -> SharedAccountSnapshot {
-        let held: Vec<(u32, u64)> =
-            self.by_process(account, CELL_BYTES).into_iter().filter(|&(_, bytes)| bytes > 0).collect();
-        let counts = self.by_process(account, CELL_COUNT).into_iter().map(|(_, count)| count);
+    fn row(&self, members: &[Member], account: usize) -> SharedAccountSnapshot {
+        let held: Vec<(u32, u64)> = self
+            .by_process(members, account, CELL_BYTES)
+            .into_iter()
+            .filter(|&(_, bytes)| bytes > 0)
+            .collect();
+        let counts = self.by_process(members, account, CELL_COUNT).into_iter().map(|(_, count)| count);
         SharedAccountSnapshot {
             path: self.path(account),
             parent: self.parent(account).map(|parent| self.path(parent)),
