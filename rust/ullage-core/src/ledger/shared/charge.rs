@@ -144,13 +144,12 @@ impl Open<'_> {
         self.rebuild();
     }
 
-    /// Takes bookings, waiters and place of a member away, the place last: whoever dies meanwhile, this is done again.
+    /// Takes the place of a member away, and with it its bookings: cells count for the member that has the place.
     pub(super) fn bury(&self, index: usize) {
-        self.clear_cells(index);
-        self.dismiss(index);
         self.store(self.book.layout.member(index), 0);
     }
 
+    /// Empties the cells of a place, whatever its last holder left in them.
     fn clear_cells(&self, index: usize) {
         for account in 0..self.count() {
             for field in [CELL_BYTES, CELL_COUNT] {

@@ -72,13 +72,6 @@ impl Open<'_> {
         }
     }
 
-    /// Removes the waiters of a place.
-    pub(super) fn dismiss(&self, index: usize) {
-        for entry in self.entries().filter(|&entry| self.waiter(entry, WAITER) == place_mark(index)) {
-            self.set_waiter(entry, WAITER, 0);
-        }
-    }
-
     /// Removes the waiters of places that nobody holds, and counts the rest.
     pub(super) fn dismiss_the_dead(&self) {
         let held: Vec<u64> = self.members().iter().map(|member| place_mark(member.index)).collect();
