@@ -10,8 +10,8 @@
 //!
 //! The world has models, devices and one machine that hosts them. Bytes are *estimated* ([`footprint`]), *booked*
 //! ([`ledger`]) and *measured* (by whoever drives the [`pool`], which takes the measurement as an event). The crate does
-//! no I/O but reading headers ([`model`]) and packing instances ([`pack`]), reads no clock but in the packer's search, and
-//! starts no thread.
+//! no I/O but reading headers ([`model`]) and packing instances ([`pack`]) and mapping the file of a shared ledger
+//! ([`ledger::shared`]), reads no clock but there and in the packer's search, and starts no thread.
 //!
 //! - [`units`], [`error`]: quantities and failures, every failure with its numbers as fields;
 //! - [`model`]: what a model is, from its headers;
