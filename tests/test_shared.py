@@ -215,7 +215,9 @@ print(ours.live, ours.bytes, ledger.used, ours.release(), ledger.used)
 
 def test_a_process_id_that_was_used_again_is_not_its_predecessor(ledger: SharedLedger) -> None:
     last = Path("/proc/sys/kernel/ns_last_pid")
-    if not os.access(last, os.W_OK):
+    try:
+        last.write_text(last.read_text())
+    except OSError:
         pytest.skip("only root may choose the next process id")
     code = f"""
 for attempt in range(100):

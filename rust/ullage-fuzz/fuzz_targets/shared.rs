@@ -16,8 +16,9 @@ const EARLY: u64 = 600;
 fn made() -> &'static (String, Vec<u8>) {
     static MADE: OnceLock<(String, Vec<u8>)> = OnceLock::new();
     MADE.get_or_init(|| {
-        let name = format!("fuzz-{}", std::process::id());
-        let ledger = SharedLedger::open(&name, Some(Bytes::new(1000))).expect("a new ledger");
+        let name = "fuzz"; // one file, which the next run takes away
+        SharedLedger::unlink(name).expect("no file, or that of an earlier run");
+        let ledger = SharedLedger::open(name, Some(Bytes::new(1000))).expect("a new ledger");
         ledger.account("gpu/model", Some(Bytes::new(100))).expect("a new account");
         let path = ledger.path().to_str().expect("a plain path").to_owned();
         drop(ledger);
