@@ -16,10 +16,15 @@ from ullage._core import (
     Interval,
     Ledger,
     Model,
+    NumpyTracking,
+    Pending,
     Plan,
     PlannedBin,
+    PressureGuard,
     Remedy,
     Reservation,
+    ReservationBatch,
+    Scope,
     SharedAccount,
     SharedAccountSnapshot,
     SharedLedger,
@@ -37,11 +42,12 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import catalog, errors, machine, measuring
+    from ullage import catalog, errors, machine, measuring, tracking
     from ullage._footprint import fit, footprint
     from ullage.catalog import device
     from ullage.measuring import fingerprint, measure
     from ullage.pool import Pool
+    from ullage.timeline import Timeline
 
 __all__ = [
     "Account",
@@ -52,17 +58,23 @@ __all__ = [
     "Interval",
     "Ledger",
     "Model",
+    "NumpyTracking",
+    "Pending",
     "Plan",
     "PlannedBin",
     "Pool",
+    "PressureGuard",
     "Remedy",
     "Reservation",
+    "ReservationBatch",
+    "Scope",
     "SharedAccount",
     "SharedAccountSnapshot",
     "SharedLedger",
     "SharedProcess",
     "SharedReservation",
     "Tensor",
+    "Timeline",
     "UllageError",
     "Verdict",
     "__version__",
@@ -80,11 +92,13 @@ __all__ = [
     "pack",
     "parse_bytes",
     "read_packing_instance",
+    "tracking",
     "validate",
 ]
 
 _LAZY = {
     "Pool": "ullage.pool",
+    "Timeline": "ullage.timeline",
     "catalog": "",
     "device": "ullage.catalog",
     "errors": "",
@@ -94,6 +108,7 @@ _LAZY = {
     "machine": "",
     "measure": "ullage.measuring",
     "measuring": "",
+    "tracking": "",
 }
 """Names that are imported when first asked for, with their modules: asyncio and psutil cost more than the rest."""
 

@@ -1,15 +1,18 @@
 """The compiled half of `ullage`."""
 
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
 from ullage._types import ByteCount
-from ullage.errors import Holder
+from ullage.errors import BudgetExceeded, Held, Holder, WaitTimeoutError
+from ullage.machine import Reconciliation
+from ullage.timeline import Timeline
 
 __all__ = [
     "DEBUG_BUILD",
@@ -17,14 +20,20 @@ __all__ = [
     "Account",
     "AccountSnapshot",
     "Brain",
+    "Buffer",
     "Footprint",
     "Interval",
     "Ledger",
     "Model",
+    "NumpyTracking",
+    "Pending",
     "Plan",
     "PlannedBin",
+    "PressureGuard",
     "Remedy",
     "Reservation",
+    "ReservationBatch",
+    "Scope",
     "SharedAccount",
     "SharedAccountSnapshot",
     "SharedLedger",
@@ -33,6 +42,7 @@ __all__ = [
     "SharedWaiter",
     "Tensor",
     "Verdict",
+    "Watch",
     "estimate",
     "format_bytes",
     "judge",
@@ -64,6 +74,12 @@ def format_bytes(value: ByteCount, *, binary: bool = False) -> str:
     """
 
 @final
+class Buffer:
+    """Read-only memory of the core, seen through the buffer protocol."""
+
+    def __buffer__(self, flags: int, /) -> memoryview:
+        """Give the memory."""
+
 class Ledger:
     """A tree of accounts with limits. Every handle may be used from any thread.
 
@@ -71,8 +87,20 @@ class Ledger:
     children's use, and a request is refused only if it did not fit at that instant.
     """
 
-    def __new__(cls, limit: ByteCount | None = None) -> Self:
-        """Make an empty tree whose root may hold `limit` bytes; any number without a limit."""
+    def __new__(
+        cls,
+        limit: ByteCount | None = None,
+        *,
+        timeline: int = 65536,
+        origins: Literal["off", "sampled", "all"] = "sampled",
+        frames: int = 1,
+    ) -> Self:
+        """Make an empty tree whose root may hold `limit` bytes; any number without a limit.
+
+        `timeline` events are remembered, 32 bytes each, none with 0. `origins` says which reservations are asked
+        where they were made: all, none, or as many as cost next to nothing (all below some 10,000 a second);
+        `frames` of the program are kept of each. Raises `ArgumentError` for anything else.
+        """
 
     @staticmethod
     def shared(name: str, limit: ByteCount | None = None) -> SharedLedger:
@@ -93,8 +121,12 @@ class Ledger:
         """Bytes booked in the whole tree."""
 
     @property
+    def charged(self) -> int:
+        """`used`, and credit that leaves have bought and not given out."""
+
+    @property
     def peak(self) -> int:
-        """The largest value `used` ever had."""
+        """The largest value `charged` ever had."""
 
     @property
     def limit(self) -> int | None:
@@ -104,16 +136,81 @@ class Ledger:
     def available(self) -> int | None:
         """Bytes that still fit under the root's limit; `None` without one."""
 
-    def account(self, path: str, limit: ByteCount | None = None) -> Account:
+    def account(
+        self,
+        path: str,
+        limit: ByteCount | None = None,
+        *,
+        kind: Literal["exact", "credit"] = "exact",
+        quantum: ByteCount | None = None,
+    ) -> Account:
         """Give the account at `path`, such as `"gpu0/resnet"`; it and its parents are made where missing.
 
-        A new account gets `limit`; an existing one keeps its own. Raises `AccountPathError` for a path with an
-        empty, overlong or unprintable segment or more than 32 levels, and `ArgumentError` if the account exists
-        with another limit than the one given.
+        A new account gets `limit`; an existing one keeps its own. A `credit` account is a leaf that buys `quantum`
+        bytes at once from the accounts above (without one a 256th of the tightest limit, 64 KiB to 8 MiB; at most
+        1 GiB) and gives them out without a lock. Raises `AccountPathError` for a path with an empty, overlong or
+        unprintable segment or more than 32 levels, and `ArgumentError` if the account exists with another limit or
+        of another kind than the one given, and below a credit account.
+        """
+
+    def reserve_many(
+        self,
+        accounts: str | Account | Sequence[str | Account] | npt.NDArray[np.integer[Any]],
+        sizes: Sequence[ByteCount] | npt.NDArray[np.integer[Any]],
+        label: str = "",
+        *,
+        mode: Literal["all", "mask"] = "all",
+    ) -> ReservationBatch:
+        """Book each size on its account in one decision: all or none, or with `mode="mask"` each that still fits.
+
+        `accounts` is one for all sizes or one each, as accounts, paths (made where missing) or an array of
+        `Account.id`. Raises `BudgetExceeded` of the first account that all together would fill, and `ArgumentError`
+        for lengths that differ, negative sizes, unknown ids and accounts of another ledger.
+        """
+
+    def release_many(self, handles: npt.NDArray[np.void]) -> None:
+        """Give back the reservations of all `handles` of batches, or none.
+
+        Raises `HandleError` that names the first handle that was released already, belongs to another ledger or was
+        never given.
         """
 
     def snapshot(self) -> list[AccountSnapshot]:
         """Give every account at one instant, parents before children, siblings by path."""
+
+    def timeline(self) -> Timeline:
+        """Give the events that the ledger remembers, as a structured array over its memory."""
+
+    def scope(self) -> Scope:
+        """Make a scope of the root, to be entered by `with`."""
+
+    def holders(self, most: int = 5) -> list[Holder]:
+        """Give the `most` largest holdings, by account and label."""
+
+    def close(self) -> list[Held]:
+        """Take all callbacks off and give what is still held; warns of it with `ResourceWarning`."""
+
+    def __enter__(self) -> Self:
+        """Give the ledger itself."""
+
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
+        """Close."""
+
+    @classmethod
+    def of_machine(cls, reserve: ByteCount | None = None, *, gpus: bool = True) -> Self:
+        """Make a ledger of this machine's memories: `host`, and `gpu0` and so on by NVML, each with its limit.
+
+        The root has none, since the memories are separate. `reserve` bytes of the host stay free; by default what
+        others hold now, at least a sixteenth (4 GiB at most). `ullage.machine.domains_of` tells where each number
+        comes from. Raises `ArgumentError` for a reserve beyond the memory.
+        """
+
+    def reconcile(self, measured: Mapping[str, ByteCount] | None = None) -> Reconciliation:
+        """Set what is booked beside what is really held: `host`, GPUs, and every account that `measured` names.
+
+        Without an account of those names the root is measured. It warns and never gates. Raises `ArgumentError` for a
+        name of no account.
+        """
 
 @final
 class Account:
@@ -124,12 +221,24 @@ class Account:
         """Path below the root, such as `"gpu0/resnet"`; the root is `"/"`."""
 
     @property
+    def id(self) -> int:
+        """Index of the account in its ledger, as in the timeline."""
+
+    @property
+    def kind(self) -> Literal["exact", "credit"]:
+        """How it books."""
+
+    @property
     def used(self) -> int:
         """Bytes booked on this account and below."""
 
     @property
+    def charged(self) -> int:
+        """`used`, and credit that leaves at or below have bought and not given out: what stands against the limit."""
+
+    @property
     def peak(self) -> int:
-        """The largest value `used` ever had."""
+        """The largest value `charged` ever had; of a credit account the largest `used`."""
 
     @property
     def limit(self) -> int | None:
@@ -143,17 +252,214 @@ class Account:
         """Set the limit. Lowering it below what is booked is allowed: nothing new fits until it has drained."""
 
     def holders(self, most: int = 5) -> list[Holder]:
-        """Give the `most` largest reservations on this account and below, largest first."""
+        """Give the `most` largest holdings on this account and below, by account and label, largest first."""
 
-    def reserve(self, bytes: ByteCount, label: str = "") -> Reservation:  # noqa: A002 - the quantity's name
+    def peak_holders(self, most: int = 5) -> list[Holder] | None:
+        """Give who held what when the account stood at its peak, largest first.
+
+        Exact, also when the events of that time have left the timeline. `None` without a timeline, and on a credit
+        account.
+        """
+
+    def reservations(self, most: int = 100, *, order: Literal["largest", "oldest"] = "largest") -> list[Held]:
+        """Give live reservations on this account and below, one by one.
+
+        The time it takes grows with all that are live in the ledger. What was drawn from credit without a label is
+        not among them.
+        """
+
+    def reserve(self, bytes: ByteCount, label: str = "", *, wait: float | None = None) -> Reservation:  # noqa: A002 - the quantity's name
         """Book `bytes` on this account and every account above it, or on none.
 
-        Raises `BudgetExceeded` with the numbers of the first account on the way up whose limit would be passed.
+        Before a refusal idle credit is taken back, then the callbacks of `on_pressure` are asked. With `wait`, the
+        request then waits in the queue for that many seconds. The queue is first come, first served: what fits may
+        pass a larger request in front of it eight times; from then on what becomes free is kept for that one.
+        Raises `BudgetExceeded` with the numbers of the first account on the way up whose limit would be passed, and
+        `WaitTimeoutError`, which is one, when the wait was in vain.
+        """
+
+    def reserve_async(
+        self,
+        bytes: ByteCount,  # noqa: A002 - the quantity's name
+        label: str = "",
+        *,
+        timeout: float | None = None,
+    ) -> Coroutine[Any, Any, Reservation]:
+        """Book `bytes`, waiting in the queue without blocking the event loop.
+
+        Without a `timeout` in seconds it waits for ever. A task that is cancelled leaves its place, and what it was
+        granted meanwhile is given back. Raises as `reserve`.
+        """
+
+    def queue(self, bytes: ByteCount, label: str = "") -> Pending:  # noqa: A002 - the quantity's name
+        """Take a place in the queue; raises `BudgetExceeded` where a limit is smaller than `bytes`."""
+
+    def reserve_many(
+        self, sizes: Sequence[ByteCount] | npt.NDArray[np.integer[Any]], label: str = ""
+    ) -> ReservationBatch:
+        """Book every one of `sizes` on this account, or none."""
+
+    def on_pressure(self, callback: Callable[[int], object]) -> PressureGuard:
+        """Ask `callback` to free memory of this account before any request is refused, here or above.
+
+        It is called with the bytes that are missing, in the thread of the request and under no lock; several
+        threads may call it at once. It may release, resize and reserve; a reservation inside of it that does not fit
+        is refused at once, without callbacks. What it raises is reported as unraisable, but for an interrupt, which
+        ends the request. It stays until `remove`, or until the ledger is closed.
+        """
+
+    def scope(self) -> Scope:
+        """Make a scope of this account, to be entered by `with`."""
+
+    def track_numpy(self, label: str = "numpy") -> NumpyTracking:
+        """Give a tracker: arrays that NumPy makes inside its `with` block are charged here until they die."""
+
+@final
+class NumpyTracking:
+    """Charges the arrays that NumPy makes inside its `with` block to an account, from their making to their death.
+
+    An array is charged what NumPy asks for: its size, or one byte if it has none. One that does not fit raises the
+    `MemoryError` that NumPy has for it; where that leaves the block, its `__cause__` is the `BudgetExceeded` with the
+    numbers. Nothing is waited for and no callback runs. An array may die anywhere: after the block, in another
+    thread, after the account's last handle.
+
+    The block belongs to the current thread and context, as a context variable does: a task begun inside it stays
+    inside, a new thread is outside unless it runs in a copy of the context. Within a block of another account, the
+    inner one alone is charged. A tracker may be entered again, within itself and in several threads at once.
+    """
+
+    @property
+    def account(self) -> str:
+        """Path of the account."""
+
+    @property
+    def label(self) -> str:
+        """What the account's holders and refusals call these arrays."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes charged now."""
+
+    @property
+    def blocks(self) -> int:
+        """Live blocks of memory: one for each array with memory of its own."""
+
+    @property
+    def refusals(self) -> int:
+        """How many allocations were refused."""
+
+    @property
+    def last_refusal(self) -> BudgetExceeded | None:
+        """The numbers of the last refusal, in whatever thread it was; `None` before the first."""
+
+    @property
+    def damaged(self) -> int:
+        """How often a block was found with the bytes before it overwritten. Such a block stays charged for ever."""
+
+    def __enter__(self) -> Self:
+        """Charge the arrays of this context from here on.
+
+        Raises `ProtocolError` on a memory handler that lacks a function, and for the 1001st block within blocks.
+        """
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+        /,
+    ) -> None:
+        """Put back what was there before the innermost block of this tracker.
+
+        Raises `ProtocolError`, and changes nothing, where this tracker was not entered in this thread and context or
+        somebody else's memory handler was put above it.
         """
 
 @final
+class PressureGuard:
+    """A registered callback; it stays until `remove`, or the end of a `with` block."""
+
+    def remove(self) -> None:
+        """Take the callback off; it may still be running in another thread."""
+
+    def __enter__(self) -> Self:
+        """Give the guard itself."""
+
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
+        """Take the callback off."""
+
+@final
+class Pending:
+    """A request's place in the queue of a ledger; it ends with `cancel` or collection."""
+
+    def take(self) -> Reservation | None:
+        """Give what was granted, once; `None` as long as nothing was."""
+
+    def on_granted(self, callback: Callable[[], object]) -> None:
+        """Call `callback` once when the request is granted, at once if it was, from whichever thread that is."""
+
+    def cancel(self) -> None:
+        """Give the place up, and what was granted and not taken back."""
+
+    def timed_out(self, waited_s: float) -> WaitTimeoutError:
+        """Make the error of a wait that was in vain."""
+
+@final
+class Scope:
+    """A region of time on one account: peak, net and counts of what happened in it.
+
+    Scopes may nest and overlap in any way, also in several threads. Inside the block the numbers are those so far.
+    Raises `ArgumentError` before it was entered, and when it is entered twice.
+    """
+
+    @property
+    def start(self) -> int:
+        """Bytes booked at its beginning."""
+
+    @property
+    def end(self) -> int:
+        """Bytes booked at its end, or now."""
+
+    @property
+    def highest(self) -> int:
+        """The most booked in it."""
+
+    @property
+    def peak(self) -> int:
+        """`highest` less `start`."""
+
+    @property
+    def net(self) -> int:
+        """`end` less `start`."""
+
+    @property
+    def total(self) -> int:
+        """Sum of all that was reserved in it, draws from credit excepted."""
+
+    @property
+    def reservations(self) -> int:
+        """Reservations made in it."""
+
+    @property
+    def releases(self) -> int:
+        """Reservations released in it."""
+
+    @property
+    def refusals(self) -> int:
+        """Requests refused in it."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
+        """End."""
+
+@final
 class Reservation:
-    """Bytes booked on an account, until `release`, the end of a `with` block or garbage collection."""
+    """Bytes booked on an account, until `release` or the end of a `with` block.
+
+    One that is collected while live gives its bytes back too, with a `ResourceWarning` that names where it was made.
+    """
 
     @property
     def bytes(self) -> int:
@@ -171,11 +477,35 @@ class Reservation:
     def live(self) -> bool:
         """Whether the bytes are still held."""
 
+    @property
+    def origin(self) -> list[tuple[str, int, str]] | None:
+        """File, line and function where it was made, innermost first; `None` if that was not sampled."""
+
     def resize(self, bytes: ByteCount) -> None:  # noqa: A002 - the quantity's name
         """Change the size in one step.
 
         Raises `BudgetExceeded` if the growth does not fit (the old size stays booked) and `ReleasedError` if the
         bytes were given back already.
+        """
+
+    def split(self, bytes: ByteCount) -> Reservation:  # noqa: A002 - the quantity's name
+        """Take `bytes` out into a reservation of their own on the same account.
+
+        Raises `ArgumentError` if it holds fewer, `ReleasedError` if it holds none any more.
+        """
+
+    def merge(self, other: Reservation) -> None:
+        """Take the bytes of `other` over, which is released by that; what is booked does not change.
+
+        Raises `HandleError` if `other` belongs to another ledger, `ArgumentError` if it is this one or stands on
+        another account, `ReleasedError` if one of the two was released.
+        """
+
+    def transfer(self, account: Account) -> None:
+        """Move the bytes to another account of the ledger, booked once at every instant.
+
+        Raises `BudgetExceeded` if they do not fit there (they stay where they were), `HandleError` if the account
+        belongs to another ledger, `ReleasedError` if the bytes were given back already.
         """
 
     def release(self) -> bool:
@@ -184,7 +514,39 @@ class Reservation:
     def __enter__(self) -> Self:
         """Give the reservation itself."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
+        """Release."""
+
+@final
+class ReservationBatch:
+    """Reservations that were made in one decision; collection gives back what is still held."""
+
+    @property
+    def handles(self) -> npt.NDArray[np.void]:
+        """A handle for each reservation, in the order of the sizes: an array of 16-byte records."""
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Which sizes were booked."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes still held."""
+
+    @property
+    def live(self) -> int:
+        """Reservations still held."""
+
+    def release(self) -> int:
+        """Give back all that are still held; tells how many that were."""
+
+    def __len__(self) -> int:
+        """Count the reservations made."""
+
+    def __enter__(self) -> Self:
+        """Give the batch itself."""
+
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """Release."""
 
 @final
@@ -200,8 +562,16 @@ class AccountSnapshot:
         """Path of the account above; `None` for the root."""
 
     @property
+    def kind(self) -> Literal["exact", "credit"]:
+        """How it books."""
+
+    @property
     def limit(self) -> int | None:
         """The limit in bytes; `None` without one."""
+
+    @property
+    def charged(self) -> int:
+        """`used`, and credit that leaves at or below have bought and not given out."""
 
     @property
     def used(self) -> int:
@@ -214,6 +584,26 @@ class AccountSnapshot:
     @property
     def peak(self) -> int:
         """The largest `used` so far."""
+
+    @property
+    def peak_at(self) -> float | None:
+        """When that was, in seconds since 1970; unknown on a credit account."""
+
+    @property
+    def made(self) -> int:
+        """Reservations ever made on this very account."""
+
+    @property
+    def released(self) -> int:
+        """Reservations given back."""
+
+    @property
+    def leaked(self) -> int:
+        """Reservations collected while live."""
+
+    @property
+    def total(self) -> int:
+        """Sum of all that was reserved on this very account, draws from credit excepted."""
 
     @property
     def reservations(self) -> int:
@@ -333,7 +723,7 @@ class SharedAccount:
 
         With `wait`, wait for at most so many seconds behind those who wait already; a younger request may take what an
         older one waits for eight times. Raises `BudgetExceeded` with the numbers of the first account on the way up
-        whose limit would be passed, at once if no release could help.
+        whose limit would be passed, at once if no release could help; `WaitTimeoutError`, which is one, after waiting.
         """
 
     def reserve_async(
@@ -358,8 +748,8 @@ class SharedWaiter:
     def pause_s(self) -> float:
         """Give the seconds to pause before asking again, more each time, up to 0.05."""
 
-    def give_up(self) -> SharedReservation:
-        """Ask for the last time; raises `BudgetExceeded` if it still does not fit."""
+    def give_up(self, waited_s: float) -> SharedReservation:
+        """Ask for the last time; raises `WaitTimeoutError` if it still does not fit."""
 
     def leave(self) -> None:
         """Give the turn up."""
@@ -462,6 +852,30 @@ class SharedAccountSnapshot:
     @property
     def processes(self) -> dict[int, int]:
         """Bytes on this very account by process id; they add up to `own`."""
+
+@final
+class Watch:
+    """Files of the kernel, kept open and read again from their start; see `ullage.machine.Watch`."""
+
+    def __new__(
+        cls,
+        statm: str,
+        meminfo: str,
+        page: ByteCount,
+        groups: Sequence[tuple[str, str, str, str, str, Sequence[str], str | None]],
+        address_space: ByteCount | None,
+        settings: Sequence[tuple[str, bytes]],
+        recheck_s: float,
+    ) -> Self:
+        """Open every file; `OSError` for one that cannot be opened.
+
+        A group is its limit, usage and stat file, the names of inactive, active and held page cache in the last, and
+        the name of the limit that it inherits. A setting is a file with what it said; a change is noticed within
+        `recheck_s`.
+        """
+
+    def read(self) -> tuple[int, int, int, int] | None:
+        """Give resident memory, limit, use and what is available, in bytes; `None` where this watch is stale."""
 
 @final
 class Model:

@@ -15,12 +15,13 @@ async def granted(waiter: SharedWaiter, timeout: float | None) -> SharedReservat
     import asyncio  # noqa: PLC0415 - who shares a ledger need not run a loop
 
     clock = asyncio.get_running_loop().time
-    end = float("inf") if timeout is None else clock() + timeout
+    begun = clock()
+    end = float("inf") if timeout is None else begun + timeout
     try:
         while (reservation := waiter.poll()) is None:
             left = end - clock()
             if left <= 0:
-                return waiter.give_up()
+                return waiter.give_up(clock() - begun)
             await asyncio.sleep(min(waiter.pause_s(), left))
         return reservation
     finally:

@@ -13,6 +13,8 @@ __all__ = [
     "ByteOverflowError",
     "CatalogError",
     "DebugBuildWarning",
+    "HandleError",
+    "Held",
     "Holder",
     "InheritedError",
     "InputError",
@@ -31,23 +33,45 @@ __all__ = [
     "SharedLedgerError",
     "StoreError",
     "StoreWarning",
+    "TimelineError",
+    "TraceFileError",
     "UllageError",
     "UnknownDeviceError",
     "UnknownModelError",
     "UnreadableError",
     "ViolationError",
+    "WaitTimeoutError",
 ]
 
 
 class Holder(NamedTuple):
-    """A reservation as a refusal or a snapshot names it."""
+    """All that is held under one label of one account."""
 
     account: str
-    """Path of the account it was made on."""
+    """Path of the account."""
     label: str
-    """The label it was given."""
+    """The label."""
+    bytes: int
+    """The sum."""
+    count: int = 0
+    """Live reservations; 0 where they are not counted one by one."""
+    age_s: float = 0.0
+    """Seconds for which something has been held without a break."""
+
+
+class Held(NamedTuple):
+    """A live reservation as a report names it."""
+
+    account: str
+    """Path of its account."""
+    label: str
+    """Its label."""
     bytes: int
     """Its size."""
+    age_s: float
+    """Seconds since it was made."""
+    origin: list[tuple[str, int, str]] | None
+    """File, line and function where it was made, innermost first; `None` if that was not sampled."""
 
 
 class DebugBuildWarning(RuntimeWarning):
@@ -100,6 +124,13 @@ class BudgetExceeded(UllageError, MemoryError):  # noqa: N818 - the public name,
     """The largest reservations below that account, largest first."""
     blocked_by: list[str]
     """In a pool: the models whose pins or leases stand in the way. Absent elsewhere."""
+
+
+class WaitTimeoutError(BudgetExceeded, TimeoutError):
+    """A request that waited for memory in vain."""
+
+    waited_s: float
+    """Seconds waited."""
 
 
 class InputError(UllageError, ValueError):
@@ -202,6 +233,28 @@ class ProblemError(InputError):
     """What is wrong with it."""
 
 
+class TimelineError(InputError):
+    """Events that cannot be the history of any memory."""
+
+    field: str
+    """The part at fault, such as `events[3].label`."""
+    reason: str
+    """What is wrong with it."""
+
+
+class TraceFileError(InputError):
+    """A memory trace that is damaged, hostile or of another format."""
+
+    path: str
+    """The file."""
+    offset: int | None
+    """The byte at fault, where one is known."""
+    field: str | None
+    """The entry or key at fault, where one is known."""
+    reason: str
+    """What is wrong."""
+
+
 class ViolationError(UllageError, ValueError):
     """A plan that breaks one of its facts."""
 
@@ -256,6 +309,15 @@ class SharedClosedError(UllageError, RuntimeError):
 
     path: str
     """Its file."""
+
+
+class HandleError(UllageError, RuntimeError):
+    """A handle that names no live reservation: released, of another ledger, or never given."""
+
+    index: int
+    """Its place among the handles given."""
+    reason: str
+    """What is wrong with it."""
 
 
 class ProtocolError(UllageError, RuntimeError):

@@ -4,6 +4,7 @@
 //! parsing text.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error as ThisError;
 
@@ -102,6 +103,15 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A handle that names no live reservation of the ledger it was given to.
+    #[error("handles[{index}] {fault}")]
+    Handle {
+        /// Its place among the handles given.
+        index: usize,
+        /// What is wrong with it.
+        fault: HandleFault,
+    },
+
     /// A model file that is damaged, hostile or of another format.
     #[error("{}{}{}: {reason}", path.display(), at(*offset), named(field.as_deref()))]
     ModelFile {
@@ -193,15 +203,33 @@ impl Refusal {
     pub const HOLDERS: usize = 5;
 }
 
-/// One reservation as a refusal or a snapshot names it.
+/// All that is held under one label of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Path of the account it was made on.
+    /// Path of the account.
     pub account: String,
-    /// Its label.
+    /// The label.
     pub label: String,
-    /// Its size.
+    /// The sum.
     pub bytes: Bytes,
+    /// Live reservations; 0 where they are not counted one by one.
+    pub count: u64,
+    /// How long something has been held without a break.
+    pub age: Duration,
+}
+
+/// Why a handle names no live reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
+pub enum HandleFault {
+    /// Double free, or use after free.
+    #[error("was released already")]
+    Released,
+    /// It belongs to another ledger.
+    #[error("belongs to another ledger")]
+    Foreign,
+    /// No ledger ever gave it.
+    #[error("was never given out")]
+    Unknown,
 }
 
 /// The operating system's words, without the number that Rust puts behind them.

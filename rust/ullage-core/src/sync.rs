@@ -1,10 +1,10 @@
-//! The one place that names locks and atomics: `std` in use, `loom` under `--cfg loom`, so that the same ledger code is
-//! model-checked and shipped.
+//! The one place that names locks and atomics: `std` in use, `loom` under `--cfg loom`, so that the same ledger code
+//! is model-checked and shipped.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{Arc, Mutex, MutexGuard, atomic};
+pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard, atomic};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard, atomic};
+pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, atomic};
 
 /// Locks `mutex`, going on after a panic elsewhere.
 ///

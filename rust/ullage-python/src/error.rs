@@ -66,6 +66,7 @@ fn class_name(error: &Error) -> &'static str {
         Error::SharedFile { .. } => "SharedLedgerError",
         Error::SharedBusy { .. } => "SharedBusyError",
         Error::SharedClosed { .. } => "SharedClosedError",
+        Error::Handle { .. } => "HandleError",
         Error::ModelFile { .. } => "ModelFileError",
         Error::Io { source, .. } => match source.kind() {
             std::io::ErrorKind::NotFound => "ModelNotFoundError",
@@ -115,6 +116,10 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             fields.set_item("waited_s", waited_s)?;
         }
         Error::SharedClosed { path } => fields.set_item("path", path.as_os_str())?,
+        Error::Handle { index, fault } => {
+            fields.set_item("index", index)?;
+            fields.set_item("reason", fault.to_string())?;
+        }
         Error::ModelFile { path, offset, field, reason } => {
             fields.set_item("path", path.as_os_str())?;
             fields.set_item("offset", offset)?;
@@ -155,14 +160,26 @@ fn refusal_fields(fields: &Bound<'_, PyDict>, refusal: &Refusal) -> PyResult<()>
 pub(crate) fn holder_list<'py>(py: Python<'py>, holders: &[Holder]) -> PyResult<Bound<'py, PyList>> {
     let class = class(py, "Holder")?;
     let rows = holders.iter().map(|holder| {
-        let Holder { account, label, bytes } = holder;
-        class.call1((account, label, bytes.get()))
+        let Holder { account, label, bytes, count, age } = holder;
+        class.call1((account, label, bytes.get(), count, age.as_secs_f64()))
     });
     PyList::new(py, rows.collect::<PyResult<Vec<_>>>()?)
 }
 
+/// A request that waited for memory in vain, as an exception.
+pub(crate) fn wait_timeout(py: Python<'_>, refusal: &Refusal, waited_s: f64) -> Failure {
+    let raise = || -> PyResult<PyErr> {
+        let fields = PyDict::new(py);
+        refusal_fields(&fields, refusal)?;
+        fields.set_item("waited_s", waited_s)?;
+        let message = format!("{refusal}; waited {waited_s:.1} s");
+        Ok(PyErr::from_value(class(py, "WaitTimeoutError")?.call((message,), Some(&fields))?))
+    };
+    Failure::Python(raise().unwrap_or_else(|raised| raised))
+}
+
 /// A class of `ullage.errors`.
-fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
+pub(crate) fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let module = MODULE.get_or_try_init(py, || Ok::<_, PyErr>(py.import(c"ullage.errors")?.unbind()))?;
     let class = module.bind(py).getattr(name)?.cast_into::<PyType>();

@@ -1,9 +1,12 @@
 //! The extension module `ullage._core`: it converts, calls `ullage-core` and converts back. No decision is taken here.
 
+mod buffer;
 mod error;
 mod footprint;
 mod ledger;
+mod machine;
 mod model;
+mod numpy_memory;
 mod pack;
 mod plan;
 mod pool;
@@ -16,11 +19,19 @@ use pyo3::prelude::pymodule;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use super::buffer::Buffer;
+    #[pymodule_export]
     use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
     #[pymodule_export]
-    use super::ledger::{Account, AccountSnapshot, Ledger, Reservation};
+    use super::ledger::{
+        Account, AccountSnapshot, Ledger, Pending, PressureGuard, Reservation, ReservationBatch, Scope,
+    };
+    #[pymodule_export]
+    use super::machine::Watch;
     #[pymodule_export]
     use super::model::{Model, Tensor, open_model};
+    #[pymodule_export]
+    use super::numpy_memory::NumpyTracking;
     #[pymodule_export]
     use super::pack::{pack_items, read_packing_instance, validate};
     #[pymodule_export]

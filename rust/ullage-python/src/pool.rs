@@ -48,7 +48,7 @@ impl Brain {
     #[pyo3(signature = (account, policy))]
     fn new(account: &Account, policy: &str) -> Outcome<Self> {
         let policy = core::policy::by_name(policy)?;
-        Ok(Self { pool: Mutex::new(core::Pool::new(account.0.clone(), policy)) })
+        Ok(Self { pool: Mutex::new(core::Pool::new(account.core.clone(), policy)) })
     }
 
     #[pyo3(signature = (name, *, estimated, booked, workspace, pinned, max_concurrency))]

@@ -9,7 +9,7 @@ use pyo3::types::{PyAny, PyList};
 use ullage_core::ledger::shared as core;
 use ullage_core::{Bytes, Error};
 
-use crate::error::{Outcome, holder_list};
+use crate::error::{Outcome, holder_list, wait_timeout};
 use crate::ledger::Ledger;
 use crate::units::ByteCount;
 
@@ -194,7 +194,7 @@ impl SharedAccount {
             }
             let left = patience.saturating_sub(begun.elapsed());
             if left.is_zero() {
-                return Ok(SharedReservation(py.detach(|| waiter.give_up())?));
+                return last_ask(py, &waiter, begun.elapsed().as_secs_f64());
             }
             py.check_signals()?;
             py.detach(|| std::thread::sleep(waiter.pause().min(left)));
@@ -220,6 +220,15 @@ impl SharedAccount {
     }
 }
 
+/// Asks for the last time; a refusal says how long was waited.
+fn last_ask(py: Python<'_>, waiter: &core::SharedWaiter, waited_s: f64) -> Outcome<SharedReservation> {
+    match py.detach(|| waiter.give_up()) {
+        Ok(reservation) => Ok(SharedReservation(reservation)),
+        Err(Error::BudgetExceeded(refusal)) => Err(wait_timeout(py, &refusal, waited_s)),
+        Err(other) => Err(other.into()),
+    }
+}
+
 /// A request that waits until it fits.
 #[pyclass(frozen, module = "ullage._core")]
 pub(crate) struct SharedWaiter(core::SharedWaiter);
@@ -234,8 +243,8 @@ impl SharedWaiter {
         self.0.pause().as_secs_f64()
     }
 
-    fn give_up(&self) -> Outcome<SharedReservation> {
-        Ok(SharedReservation(self.0.give_up()?))
+    fn give_up(&self, py: Python<'_>, waited_s: f64) -> Outcome<SharedReservation> {
+        last_ask(py, &self.0, waited_s)
     }
 
     fn leave(&self) {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyString};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
 use ullage_core::{Bytes, Error};
 
 use crate::error::{Failure, Outcome};
@@ -17,6 +17,12 @@ impl<'py> FromPyObject<'_, 'py> for ByteCount {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        // Nearly every byte count is an int that fits; the rest is told apart below.
+        if value.is_exact_instance_of::<PyInt>()
+            && let Ok(count) = value.extract::<u64>()
+        {
+            return Ok(Self(Bytes::new(count)));
+        }
         bytes_of(&value).map(Self).map_err(|failure| failure.into_pyerr(value.py()))
     }
 }

@@ -18,7 +18,7 @@ fn assert_adds_up(snapshot: &Snapshot) {
         let children: u64 = snapshot
             .accounts
             .iter()
-            .filter(|child| child.parent.as_deref() == Some(account.path.as_str()))
+            .filter(|child| child.parent.as_deref() == Some(&*account.path))
             .map(|child| child.used.get())
             .sum();
         assert_eq!(account.used.get(), account.own.get() + children, "{}", account.path);
@@ -120,7 +120,8 @@ fn parents_stand_before_children_in_a_snapshot() {
     for path in ["b/x", "a-b", "a/z", "a"] {
         ledger.account(path, None).unwrap();
     }
-    let paths: Vec<_> = ledger.snapshot().accounts.into_iter().map(|account| account.path).collect();
+    let snapshot = ledger.snapshot();
+    let paths: Vec<&str> = snapshot.accounts.iter().map(|account| &*account.path).collect();
     assert_eq!(paths, ["/", "a", "a/z", "a-b", "b", "b/x"]);
 }
 

@@ -1,317 +1,444 @@
-//! The tree under the lock: nodes, slots, and the arithmetic of charging a path.
+//! The accounts under the lock: limits, sums and peaks, and the arithmetic of charging a path.
 
 use std::collections::HashMap;
 
-use super::snapshot::{AccountSnapshot, Snapshot};
-use crate::error::{Error, Holder, Refusal, Result};
-use crate::units::{Bytes, clip};
+use super::credit::{CreditLeaf, Settlement};
+use super::scope::Region;
+use super::tag::TagId;
+use crate::sync::Arc;
+use crate::units::Bytes;
 
-/// Index of an account.
-pub(super) type Node = usize;
+/// Index of an account; parents stand before their children.
+pub(super) type Node = u32;
 
 /// The account above all others.
 pub(super) const ROOT: Node = 0;
 
-const LEVELS: usize = 32;
-const SEGMENT_CHARS: usize = 255;
+/// Above the root.
+pub(super) const NOBODY: Node = Node::MAX;
 
-/// The parts of an account path; none for the root, written `/` or as the empty text.
-pub(super) fn segments(path: &str) -> Result<Vec<&str>> {
-    if path.is_empty() || path == "/" {
-        return Ok(Vec::new());
-    }
-    let fail = |reason| Error::AccountPath { path: clip(path), reason };
-    let segments: Vec<&str> = path.split('/').collect();
-    if segments.len() > LEVELS {
-        return Err(fail("more than 32 levels deep"));
-    }
-    for segment in &segments {
-        if segment.is_empty() {
-            return Err(fail("an empty segment; write a/b, without a leading, trailing or double '/'"));
-        }
-        if segment.chars().count() > SEGMENT_CHARS {
-            return Err(fail("a segment longer than 255 characters"));
-        }
-        if segment.chars().any(char::is_control) {
-            return Err(fail("a control character"));
-        }
-    }
-    Ok(segments)
+/// When something happened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamp {
+    /// Nanoseconds since the ledger was made.
+    pub(super) now: u64,
+    /// Number of the event in the timeline.
+    pub(super) event: u64,
 }
 
+/// What every reservation touches: one cache line an account.
 #[derive(Debug)]
-struct AccountState {
-    path: Box<str>,
-    parent: Option<Node>,
-    limit: Option<Bytes>,
-    /// Own reservations plus the children's `used`.
-    used: Bytes,
-    /// The largest value of `used` so far.
-    peak: Bytes,
-    reservations: u64,
-    refusals: u64,
+#[repr(align(64))]
+struct Level {
+    /// Booked here and below, idle credit included.
+    charged: u64,
+    /// The limit, or all there is.
+    ceiling: u64,
+    /// The largest `charged` since the last boundary of a scope; older peaks stand with the account.
+    mark: u64,
+    made: u64,
+    released: u64,
+    total: u64,
+    parent: Node,
+    last_tag: TagId,
+    is_credit: bool,
 }
 
-impl AccountState {
-    fn new(path: &str, parent: Option<Node>) -> Self {
+/// What only questions and rare events touch.
+#[derive(Debug)]
+pub(super) struct AccountState {
+    pub(super) path: Arc<str>,
+    pub(super) parent: Option<Node>,
+    pub(super) limit: Option<Bytes>,
+    pub(super) refusals: u64,
+    /// Reservations that were collected while live.
+    pub(super) leaked: u64,
+    pub(super) credit: Option<Arc<CreditLeaf>>,
+    /// Draws and puts folded out of the credit's word.
+    pub(super) draws: u64,
+    pub(super) puts: u64,
+    pub(super) labels: HashMap<Arc<str>, TagId>,
+    pub(super) children: u32,
+    /// Peak before the last boundary.
+    peak: u64,
+    peak_at: Stamp,
+    mark_at: Stamp,
+    /// Open scopes, oldest first.
+    regions: Vec<Region>,
+}
+
+/// Counts of one account, without those below it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) made: u64,
+    pub(super) released: u64,
+    pub(super) refusals: u64,
+    pub(super) total: u64,
+}
+
+impl Counts {
+    pub(super) fn plus(self, other: Self) -> Self {
         Self {
-            path: path.into(),
-            parent,
-            limit: None,
-            used: Bytes::ZERO,
-            peak: Bytes::ZERO,
-            reservations: 0,
-            refusals: 0,
+            made: self.made.wrapping_add(other.made),
+            released: self.released.wrapping_add(other.released),
+            refusals: self.refusals.wrapping_add(other.refusals),
+            total: self.total.wrapping_add(other.total),
         }
     }
 
-    /// What still fits under this account's own limit.
-    fn headroom(&self) -> Bytes {
-        self.limit.unwrap_or(Bytes::MAX).saturating_sub(self.used)
+    pub(super) fn since(self, earlier: Self) -> Self {
+        Self {
+            made: self.made.wrapping_sub(earlier.made),
+            released: self.released.wrapping_sub(earlier.released),
+            refusals: self.refusals.wrapping_sub(earlier.refusals),
+            total: self.total.wrapping_sub(earlier.total),
+        }
     }
-}
-
-/// A live reservation.
-#[derive(Debug)]
-struct Booking {
-    node: Node,
-    bytes: Bytes,
-    label: Box<str>,
-}
-
-/// A place for a booking, used again and again; `generation` tells its tenants apart.
-#[derive(Debug, Default)]
-struct Slot {
-    generation: u64,
-    booking: Option<Booking>,
-}
-
-/// What a reservation holds on to: a slot, in the generation it was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
-    slot: usize,
-    generation: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Tree {
-    /// Parents stand before their children.
+    levels: Vec<Level>,
+    /// Each account and those above it, the root last: a walk of the parents would wait for memory at every step.
+    paths: Vec<Box<[Node]>>,
     accounts: Vec<AccountState>,
-    by_path: HashMap<Box<str>, Node>,
-    slots: Vec<Slot>,
-    free: Vec<usize>,
+    by_path: HashMap<Arc<str>, Node>,
+    /// Accounts with credit.
+    pub(super) credit_nodes: Vec<Node>,
 }
 
 impl Tree {
     pub(super) fn new(limit: Option<Bytes>) -> Self {
-        let mut root = AccountState::new("/", None);
-        root.limit = limit;
-        Self { accounts: vec![root], by_path: HashMap::new(), slots: Vec::new(), free: Vec::new() }
+        let mut tree = Self {
+            levels: Vec::new(),
+            paths: Vec::new(),
+            accounts: Vec::new(),
+            by_path: HashMap::new(),
+            credit_nodes: Vec::new(),
+        };
+        tree.push("/".into(), None);
+        tree.set_limit(ROOT, limit);
+        tree
     }
 
-    /// The account at `segments`, made with its parents where missing, and whether it is new.
-    pub(super) fn open(&mut self, segments: &[&str]) -> (Node, bool) {
-        let mut node = ROOT;
-        let mut is_new = false;
-        let mut path = String::new();
+    fn push(&mut self, path: Arc<str>, parent: Option<Node>) -> Node {
+        // A tree of 2^32 accounts would not fit into any memory: its paths alone take more.
+        let node = Node::try_from(self.levels.len()).unwrap_or(NOBODY);
+        self.levels.push(Level {
+            charged: 0,
+            ceiling: u64::MAX,
+            mark: 0,
+            made: 0,
+            released: 0,
+            total: 0,
+            parent: parent.unwrap_or(NOBODY),
+            last_tag: TagId::MAX,
+            is_credit: false,
+        });
+        let above = parent.map_or(&[][..], |parent| &self.paths[parent as usize]);
+        self.paths.push(std::iter::once(node).chain(above.iter().copied()).collect());
+        let never = Stamp { now: 0, event: 0 };
+        self.accounts.push(AccountState {
+            path,
+            parent,
+            limit: None,
+            refusals: 0,
+            leaked: 0,
+            credit: None,
+            draws: 0,
+            puts: 0,
+            labels: HashMap::new(),
+            children: 0,
+            peak: 0,
+            peak_at: never,
+            mark_at: never,
+            regions: Vec::new(),
+        });
+        node
+    }
+
+    /// The account at `segments` and how many of them exist: all, if it does.
+    pub(super) fn find(&self, segments: &[&str]) -> (Node, usize) {
+        let (mut node, mut known, mut path) = (ROOT, 0, String::new());
         for segment in segments {
-            if !path.is_empty() {
-                path.push('/');
-            }
-            path.push_str(segment);
-            (node, is_new) = if let Some(&known) = self.by_path.get(path.as_str()) {
-                (known, false)
-            } else {
-                let fresh = self.accounts.len();
-                self.accounts.push(AccountState::new(&path, Some(node)));
-                self.by_path.insert(path.as_str().into(), fresh);
-                (fresh, true)
-            };
+            extend(&mut path, segment);
+            let Some(&next) = self.by_path.get(path.as_str()) else { break };
+            node = next;
+            known = usize::saturating_add(known, 1);
         }
-        (node, is_new)
+        (node, known)
     }
 
-    pub(super) fn path(&self, node: Node) -> &str {
-        &self.accounts[node].path
+    /// Makes what is missing below `node`, the last account known of `segments`.
+    pub(super) fn grow(&mut self, mut node: Node, segments: &[&str], known: usize) -> Node {
+        let mut path = String::new();
+        for (depth, segment) in segments.iter().enumerate() {
+            extend(&mut path, segment);
+            if depth >= known {
+                let shared: Arc<str> = path.as_str().into();
+                let fresh = self.push(shared.clone(), Some(node));
+                self.by_path.insert(shared, fresh);
+                let above = self.account_mut(node);
+                above.children = above.children.saturating_add(1);
+                node = fresh;
+            }
+        }
+        node
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
+    pub(super) fn nodes(&self) -> std::ops::Range<Node> {
+        0..Node::try_from(self.levels.len()).unwrap_or(NOBODY)
+    }
+
+    pub(super) fn account(&self, node: Node) -> &AccountState {
+        &self.accounts[node as usize]
+    }
+
+    pub(super) fn account_mut(&mut self, node: Node) -> &mut AccountState {
+        &mut self.accounts[node as usize]
+    }
+
+    pub(super) fn path(&self, node: Node) -> &Arc<str> {
+        &self.account(node).path
     }
 
     pub(super) fn limit(&self, node: Node) -> Option<Bytes> {
-        self.accounts[node].limit
+        self.account(node).limit
     }
 
     pub(super) fn set_limit(&mut self, node: Node, limit: Option<Bytes>) {
-        self.accounts[node].limit = limit;
+        self.account_mut(node).limit = limit;
+        self.levels[node as usize].ceiling = limit.unwrap_or(Bytes::MAX).get();
     }
 
-    pub(super) fn used(&self, node: Node) -> Bytes {
-        self.accounts[node].used
+    pub(super) fn charged(&self, node: Node) -> u64 {
+        self.levels[node as usize].charged
     }
 
-    pub(super) fn peak(&self, node: Node) -> Bytes {
-        self.accounts[node].peak
+    pub(super) fn last_tag(&self, node: Node) -> TagId {
+        self.levels[node as usize].last_tag
     }
 
-    /// What a reservation on `node` could get: the least headroom on its path; `None` where no limit stands.
+    pub(super) fn set_last_tag(&mut self, node: Node, tag: TagId) {
+        self.levels[node as usize].last_tag = tag;
+    }
+
+    /// What still fits under this account's own limit.
+    pub(super) fn headroom(&self, node: Node) -> u64 {
+        let level = &self.levels[node as usize];
+        level.ceiling.saturating_sub(level.charged)
+    }
+
+    /// `node` and every account above it.
+    pub(super) fn path_to_root(&self, node: Node) -> impl Iterator<Item = Node> {
+        self.paths[node as usize].iter().copied()
+    }
+
+    pub(super) fn is_below(&self, node: Node, above: Node) -> bool {
+        // Parents stand before children: nothing before `above` can be below it.
+        self.path_to_root(node).take_while(|&level| level >= above).any(|level| level == above)
+    }
+
+    /// The lowest account that is above both, or one of them.
+    pub(super) fn meeting(&self, mut one: Node, mut other: Node) -> Node {
+        while one != other {
+            let later = if one > other { &mut one } else { &mut other };
+            *later = self.levels[*later as usize].parent;
+        }
+        one
+    }
+
+    /// What a reservation on `node` could get now: the least headroom on its path; `None` where no limit stands.
     pub(super) fn available(&self, node: Node) -> Option<Bytes> {
         self.path_to_root(node)
-            .filter(|&level| self.accounts[level].limit.is_some())
-            .map(|level| self.accounts[level].headroom())
+            .filter(|&level| self.limit(level).is_some())
+            .map(|level| Bytes::new(self.headroom(level).saturating_add(self.idle_below(level))))
             .min()
     }
 
     /// The tightest limit on the path of `node`; `None` where no limit stands.
     pub(super) fn tightest_limit(&self, node: Node) -> Option<Bytes> {
-        self.path_to_root(node).filter_map(|level| self.accounts[level].limit).min()
+        self.path_to_root(node).filter_map(|level| self.limit(level)).min()
     }
 
-    fn path_to_root(&self, node: Node) -> impl Iterator<Item = Node> {
-        std::iter::successors(Some(node), |&level| self.accounts[level].parent)
+    /// Credit of `node` that nobody has drawn.
+    pub(super) fn idle(&self, node: Node) -> u64 {
+        self.account(node).credit.as_ref().map_or(0, |leaf| leaf.word().credit())
     }
 
-    pub(super) fn reserve(
-        &mut self,
-        node: Node,
-        bytes: Bytes,
-        label: Box<str>,
-    ) -> Result<Ticket, Box<Refusal>> {
-        self.charge(node, bytes)?;
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            self.slots.len().saturating_sub(1)
-        });
-        self.slots[slot].booking = Some(Booking { node, bytes, label });
-        self.count(node, true);
-        Ok(Ticket { slot, generation: self.slots[slot].generation })
-    }
-
-    /// Gives the bytes back; false if that was done before.
-    pub(super) fn release(&mut self, ticket: Ticket) -> bool {
-        let slot = &mut self.slots[ticket.slot];
-        if slot.generation != ticket.generation {
-            return false;
-        }
-        let Some(booking) = slot.booking.take() else { return false };
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(ticket.slot);
-        self.discharge(booking.node, booking.bytes);
-        self.count(booking.node, false);
-        true
-    }
-
-    /// Size of a reservation; zero once released.
-    pub(super) fn bytes(&self, ticket: Ticket) -> Bytes {
-        self.booking(ticket).map_or(Bytes::ZERO, |booking| booking.bytes)
-    }
-
-    pub(super) fn is_live(&self, ticket: Ticket) -> bool {
-        self.booking(ticket).is_some()
-    }
-
-    fn booking(&self, ticket: Ticket) -> Option<&Booking> {
-        let slot = &self.slots[ticket.slot];
-        slot.booking.as_ref().filter(|_| slot.generation == ticket.generation)
-    }
-
-    /// Changes a live reservation to `bytes` in one step; `None` if it was released.
-    pub(super) fn resize(&mut self, ticket: Ticket, bytes: Bytes) -> Option<Result<(), Box<Refusal>>> {
-        let booking = self.booking(ticket)?;
-        let (node, held) = (booking.node, booking.bytes);
-        if let Some(growth) = bytes.checked_sub(held) {
-            if let Err(refusal) = self.charge(node, growth) {
-                return Some(Err(refusal));
-            }
-        } else {
-            self.discharge(node, held.saturating_sub(bytes));
-        }
-        if let Some(booking) = self.slots[ticket.slot].booking.as_mut() {
-            booking.bytes = bytes;
-        }
-        Some(Ok(()))
-    }
-
-    /// Adds `bytes` to every account from `node` to the root, or to none.
-    fn charge(&mut self, node: Node, bytes: Bytes) -> Result<(), Box<Refusal>> {
-        let full = self.path_to_root(node).find(|&level| bytes > self.accounts[level].headroom());
-        if let Some(full) = full {
-            self.accounts[node].refusals = self.accounts[node].refusals.saturating_add(1);
-            return Err(Box::new(self.refusal(full, bytes)));
-        }
-        let mut next = Some(node);
-        while let Some(level) = next {
-            let account = &mut self.accounts[level];
-            account.used = account.used.saturating_add(bytes); // cannot saturate: headroom was checked on each level
-            account.peak = account.peak.max(account.used);
-            next = account.parent;
-        }
-        Ok(())
-    }
-
-    fn discharge(&mut self, node: Node, bytes: Bytes) {
-        let mut next = Some(node);
-        while let Some(level) = next {
-            let account = &mut self.accounts[level];
-            debug_assert!(account.used >= bytes, "more released than was ever booked");
-            account.used = account.used.saturating_sub(bytes);
-            next = account.parent;
-        }
-    }
-
-    fn count(&mut self, node: Node, is_reserved: bool) {
-        let live = &mut self.accounts[node].reservations;
-        *live = if is_reserved { live.saturating_add(1) } else { live.saturating_sub(1) };
-    }
-
-    fn refusal(&self, full: Node, requested: Bytes) -> Refusal {
-        let account = &self.accounts[full];
-        Refusal {
-            account: account.path.to_string(),
-            requested,
-            available: account.headroom(),
-            limit: account.limit.unwrap_or(Bytes::MAX),
-            holders: self.holders(full, Refusal::HOLDERS),
-        }
-    }
-
-    /// The `most` largest live reservations on `node` and below, largest first.
-    pub(super) fn holders(&self, node: Node, most: usize) -> Vec<Holder> {
-        let below = |booking: &&Booking| self.path_to_root(booking.node).any(|level| level == node);
-        let mut bookings: Vec<&Booking> =
-            self.slots.iter().filter_map(|slot| slot.booking.as_ref()).filter(below).collect();
-        bookings.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.label.cmp(&b.label)));
-        bookings
-            .into_iter()
-            .take(most)
-            .map(|booking| Holder {
-                account: self.path(booking.node).to_owned(),
-                label: booking.label.to_string(),
-                bytes: booking.bytes,
-            })
-            .collect()
-    }
-
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let mut own: Vec<Bytes> = self.accounts.iter().map(|account| account.used).collect();
-        for account in &self.accounts {
-            if let Some(parent) = account.parent {
-                own[parent] = own[parent].saturating_sub(account.used);
-            }
-        }
-        let mut accounts: Vec<AccountSnapshot> = self
-            .accounts
+    /// Credit at and below `node` that nobody has drawn.
+    pub(super) fn idle_below(&self, node: Node) -> u64 {
+        self.credit_nodes
             .iter()
-            .zip(own)
-            .map(|(account, own)| AccountSnapshot {
-                path: account.path.to_string(),
-                parent: account.parent.map(|parent| self.path(parent).to_owned()),
-                limit: account.limit,
-                used: account.used,
-                own,
-                peak: account.peak,
-                reservations: account.reservations,
-                refusals: account.refusals,
-            })
-            .collect();
-        accounts[1..].sort_by(|a, b| a.path.split('/').cmp(b.path.split('/')));
-        Snapshot { accounts }
+            .filter(|&&leaf| self.is_below(leaf, node))
+            .fold(0, |sum, &leaf| self.idle(leaf).saturating_add(sum))
     }
+
+    /// The first account from `node` up to, but not including, `until` where `bytes` more do not fit.
+    #[inline]
+    pub(super) fn first_full(&self, node: Node, until: Node, bytes: u64) -> Option<Node> {
+        let path = self.paths[node as usize].iter().copied();
+        path.take_while(|&next| next != until).find(|&next| {
+            let level = &self.levels[next as usize];
+            bytes > level.ceiling.saturating_sub(level.charged)
+        })
+    }
+
+    /// Adds `bytes`, which fit, from `node` up to, but not including, `until`.
+    #[inline]
+    pub(super) fn charge(&mut self, node: Node, until: Node, bytes: u64, at: Stamp) {
+        for &next in self.paths[node as usize].iter().take_while(|&&next| next != until) {
+            let level = &mut self.levels[next as usize];
+            level.charged = level.charged.saturating_add(bytes); // cannot saturate: it fits under the ceiling
+            if level.charged > level.mark {
+                level.mark = level.charged;
+                self.accounts[next as usize].mark_at = at;
+            }
+        }
+        self.publish(node);
+    }
+
+    /// Takes `bytes`, which were charged, off from `node` up to, but not including, `until`.
+    #[inline]
+    pub(super) fn discharge(&mut self, node: Node, until: Node, bytes: u64) {
+        for &next in self.paths[node as usize].iter().take_while(|&&next| next != until) {
+            let level = &mut self.levels[next as usize];
+            debug_assert!(level.charged >= bytes, "more released than was ever booked");
+            level.charged = level.charged.saturating_sub(bytes);
+        }
+        self.publish(node);
+    }
+
+    /// Tells a credit leaf what is charged to it now.
+    #[inline]
+    fn publish(&mut self, node: Node) {
+        let level = &self.levels[node as usize];
+        if !level.is_credit {
+            return;
+        }
+        let charged = level.charged;
+        if let Some(leaf) = &self.accounts[node as usize].credit {
+            leaf.settle(|word| {
+                Some(Settlement { charged, credit: word.credit(), is_frozen: word.is_frozen() })
+            });
+        }
+    }
+
+    /// Charges a credit leaf and all above it with what `settle` made of its credit; the leaf has been told.
+    pub(super) fn settled(&mut self, node: Node, growth: i64, at: Stamp) {
+        let is_credit = std::mem::replace(&mut self.levels[node as usize].is_credit, false);
+        match u64::try_from(growth) {
+            Ok(more) => self.charge(node, NOBODY, more, at),
+            Err(_) => self.discharge(node, NOBODY, growth.unsigned_abs()),
+        }
+        self.levels[node as usize].is_credit = is_credit;
+    }
+
+    pub(super) fn make_credit(&mut self, node: Node, quantum: u64) {
+        let charged = self.charged(node);
+        self.account_mut(node).credit = Some(Arc::new(CreditLeaf::new(quantum, charged)));
+        self.levels[node as usize].is_credit = true;
+        self.credit_nodes.push(node);
+    }
+
+    #[inline]
+    pub(super) fn count_made(&mut self, node: Node, bytes: u64) {
+        let level = &mut self.levels[node as usize];
+        level.made = level.made.wrapping_add(1);
+        level.total = level.total.saturating_add(bytes);
+    }
+
+    #[inline]
+    pub(super) fn count_more(&mut self, node: Node, bytes: u64) {
+        let level = &mut self.levels[node as usize];
+        level.total = level.total.saturating_add(bytes);
+    }
+
+    #[inline]
+    pub(super) fn count_released(&mut self, node: Node) {
+        let level = &mut self.levels[node as usize];
+        level.released = level.released.wrapping_add(1);
+    }
+
+    /// A reservation goes from one account to another.
+    pub(super) fn count_moved(&mut self, from: Node, to: Node, bytes: u64) {
+        self.count_released(from);
+        self.count_made(to, bytes);
+    }
+
+    pub(super) fn counts(&self, node: Node) -> Counts {
+        let (level, account) = (&self.levels[node as usize], self.account(node));
+        let (draws, puts) =
+            account.credit.as_ref().map_or((0, 0), |leaf| (leaf.word().draws(), leaf.word().puts()));
+        Counts {
+            made: level.made.wrapping_add(account.draws).wrapping_add(draws),
+            released: level.released.wrapping_add(account.puts).wrapping_add(puts),
+            refusals: account.refusals,
+            total: level.total,
+        }
+    }
+
+    pub(super) fn counts_below(&self, node: Node) -> Counts {
+        self.nodes()
+            .filter(|&below| self.is_below(below, node))
+            .fold(Counts::default(), |sum, below| sum.plus(self.counts(below)))
+    }
+
+    /// The largest value ever booked on `node`, and when.
+    ///
+    /// On a credit leaf this is the largest `used`, whose instant nobody notes.
+    pub(super) fn peak(&self, node: Node) -> (u64, Option<Stamp>) {
+        let (level, account) = (&self.levels[node as usize], self.account(node));
+        if let Some(leaf) = &account.credit {
+            return (leaf.peak(), None);
+        }
+        if level.mark > account.peak {
+            (level.mark, Some(account.mark_at))
+        } else {
+            (account.peak, Some(account.peak_at))
+        }
+    }
+
+    /// Starts counting peaks anew on `node`, keeping what was reached so far for all who asked before.
+    fn draw_boundary(&mut self, node: Node) {
+        let (level, account) = (&mut self.levels[node as usize], &mut self.accounts[node as usize]);
+        if level.mark > account.peak {
+            account.peak = level.mark;
+            account.peak_at = account.mark_at;
+        }
+        if let Some(latest) = account.regions.last_mut() {
+            latest.raise(level.mark);
+        }
+        level.mark = level.charged;
+    }
+
+    /// Opens a scope on `node`.
+    pub(super) fn open_region(&mut self, node: Node, id: u64) {
+        self.draw_boundary(node);
+        let charged = self.charged(node);
+        self.account_mut(node).regions.push(Region::new(id, charged));
+    }
+
+    /// What a scope has seen so far, as (booked at its start, highest booked since); `None` once it is closed.
+    pub(super) fn region(&mut self, node: Node, id: u64) -> Option<(u64, u64)> {
+        self.draw_boundary(node);
+        Region::seen(&self.account(node).regions, id)
+    }
+
+    /// Closes a scope; the ones before it keep what it saw.
+    pub(super) fn close_region(&mut self, node: Node, id: u64) {
+        self.draw_boundary(node);
+        Region::close(&mut self.account_mut(node).regions, id);
+    }
+}
+
+fn extend(path: &mut String, segment: &str) {
+    if !path.is_empty() {
+        path.push('/');
+    }
+    path.push_str(segment);
 }

@@ -95,7 +95,7 @@ impl Pool {
             return Ok(());
         }
         Err(Error::BudgetExceeded(Box::new(Refusal {
-            account: self.account.path(),
+            account: self.account.path().to_string(),
             requested: entry.needed(),
             available: limit.saturating_sub(held),
             limit,

@@ -6,8 +6,8 @@
 use super::book::Open;
 use super::header::{name, set_name};
 use super::layout::{
-    ACCOUNT_EPOCH, CELL_BYTES, CELL_COUNT, CHARGED, COUNT, EPOCH, LIMIT, NAME_LIMIT, NO_LIMIT, PARENT, PEAK,
-    REFUSALS, WAITING,
+    ACCOUNT_EPOCH, CELL_BYTES, CELL_COUNT, CELL_SINCE, CHARGED, COUNT, EPOCH, LIMIT, NAME_LIMIT, NO_LIMIT,
+    PARENT, PEAK, REFUSALS, WAITING,
 };
 use super::place::Member;
 use super::tables::limit_of;
@@ -107,6 +107,9 @@ impl Open<'_> {
     pub(super) fn count_reservation(&self, account: usize, is_reserved: bool) {
         let at = self.cell(account, CELL_COUNT);
         let live = self.load(at);
+        if is_reserved && live == 0 {
+            self.store(self.cell(account, CELL_SINCE), self.book.world.now_ns());
+        }
         self.store(at, if is_reserved { live.saturating_add(1) } else { live.saturating_sub(1) });
     }
 
@@ -152,7 +155,7 @@ impl Open<'_> {
     /// Empties the cells of a place, whatever its last holder left in them.
     fn clear_cells(&self, index: usize) {
         for account in 0..self.count() {
-            for field in [CELL_BYTES, CELL_COUNT] {
+            for field in [CELL_BYTES, CELL_COUNT, CELL_SINCE] {
                 let at = self.book.layout.cell(index, account, field);
                 if self.load(at) != 0 {
                     self.store(at, 0);
@@ -263,7 +266,7 @@ impl Open<'_> {
             });
         }
         for member in 0..layout.members {
-            for field in [CELL_BYTES, CELL_COUNT] {
+            for field in [CELL_BYTES, CELL_COUNT, CELL_SINCE] {
                 if self.load(layout.cell(member, account, field)) != 0 {
                     self.store(layout.cell(member, account, field), 0);
                 }

@@ -9,7 +9,7 @@ use super::layout::{
     PARENT, VERSION, VERSION_WORD, WAITERS_WORD,
 };
 use super::words::Words;
-use crate::ledger::tree::segments;
+use crate::ledger::path::segments;
 
 /// What is wrong with a file, and at which word.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //!  members  one identity for each ledger opened by a living process
 //!  accounts parent, epoch, limit | charged, peak, refusals (derived) | name
 //!  waiters  identity, ticket, account, bytes, times passed, last poll
-//!  cells    bytes and reservations of each member on each very account: the truth
+//!  cells    bytes, reservations, since when, of each member on each very account: the truth
 //! ```
 
 /// First word of a finished file. A file of the other byte order does not show it.
@@ -44,7 +44,7 @@ pub(super) const WAITING: usize = 36;
 const MEMBERS: usize = 64;
 const ACCOUNT_WORDS: usize = 40;
 const WAITER_WORDS: usize = 8;
-const CELL_WORDS: usize = 2;
+const CELL_WORDS: usize = 3;
 
 // An account.
 pub(super) const PARENT: usize = 0;
@@ -73,6 +73,8 @@ pub(super) const WAITER_SEEN: usize = 5;
 // A cell.
 pub(super) const CELL_BYTES: usize = 0;
 pub(super) const CELL_COUNT: usize = 1;
+/// Since when something has been held without a break, in nanoseconds of the monotonic clock.
+pub(super) const CELL_SINCE: usize = 2;
 
 /// How much of everything a file has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +85,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Of every file: 2.3 MB, of which an ordinary use touches some pages.
+    /// Of every file: 3.3 MB, of which an ordinary use touches some pages.
     pub(super) const STANDARD: Self = Self { members: 256, accounts: 512, waiters: 256 };
 
     #[expect(clippy::unused_self, reason = "asked as the other places are")]

@@ -65,7 +65,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::ledger::tree::segments;
+use crate::ledger::path::segments;
 use crate::units::Bytes;
 use book::Book;
 

@@ -1,10 +1,12 @@
 //! What stands in the tables, read inside the lock.
 
+use std::time::Duration;
+
 use super::book::Open;
 use super::charge::Full;
 use super::header::name;
 use super::identity::id;
-use super::layout::{CELL_BYTES, CELL_COUNT, CHARGED, LIMIT, NO_LIMIT, PEAK, REFUSALS};
+use super::layout::{CELL_BYTES, CELL_COUNT, CELL_SINCE, CHARGED, LIMIT, NO_LIMIT, PEAK, REFUSALS};
 use super::place::Member;
 use super::snapshot::{SharedAccountSnapshot, SharedProcess, SharedSnapshot};
 use crate::error::{Holder, Refusal};
@@ -50,21 +52,38 @@ impl Open<'_> {
         rows
     }
 
+    /// Since when a process has held something on an account without a break.
+    fn since(&self, members: &[Member], account: usize, pid: u32) -> u64 {
+        let holding = members.iter().filter(|member| {
+            id(member.identity) == pid
+                && self.load(self.book.layout.cell(member.index, account, CELL_COUNT)) > 0
+        });
+        let since = holding.map(|member| self.load(self.book.layout.cell(member.index, account, CELL_SINCE)));
+        since.min().unwrap_or(u64::MAX)
+    }
+
     /// The `most` largest bookings of one process on one account, on `above` and below, largest first.
     pub(super) fn holders(&self, above: usize, most: usize) -> Vec<Holder> {
-        let members = self.members();
-        let mut found: Vec<(u64, usize, u32)> = Vec::new();
+        let (members, now) = (self.members(), self.book.world.now_ns());
+        let mut found: Vec<(u64, usize, u32, u64)> = Vec::new();
         for account in (above..self.count()).filter(|&account| self.is_below(account, above)) {
-            let rows =
-                self.by_process(&members, account, CELL_BYTES).into_iter().filter(|&(_, bytes)| bytes > 0);
-            found.extend(rows.map(|(pid, bytes)| (bytes, account, pid)));
+            let counts = self.by_process(&members, account, CELL_COUNT);
+            for ((pid, bytes), (_, count)) in
+                self.by_process(&members, account, CELL_BYTES).into_iter().zip(counts)
+            {
+                if bytes > 0 {
+                    found.push((bytes, account, pid, count));
+                }
+            }
         }
         found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
         found.truncate(most);
-        let holder = |(bytes, account, pid)| Holder {
+        let holder = |(bytes, account, pid, count)| Holder {
             account: self.path(account),
             label: format!("pid {pid}"),
             bytes: Bytes::new(bytes),
+            count,
+            age: Duration::from_nanos(now.saturating_sub(self.since(&members, account, pid))),
         };
         found.into_iter().map(holder).collect()
     }

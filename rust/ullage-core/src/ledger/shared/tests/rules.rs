@@ -27,6 +27,7 @@ fn a_refusal_names_the_full_account_and_the_processes_that_fill_it() {
     let machine = Machine::new();
     let (first, second) = (limited(&machine, 1, 100), machine.process(2));
     let _a = first.account("gpu", None).unwrap().reserve(bytes(30), "weights").unwrap();
+    machine.pass(3);
     let _b = second.account("gpu/model", Some(bytes(50))).unwrap().reserve(bytes(40), "cache").unwrap();
     let refused = refusal(second.account("gpu/model", None).unwrap().reserve(bytes(11), "x"));
     assert_eq!(
@@ -41,6 +42,8 @@ fn a_refusal_names_the_full_account_and_the_processes_that_fill_it() {
         .map(|holder| (holder.account.as_str(), holder.label.as_str(), holder.bytes.get()))
         .collect();
     assert_eq!(holders, [("gpu/model", "pid 2", 40), ("gpu", "pid 1", 30)]);
+    let ages: Vec<_> = refused.holders.iter().map(|holder| (holder.count, holder.age.as_secs())).collect();
+    assert_eq!(ages, [(1, 0), (1, 3)]);
     let rows = first.snapshot().unwrap().accounts;
     let counts: Vec<_> = rows.iter().map(|row| (row.path.as_str(), row.reservations, row.refusals)).collect();
     assert_eq!(counts, [("/", 0, 1), ("gpu", 1, 0), ("gpu/model", 1, 1)]);

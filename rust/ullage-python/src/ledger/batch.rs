@@ -1,0 +1,198 @@
+//! `ReservationBatch`, and arrays of sizes, accounts and handles.
+
+use pyo3::buffer::{Element, PyBuffer};
+use pyo3::prelude::*;
+use pyo3::types::{PyAny, PyString};
+use ullage_core::Error;
+use ullage_core::ledger as core;
+
+use super::account::{Account, uninterrupted};
+use super::{Ledger, unknown};
+use crate::buffer;
+use crate::error::{Failure, Outcome};
+use crate::units::ByteCount;
+
+/// Reservations that were made together.
+#[pyclass(frozen, module = "ullage")]
+pub(crate) struct ReservationBatch {
+    core: core::Batch,
+    mask: Option<Vec<bool>>,
+}
+
+impl ReservationBatch {
+    pub(super) fn new(core: core::Batch, mask: Option<Vec<bool>>) -> Self {
+        Self { core, mask }
+    }
+}
+
+#[pymethods]
+impl ReservationBatch {
+    #[getter]
+    fn handles<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let dtype = py.import("ullage._handles")?.getattr("HANDLE")?;
+        buffer::array(py, self.core.handles().to_vec(), &dtype)
+    }
+
+    #[getter]
+    fn mask<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let mask = self.mask.clone().unwrap_or_else(|| vec![true; self.core.handles().len()]);
+        let dtype = py.import("numpy")?.call_method1("dtype", ("?",))?;
+        buffer::array(py, mask, &dtype)
+    }
+
+    #[getter]
+    fn bytes(&self, py: Python<'_>) -> u64 {
+        py.detach(|| self.core.bytes().get())
+    }
+
+    #[getter]
+    fn live(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.core.live())
+    }
+
+    fn release(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.core.release())
+    }
+
+    fn __len__(&self) -> usize {
+        self.core.handles().len()
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (_kind = None, _value = None, _traceback = None))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _kind: Option<&Bound<'_, PyAny>>,
+        _value: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) {
+        self.release(py);
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "ReservationBatch({} of {} live, {})",
+            self.core.live(),
+            self.core.handles().len(),
+            self.core.bytes()
+        )
+    }
+}
+
+fn wrong(name: &'static str, reason: String) -> Failure {
+    Error::Argument { name, reason }.into()
+}
+
+/// Sizes from an array of integers or any sequence of byte counts.
+pub(super) fn sizes_of(values: &Bound<'_, PyAny>) -> Outcome<Vec<u64>> {
+    if let Some(sizes) = integers(values, "sizes")? {
+        return Ok(sizes);
+    }
+    let sizes = values.try_iter()?.enumerate().map(|(index, size)| {
+        let size: ByteCount = size?.extract().map_err(|raised: PyErr| {
+            wrong("sizes", format!("sizes[{index}]: {}", raised.value(values.py())))
+        })?;
+        Ok(size.0.get())
+    });
+    sizes.collect()
+}
+
+/// The numbers of a one-dimensional array of integers, copied as a block; `None` for any other value.
+fn integers(values: &Bound<'_, PyAny>, name: &'static str) -> Outcome<Option<Vec<u64>>> {
+    let found = [read::<u64>, read::<i64>, read::<u32>, read::<i32>];
+    found.iter().find_map(|read| read(values, name).transpose()).transpose()
+}
+
+fn read<T: Element + TryInto<u64> + Into<i128>>(
+    values: &Bound<'_, PyAny>,
+    name: &'static str,
+) -> Outcome<Option<Vec<u64>>> {
+    let Ok(buffer) = PyBuffer::<T>::get(values) else { return Ok(None) };
+    if buffer.dimensions() != 1 {
+        return Err(wrong(name, format!("an array of {} dimensions, expected 1", buffer.dimensions())));
+    }
+    let number = |(index, value): (usize, T)| {
+        let negative: i128 = value.into();
+        value
+            .try_into()
+            .map_err(|_| wrong(name, format!("{name}[{index}] is {negative}: it cannot be negative")))
+    };
+    // One copy: other threads may write to the array meanwhile.
+    buffer.to_vec(values.py())?.into_iter().enumerate().map(number).collect::<Outcome<_>>().map(Some)
+}
+
+/// Handles from an array of `ullage.HANDLE`.
+pub(super) fn handles_of(values: &Bound<'_, PyAny>) -> Outcome<Vec<core::Handle>> {
+    let py = values.py();
+    let numbers = py.import("ullage._handles")?.call_method1("handle_columns", (values,))?;
+    let (ledgers, slots, generations): (Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>) =
+        numbers.extract()?;
+    let column = |values: &Bound<'_, PyAny>| -> Outcome<Vec<u64>> {
+        integers(values, "handles")?.ok_or_else(|| wrong("handles", "not an array of handles".to_owned()))
+    };
+    let (ledgers, slots, generations) = (column(&ledgers)?, column(&slots)?, column(&generations)?);
+    let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    let rows = ledgers.into_iter().zip(slots).zip(generations);
+    Ok(rows
+        .map(|((ledger, slot), generation)| core::Handle {
+            ledger,
+            slot: small(slot),
+            generation: small(generation),
+        })
+        .collect())
+}
+
+/// Which account each size is for: one for all, or one each, as accounts, paths or `Account.id`s.
+fn nodes_of(ledger: &Ledger, accounts: &Bound<'_, PyAny>, count: usize) -> Outcome<Vec<u32>> {
+    if let Some(ids) = integers(accounts, "accounts")? {
+        let id =
+            |id: u64| u32::try_from(id).map_err(|_| wrong("accounts", format!("{id} is no account's id")));
+        return ids.into_iter().map(id).collect();
+    }
+    if accounts.is_instance_of::<PyString>() || accounts.is_instance_of::<Account>() {
+        return Ok(vec![node_of(ledger, accounts)?; count]);
+    }
+    accounts.try_iter()?.map(|account| node_of(ledger, &account?)).collect()
+}
+
+fn node_of(ledger: &Ledger, account: &Bound<'_, PyAny>) -> Outcome<u32> {
+    if let Ok(path) = account.extract::<&str>() {
+        return Ok(ledger.core.account(path, None)?.id());
+    }
+    let Ok(account) = account.cast::<Account>() else {
+        return Err(wrong("accounts", "expected accounts, their paths, or an array of their ids".to_owned()));
+    };
+    let account = &account.get().core;
+    if account.ledger_id() != ledger.core.id() {
+        return Err(wrong("accounts", format!("account {:?} belongs to another ledger", account.path())));
+    }
+    Ok(account.id())
+}
+
+pub(super) fn reserve_many(
+    py: Python<'_>,
+    ledger: &Ledger,
+    accounts: &Bound<'_, PyAny>,
+    sizes: &Bound<'_, PyAny>,
+    label: &str,
+    mode: &str,
+) -> Outcome<ReservationBatch> {
+    let sizes = sizes_of(sizes)?;
+    let nodes = nodes_of(ledger, accounts, sizes.len())?;
+    match mode {
+        "all" => {
+            let reserved = py.detach(|| ledger.core.reserve_many(&nodes, &sizes, label));
+            uninterrupted(Ok(()))?;
+            Ok(ReservationBatch::new(reserved?, None))
+        }
+        "mask" => {
+            let (batch, mask) = py.detach(|| ledger.core.reserve_what_fits(&nodes, &sizes, label))?;
+            Ok(ReservationBatch::new(batch, Some(mask)))
+        }
+        other => Err(unknown("mode", other, "\"all\", \"mask\"").into()),
+    }
+}
