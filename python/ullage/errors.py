@@ -16,6 +16,7 @@ __all__ = [
     "HandleError",
     "Held",
     "Holder",
+    "InheritedError",
     "InputError",
     "LeaseTimeoutError",
     "LoadFailedError",
@@ -27,6 +28,9 @@ __all__ = [
     "ProtocolError",
     "QuantityError",
     "ReleasedError",
+    "SharedBusyError",
+    "SharedClosedError",
+    "SharedLedgerError",
     "StoreError",
     "StoreWarning",
     "TimelineError",
@@ -280,6 +284,46 @@ class ReleasedError(UllageError, RuntimeError):
     """The account it was made on."""
     label: str
     """Its label."""
+
+
+class InheritedError(UllageError, RuntimeError):
+    """An operation on a reservation of a shared ledger in a process that did not make it, such as a forked child."""
+
+    account: str
+    """The account it was made on."""
+    label: str
+    """Its label."""
+    pid: int
+    """The process that made it."""
+
+
+class SharedLedgerError(InputError):
+    """A shared ledger that cannot be opened, or whose file makes no sense."""
+
+    path: str
+    """Its file."""
+    offset: int | None
+    """The byte at fault, where one is known."""
+    reason: str
+    """What is wrong."""
+
+
+class SharedBusyError(UllageError, TimeoutError):
+    """A shared ledger whose lock a living process holds and does not give back: it is stopped, say."""
+
+    path: str
+    """Its file."""
+    pid: int | None
+    """The process that holds the lock, where it is known."""
+    waited_s: float
+    """Seconds waited."""
+
+
+class SharedClosedError(UllageError, RuntimeError):
+    """An operation on a shared ledger that this process has closed."""
+
+    path: str
+    """Its file."""
 
 
 class HandleError(UllageError, RuntimeError):

@@ -62,6 +62,10 @@ fn class_name(error: &Error) -> &'static str {
         Error::BudgetExceeded(_) => "BudgetExceeded",
         Error::AccountPath { .. } => "AccountPathError",
         Error::Released { .. } => "ReleasedError",
+        Error::Inherited { .. } => "InheritedError",
+        Error::SharedFile { .. } => "SharedLedgerError",
+        Error::SharedBusy { .. } => "SharedBusyError",
+        Error::SharedClosed { .. } => "SharedClosedError",
         Error::Handle { .. } => "HandleError",
         Error::ModelFile { .. } => "ModelFileError",
         Error::Io { source, .. } => match source.kind() {
@@ -96,6 +100,22 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             fields.set_item("account", account)?;
             fields.set_item("label", label)?;
         }
+        Error::Inherited { account, label, pid } => {
+            fields.set_item("account", account)?;
+            fields.set_item("label", label)?;
+            fields.set_item("pid", pid)?;
+        }
+        Error::SharedFile { path, offset, reason } => {
+            fields.set_item("path", path.as_os_str())?;
+            fields.set_item("offset", offset)?;
+            fields.set_item("reason", reason)?;
+        }
+        Error::SharedBusy { path, pid, waited_s } => {
+            fields.set_item("path", path.as_os_str())?;
+            fields.set_item("pid", pid)?;
+            fields.set_item("waited_s", waited_s)?;
+        }
+        Error::SharedClosed { path } => fields.set_item("path", path.as_os_str())?,
         Error::Handle { index, fault } => {
             fields.set_item("index", index)?;
             fields.set_item("reason", fault.to_string())?;

@@ -22,6 +22,7 @@ use ullage_core::{Bytes, Error};
 
 use crate::buffer;
 use crate::error::{Outcome, holder_list};
+use crate::shared::SharedLedger;
 use crate::units::ByteCount;
 
 /// A tree of accounts with limits. Every handle may be used from any thread.
@@ -64,6 +65,16 @@ impl Ledger {
         let limit = limit.map(|limit| limit.0);
         let core = core::Ledger::with_options(core::LedgerOptions { limit, timeline, origins });
         Ok(Self { core, frames: frames.max(1) })
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (name, limit = None))]
+    fn shared<'py>(
+        py: Python<'py>,
+        name: &str,
+        limit: Option<ByteCount>,
+    ) -> Outcome<Bound<'py, SharedLedger>> {
+        SharedLedger::open(py, name, limit)
     }
 
     #[getter]
