@@ -82,7 +82,7 @@ impl Open<'_> {
             account: self.path(account),
             label: format!("pid {pid}"),
             bytes: Bytes::new(bytes),
-            count,
+            reservations: count,
             age: Duration::from_nanos(now.saturating_sub(self.since(&members, account, pid))),
         };
         found.into_iter().map(holder).collect()
