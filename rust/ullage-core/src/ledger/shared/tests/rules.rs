@@ -42,7 +42,8 @@ fn a_refusal_names_the_full_account_and_the_processes_that_fill_it() {
         .map(|holder| (holder.account.as_str(), holder.label.as_str(), holder.bytes.get()))
         .collect();
     assert_eq!(holders, [("gpu/model", "pid 2", 40), ("gpu", "pid 1", 30)]);
-    let ages: Vec<_> = refused.holders.iter().map(|holder| (holder.reservations, holder.age.as_secs())).collect();
+    let ages: Vec<_> =
+        refused.holders.iter().map(|holder| (holder.reservations, holder.age.as_secs())).collect();
     assert_eq!(ages, [(1, 0), (1, 3)]);
     let rows = first.snapshot().unwrap().accounts;
     let counts: Vec<_> = rows.iter().map(|row| (row.path.as_str(), row.reservations, row.refusals)).collect();
