@@ -130,8 +130,14 @@ impl Meter {
     /// # Errors
     /// As [`Meter::charge`]; `from` stays booked.
     pub fn resize(&self, from: Bytes, to: Bytes) -> Result<(), Box<Refusal>> {
-        if self.home.credit.is_some() {
-            self.charge(to)?;
+        if source(&self.home, from.get().max(to.get())).is_some() {
+            // The difference is drawn or put, beside a put or draw of nothing that keeps the counts even.
+            self.charge(to.saturating_sub(from))?;
+            self.discharge(from.saturating_sub(to));
+            return Ok(());
+        }
+        if source(&self.home, from.get().min(to.get())).is_some() {
+            self.charge(to)?; // from the credit to the path, or back: no credit is that large
             self.discharge(from);
             return Ok(());
         }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::books::Books;
+use super::credit::Word;
 use super::origin::Origin;
 use super::prepaid::CREDIT;
 use super::slab::{Slot, SlotId};
@@ -112,10 +113,11 @@ impl Books {
     pub(super) fn peak_holders(&self, node: Node, most: usize) -> Option<Vec<Holder>> {
         let ring = self.timeline.as_ref()?;
         let (peak, at) = self.tree.peak(node);
+        let event = at?.event;
         if peak == 0 {
             return Some(Vec::new());
         }
-        match ring.balances_after(at?.event) {
+        match ring.balances_after(event) {
             Some(balances) => Some(self.composition(node, most, &balances)),
             None => self.peaks.get(&node).map(|kept| kept.iter().take(most).cloned().collect()),
         }
@@ -159,9 +161,12 @@ impl Books {
     }
 
     /// Every account at this instant.
-    pub(super) fn snapshot(&self) -> Snapshot {
-        // Each word is read once; the sums are made of what was read, so that they agree.
-        let idle: Vec<u64> = self.tree.nodes().map(|node| self.tree.idle(node)).collect();
+    pub(super) fn snapshot(&mut self) -> Snapshot {
+        let mut words = vec![None; self.tree.len()];
+        for (node, word) in self.words() {
+            words[node as usize] = Some(word);
+        }
+        let idle: Vec<u64> = words.iter().map(|word| word.map_or(0, Word::credit)).collect();
         let mut idle_below = idle.clone();
         let mut own: Vec<u64> = self.tree.nodes().map(|node| self.tree.charged(node)).collect();
         for node in self.tree.nodes().rev() {
@@ -173,7 +178,7 @@ impl Books {
         }
         let row = |node: Node| {
             let (account, place) = (self.tree.account(node), node as usize);
-            let ((peak, peak_at), counts) = (self.tree.peak(node), self.tree.counts(node));
+            let ((peak, peak_at), counts) = (self.tree.peak(node), self.tree.counts_with(node, words[place]));
             AccountSnapshot {
                 path: account.path.clone(),
                 parent: account.parent.map(|parent| self.tree.path(parent).clone()),
