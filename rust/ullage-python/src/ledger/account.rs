@@ -131,6 +131,7 @@ impl Account {
         label: &str,
         wait: Option<f64>,
     ) -> Outcome<Reservation> {
+        let wait = wait.map(|wait| waiting::duration(wait, "wait")).transpose()?;
         let outcome = uninterrupted(self.core.reserve_sampled(bytes.0, label));
         match (outcome, wait) {
             (Err(Failure::Core(Error::BudgetExceeded(_))), Some(wait)) => {
@@ -219,6 +220,8 @@ impl Drop for PressureGuard {
     fn drop(&mut self) {
         // Who ignores the guard wants the callback to stay.
         let guard = self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        std::mem::forget(guard);
+        if let Some(guard) = guard {
+            guard.keep();
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::prelude::*;
-use pyo3::types::{PyAny, PyString};
+use pyo3::types::{PyAny, PyBytes, PyString};
 use ullage_core::Error;
 use ullage_core::ledger as core;
 
@@ -85,6 +85,9 @@ fn wrong(name: &'static str, reason: String) -> Failure {
 pub(super) fn sizes_of(values: &Bound<'_, PyAny>) -> Outcome<Vec<u64>> {
     if let Some(sizes) = integers(values, "sizes")? {
         return Ok(sizes);
+    }
+    if values.is_instance_of::<PyString>() || values.is_instance_of::<PyBytes>() {
+        return Err(wrong("sizes", "a text, expected an array or a sequence of byte counts".to_owned()));
     }
     let sizes = values.try_iter()?.enumerate().map(|(index, size)| {
         let size: ByteCount = size?.extract().map_err(|raised: PyErr| {
