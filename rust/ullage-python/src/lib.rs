@@ -1,6 +1,7 @@
 //! The extension module `ullage._core`: it converts, calls `ullage-core` and converts back. No decision is taken here.
 
 mod buffer;
+mod detach;
 mod error;
 mod footprint;
 mod ledger;
@@ -10,7 +11,7 @@ mod plan;
 mod pool;
 mod units;
 
-use pyo3::prelude::pymodule;
+use pyo3::prelude::{Bound, PyModule, PyResult, pymodule};
 
 /// The compiled half of `ullage`.
 #[pymodule]
@@ -33,6 +34,11 @@ mod _core {
     use super::pool::Brain;
     #[pymodule_export]
     use super::units::{format_bytes, parse_bytes};
+
+    #[pymodule_init]
+    fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        super::detach::register(module.py())
+    }
 
     /// The crate's version, the only place it is written.
     #[pymodule_export]

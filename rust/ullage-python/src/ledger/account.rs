@@ -12,6 +12,7 @@ use super::batch::{self, ReservationBatch};
 use super::reservation::{Reservation, held_list};
 use super::scope::Scope;
 use super::waiting::{self, Pending};
+use crate::detach::detached;
 use crate::error::{Failure, Outcome, holder_list};
 use crate::units::ByteCount;
 
@@ -92,7 +93,7 @@ impl Account {
 
     #[pyo3(signature = (limit))]
     fn set_limit(&self, py: Python<'_>, limit: Option<ByteCount>) {
-        py.detach(|| self.core.set_limit(limit.map(|limit| limit.0)));
+        detached(py, || self.core.set_limit(limit.map(|limit| limit.0)));
     }
 
     #[getter]
@@ -102,13 +103,13 @@ impl Account {
 
     #[pyo3(signature = (most = 5))]
     fn holders<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyList>> {
-        let holders = py.detach(|| self.core.holders(most));
+        let holders = detached(py, || self.core.holders(most));
         holder_list(py, &holders)
     }
 
     #[pyo3(signature = (most = 5))]
     fn peak_holders<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Option<Bound<'py, PyList>>> {
-        let holders = py.detach(|| self.core.peak_holders(most));
+        let holders = detached(py, || self.core.peak_holders(most));
         holders.map(|holders| holder_list(py, &holders)).transpose()
     }
 
@@ -119,7 +120,7 @@ impl Account {
             "oldest" => core::HeldOrder::Oldest,
             other => return Err(super::unknown("order", other, "\"largest\", \"oldest\"").into()),
         };
-        let held = py.detach(|| self.core.held(most, order));
+        let held = detached(py, || self.core.held(most, order));
         Ok(held_list(py, &held)?)
     }
 
@@ -169,7 +170,7 @@ impl Account {
         label: &str,
     ) -> Outcome<ReservationBatch> {
         let sizes = batch::sizes_of(sizes)?;
-        let outcome = py.detach(|| self.core.reserve_many(&sizes, label));
+        let outcome = detached(py, || self.core.reserve_many(&sizes, label));
         Ok(ReservationBatch::new(uninterrupted(outcome)?, None))
     }
 

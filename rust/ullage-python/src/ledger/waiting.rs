@@ -9,6 +9,7 @@ use ullage_core::{Bytes, Error};
 
 use super::account::Account;
 use super::reservation::Reservation;
+use crate::detach::{self, detached};
 use crate::error::{Failure, Outcome, wait_timeout};
 
 /// How long a wait may keep Ctrl-C waiting.
@@ -38,8 +39,12 @@ pub(super) fn reserve(
     let pending = account.core.queue(bytes, label).map_err(Error::from)?;
     let begun = Instant::now();
     loop {
+        if detach::is_forking() {
+            detach::pause(py);
+            continue;
+        }
         let left = timeout.saturating_sub(begun.elapsed());
-        if let Some(reservation) = py.detach(|| pending.wait(left.min(SIGNALS_EVERY))) {
+        if let Some(reservation) = detached(py, || pending.wait(left.min(SIGNALS_EVERY))) {
             return Ok(Reservation::made(py, reservation, Some(account.frames)));
         }
         if left.is_zero() {
