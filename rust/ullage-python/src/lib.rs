@@ -1,6 +1,7 @@
 //! The extension module `ullage._core`: it converts, calls `ullage-core` and converts back. No decision is taken here.
 
 mod buffer;
+mod detach;
 mod error;
 mod footprint;
 mod ledger;
@@ -13,7 +14,7 @@ mod pool;
 mod shared;
 mod units;
 
-use pyo3::prelude::pymodule;
+use pyo3::prelude::{Bound, PyModule, PyResult, pymodule};
 
 /// The compiled half of `ullage`.
 #[pymodule]
@@ -44,6 +45,11 @@ mod _core {
     };
     #[pymodule_export]
     use super::units::{format_bytes, parse_bytes};
+
+    #[pymodule_init]
+    fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        super::detach::register(module.py())
+    }
 
     /// The crate's version, the only place it is written.
     #[pymodule_export]

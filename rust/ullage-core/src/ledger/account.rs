@@ -59,7 +59,7 @@ impl Account {
     #[must_use]
     pub fn used(&self) -> Bytes {
         self.shared().with(|books| {
-            let idle = books.tree.idle_below(self.home.node);
+            let idle = books.idle_below(self.home.node);
             Bytes::new(books.tree.charged(self.home.node).saturating_sub(idle))
         })
     }

@@ -3,6 +3,7 @@
 use super::account::Account;
 use super::books::{Books, Denied};
 use super::home::Shared;
+use super::queue::Want;
 use super::slab::{Handle, SlotId, Tenure};
 use super::tree::{NOBODY, Node, ROOT, Stamp};
 use crate::error::{Error, Refusal, Result};
@@ -20,13 +21,14 @@ pub struct Batch {
 #[derive(Debug)]
 struct Demand {
     node: Node,
-    bytes: u64,
+    /// `None` beyond 2^64 - 1.
+    bytes: Option<u64>,
 }
 
 impl Batch {
     pub(super) fn reserve(account: &Account, sizes: &[u64], label: &str) -> Result<Self, Box<Refusal>> {
         let node = account.home.node;
-        let total = sizes.iter().fold(0_u64, |sum, &size| sum.saturating_add(size));
+        let total = sizes.iter().try_fold(0_u64, |sum, &size| sum.checked_add(size));
         let handles = account.home.decide(|books| {
             books.admit_demands(&[Demand { node, bytes: total }], sizes.len())?;
             Ok(books.enter_many(account.home.shared.id, sizes.iter().map(|&size| (node, size)), label))
@@ -142,60 +144,69 @@ fn repeated(slots: &[SlotId]) -> Option<usize> {
 
 /// The sum for each account.
 fn demands(pairs: impl Iterator<Item = (Node, u64)>) -> Vec<Demand> {
-    let mut sums: Vec<Option<u64>> = Vec::new();
+    let mut sums: Vec<Option<Demand>> = Vec::new();
     for (node, bytes) in pairs {
         let place = node as usize;
         if sums.len() <= place {
-            sums.resize(place.saturating_add(1), None);
+            sums.resize_with(place.saturating_add(1), || None);
         }
-        sums[place] = Some(sums[place].unwrap_or(0).saturating_add(bytes));
+        let demand = sums[place].get_or_insert(Demand { node, bytes: Some(0) });
+        demand.bytes = demand.bytes.and_then(|sum| sum.checked_add(bytes));
     }
-    let demand = |(node, bytes): (Node, Option<u64>)| bytes.map(|bytes| Demand { node, bytes });
-    (0..).zip(sums).filter_map(demand).collect()
+    sums.into_iter().flatten().collect()
 }
 
 impl Books {
     /// Charges all demands, of `count` reservations, or none.
     fn admit_demands(&mut self, demands: &[Demand], count: usize) -> Result<(), Box<Denied>> {
         if !self.slab.has_room_for(count) {
-            let refusal = Box::new(self.refusal(ROOT, u64::MAX));
-            return Err(Box::new(Denied { node: ROOT, refusal }));
+            return Err(Box::new(self.beyond_count(ROOT)));
         }
-        if let [demand] = demands {
-            self.admit(demand.node, NOBODY, demand.bytes)?;
+        if let [Demand { node, bytes }] = *demands {
+            let Some(bytes) = bytes else { return Err(Box::new(self.beyond_count(node))) };
+            self.admit(node, NOBODY, bytes)?;
         } else {
             self.check_levels(demands)?;
-            for demand in demands {
-                self.claim(demand.node, demand.bytes)?;
-            }
+            let want =
+                |demand: &Demand| Some(Want { node: demand.node, until: NOBODY, bytes: demand.bytes? });
+            let wants: Vec<Want> = demands.iter().filter_map(want).collect();
+            self.claim(&wants)?;
         }
         let at = self.stamp();
         // Their events come one by one, yet they are one decision: the peak is what all of them together made.
         let last = (count as u64).saturating_sub(1);
         let at = Stamp { event: at.event.wrapping_add(last), ..at };
         for demand in demands {
-            self.tree.charge(demand.node, NOBODY, demand.bytes, at);
+            self.tree.charge(demand.node, NOBODY, demand.bytes.unwrap_or(0), at);
         }
         Ok(())
     }
 
+    /// A refusal of what no number counts: more than 2^64 - 1 bytes together, or more than 2^32 reservations.
+    fn beyond_count(&self, asked: Node) -> Denied {
+        let mut refusal = Box::new(self.refusal(ROOT, u64::MAX));
+        refusal.available = refusal.available.min(Bytes::new(u64::MAX.saturating_sub(1)));
+        Denied { asked, node: ROOT, refusal }
+    }
+
     /// Whether every account has room for the sum of the demands at and below it.
     fn check_levels(&mut self, demands: &[Demand]) -> Result<(), Box<Denied>> {
-        let mut sums = vec![0_u64; self.tree.len()];
+        let mut sums = vec![Some(0_u64); self.tree.len()];
         for demand in demands {
             sums[demand.node as usize] = demand.bytes;
         }
         for node in self.tree.nodes().rev() {
-            let sum = sums[node as usize];
+            let Some(sum) = sums[node as usize] else { return Err(Box::new(self.beyond_count(ROOT))) };
             if sum > self.tree.headroom(node) {
                 self.drain_below(node);
                 if sum > self.tree.headroom(node) {
                     let refusal = Box::new(self.refusal(node, sum));
-                    return Err(Box::new(Denied { node, refusal }));
+                    return Err(Box::new(Denied { asked: ROOT, node, refusal }));
                 }
             }
             if let Some(parent) = self.tree.account(node).parent {
-                sums[parent as usize] = sums[parent as usize].saturating_add(sum);
+                let above = &mut sums[parent as usize];
+                *above = above.and_then(|above| above.checked_add(sum));
             }
         }
         Ok(())
@@ -220,21 +231,21 @@ impl Books {
     /// Gives the bytes of live reservations back, all at one instant.
     fn release_slots(&mut self, slots: &[SlotId]) {
         let now = self.stamp().now;
-        let mut open: Option<Demand> = None;
+        let mut open: Option<(Node, u64)> = None;
         for &slot in slots {
             let held = self.leave(slot, Stamp { now, event: 0 });
             let node = self.tags.get(held.tag).node;
             match &mut open {
-                Some(demand) if demand.node == node => demand.bytes = demand.bytes.saturating_add(held.bytes),
+                Some((same, bytes)) if *same == node => *bytes = bytes.saturating_add(held.bytes),
                 other => {
-                    if let Some(done) = other.replace(Demand { node, bytes: held.bytes }) {
-                        self.tree.discharge(done.node, NOBODY, done.bytes);
+                    if let Some((done, bytes)) = other.replace((node, held.bytes)) {
+                        self.tree.discharge(done, NOBODY, bytes);
                     }
                 }
             }
         }
-        if let Some(done) = open {
-            self.tree.discharge(done.node, NOBODY, done.bytes);
+        if let Some((done, bytes)) = open {
+            self.tree.discharge(done, NOBODY, bytes);
         }
         self.serve();
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::clock::Clock;
 use super::origin::Origins;
-use super::queue::{Cell, Queue};
+use super::queue::{Cell, Queue, Want};
 use super::slab::{Slab, Slot, SlotId, Tenure};
 use super::tag::{TagId, Tags};
 use super::timeline::{Event, Ring};
@@ -13,9 +13,12 @@ use crate::error::{Holder, Refusal};
 use crate::sync::Arc;
 use crate::units::Bytes;
 
-/// A request that was refused, and by which account.
+/// A request that was refused.
 #[derive(Debug)]
 pub(super) struct Denied {
+    /// Who asked.
+    pub(super) asked: Node,
+    /// Who refused.
     pub(super) node: Node,
     pub(super) refusal: Box<Refusal>,
 }
@@ -83,7 +86,7 @@ impl Books {
 
     #[cold]
     fn note_in_new_room(&mut self, tag: TagId, id: u64, delta: i64, at: Stamp) {
-        self.keep_peaks();
+        self.keep_peaks(tag, delta);
         if let Some(ring) = &mut self.timeline {
             ring.make_room();
         }
@@ -209,22 +212,27 @@ impl Books {
     #[cold]
     fn admit_slowly(&mut self, node: Node, until: Node, bytes: u64) -> Result<(), Box<Denied>> {
         if let Some(full) = self.fit(node, until, bytes) {
-            return Err(Box::new(Denied { node: full, refusal: Box::new(self.refusal(full, bytes)) }));
+            let refusal = Box::new(self.refusal(full, bytes));
+            return Err(Box::new(Denied { asked: node, node: full, refusal }));
         }
-        self.claim(node, bytes)
+        self.claim(&[Want { node, until, bytes }])
     }
 
-    /// Whether `bytes`, which fit, may go to `node` past those who wait.
-    pub(super) fn claim(&mut self, node: Node, bytes: u64) -> Result<(), Box<Denied>> {
+    /// Whether all of `wants`, which fit, may pass those who wait; only if so, that is held against each of them.
+    pub(super) fn claim(&mut self, wants: &[Want]) -> Result<(), Box<Denied>> {
         let all = self.queue.len();
-        if bytes == 0 || all == 0 {
+        if all == 0 {
             return Ok(());
         }
-        if let Some((waiter, meeting)) = self.queue.blocking(&self.tree, node, bytes, all) {
-            let refusal = Box::new(self.set_aside(meeting, bytes, waiter));
-            return Err(Box::new(Denied { node: meeting, refusal }));
+        for want in wants {
+            if let Some((waiter, meeting)) = self.queue.blocking(&self.tree, want, all) {
+                let refusal = Box::new(self.set_aside(meeting, want.bytes, waiter));
+                return Err(Box::new(Denied { asked: want.node, node: meeting, refusal }));
+            }
         }
-        self.queue.pass(&self.tree, node, bytes, all);
+        for want in wants {
+            self.queue.pass(&self.tree, want, all);
+        }
         Ok(())
     }
 
@@ -301,11 +309,12 @@ impl Books {
         while place < self.queue.len() {
             let (node, bytes) = (self.queue.get(place).node, self.queue.get(place).bytes);
             let fits = self.tree.first_full(node, NOBODY, bytes).is_none();
-            if !fits || self.queue.blocking(&self.tree, node, bytes, place).is_some() {
+            let want = Want { node, until: NOBODY, bytes };
+            if !fits || self.queue.blocking(&self.tree, &want, place).is_some() {
                 place = place.saturating_add(1);
                 continue;
             }
-            self.queue.pass(&self.tree, node, bytes, place);
+            self.queue.pass(&self.tree, &want, place);
             if let Some(waiter) = self.queue.take(place) {
                 let slot = self.book(node, bytes, &waiter.label, Tenure::Owned);
                 waiter.cell.grant(slot);
@@ -329,8 +338,8 @@ impl Books {
 
     pub(super) fn set_limit(&mut self, node: Node, limit: Option<Bytes>) {
         self.tree.set_limit(node, limit);
-        if limit.is_some_and(|limit| self.tree.charged(node) > limit.get()) {
-            self.drain_below(node); // credit bought under the old limit must not be drawn past the new one
+        if self.tree.is_over(node) {
+            self.drain_below(node); // or what is idle would be given out beyond the limit
         }
         self.serve();
     }

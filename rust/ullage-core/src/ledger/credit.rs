@@ -124,9 +124,16 @@ impl CreditLeaf {
         Word(self.word.load(Ordering::Acquire))
     }
 
-    /// The largest `used` that the leaf ever had.
-    pub(super) fn peak(&self) -> u64 {
+    /// The largest `used` that the leaf ever had, of which `charged` is charged now. Only for the holder of the
+    /// ledger's lock.
+    pub(super) fn peak(&self, charged: u64) -> u64 {
+        self.saw(charged, self.word());
         self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Notes a `used` that was seen: who made it may not have come to that yet.
+    pub(super) fn saw(&self, charged: u64, word: Word) {
+        self.raise_peak(charged.saturating_sub(word.credit()));
     }
 
     /// Takes `bytes` out of the credit; false where that needs the lock.

@@ -87,7 +87,7 @@ impl Home {
                 }
             }
         }
-        self.shared.with(|books| books.count_refusal(self.node));
+        self.shared.with(|books| books.count_refusal(denied.asked));
         Err(denied.refusal)
     }
 

@@ -265,7 +265,7 @@ impl Ledger {
     /// Every account at one instant, parents before children, siblings by path.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.shared().with(|books| books.snapshot())
+        self.shared().with(books::Books::snapshot)
     }
 
     /// Takes all callbacks of [`Account::on_pressure`] off.

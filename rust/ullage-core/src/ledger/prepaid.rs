@@ -1,9 +1,9 @@
 //! What credit leaves buy, give out through the lock, and give back.
 
 use super::books::{Books, Denied, change};
-use super::credit::Settlement;
+use super::credit::{Settlement, Word};
 use super::slab::{SlotId, Tenure};
-use super::tree::{NOBODY, Node, Stamp};
+use super::tree::{NOBODY, Node, ROOT, Stamp};
 use crate::units::Bytes;
 
 /// Label of what a credit leaf has bought; the events of its quanta stand under it.
@@ -12,6 +12,9 @@ pub(super) const CREDIT: &str = "credit";
 /// The tightest limit above a credit leaf is worth this many of its quanta, within bounds.
 const QUANTA: u64 = 256;
 const USUAL_QUANTUM: (u64, u64) = (64 << 10, 8 << 20);
+
+/// How often words are read before the leaves are made to stand still.
+const WORDS_TRIES: usize = 32;
 
 /// Identity of a credit leaf's quanta in the timeline; reservations never reach it.
 const CREDIT_ID: u64 = 1 << 63;
@@ -34,7 +37,7 @@ impl Books {
             let left = charged.saturating_sub(word.credit());
             Some(Settlement { charged: left, credit: 0, is_frozen: true })
         });
-        let idle = before.map_or(0, super::credit::Word::credit);
+        let idle = before.map_or(0, Word::credit);
         if idle > 0 {
             self.charge_credit(node, idle.cast_signed().wrapping_neg());
         }
@@ -62,6 +65,42 @@ impl Books {
         self.note(tag, CREDIT_ID | u64::from(node), growth, at);
     }
 
+    /// Whether a leaf may not have idle credit now: somebody waits for memory, or a limit was lowered below the use.
+    fn keeps_no_credit(&self, node: Node) -> bool {
+        !self.queue.is_empty() || self.tree.path_to_root(node).any(|level| self.tree.is_over(level))
+    }
+
+    /// The words of all leaves at one instant, each with its account.
+    pub(super) fn words(&mut self) -> Vec<(Node, Word)> {
+        for _ in 0..WORDS_TRIES {
+            let (first, second) = (self.read_words(), self.read_words());
+            // Counts only grow while the lock is held: the same word twice means that nothing happened in between.
+            if first == second {
+                return first;
+            }
+        }
+        self.drain_below(ROOT);
+        self.read_words()
+    }
+
+    fn read_words(&self) -> Vec<(Node, Word)> {
+        let leaves = self.tree.credit_nodes.iter();
+        let read = |&node: &Node| {
+            let leaf = self.tree.account(node).credit.as_ref()?;
+            let word = leaf.word();
+            leaf.saw(self.tree.charged(node), word);
+            Some((node, word))
+        };
+        leaves.filter_map(read).collect()
+    }
+
+    /// Credit at and below `node` that nobody has drawn, at one instant.
+    pub(super) fn idle_below(&mut self, node: Node) -> u64 {
+        let words = self.words();
+        let below = words.iter().filter(|&&(leaf, _)| self.tree.is_below(leaf, node));
+        below.fold(0, |sum, (_, word)| word.credit().saturating_add(sum))
+    }
+
     /// Draws `bytes` from a leaf whose credit does not hold them, buying what is missing and a quantum more.
     pub(super) fn draw(&mut self, node: Node, bytes: u64) -> Result<(), Box<Denied>> {
         let Some(leaf) = self.tree.account(node).credit.clone() else { return Ok(()) };
@@ -72,7 +111,7 @@ impl Books {
             self.admit(node, NOBODY, bytes)?;
         }
         let charged = self.tree.charged(node);
-        let is_frozen = !self.queue.is_empty();
+        let is_frozen = self.keeps_no_credit(node);
         let quantum = if is_frozen { 0 } else { leaf.quantum };
         let room = self.tree.path_to_root(node).map(|level| self.tree.headroom(level)).min().unwrap_or(0);
         let mut growth = 0;
@@ -103,7 +142,7 @@ impl Books {
         let Some(leaf) = self.tree.account(node).credit.clone() else { return };
         self.fold_counts(node);
         let charged = self.tree.charged(node);
-        let is_frozen = !self.queue.is_empty();
+        let is_frozen = self.keeps_no_credit(node);
         let keep_most = if is_frozen { 0 } else { leaf.quantum };
         let mut surplus = 0;
         leaf.settle(|word| {

@@ -96,7 +96,7 @@ impl Callbacks {
 /// A registered callback, until it is dropped.
 #[must_use = "dropping it takes the callback off"]
 pub struct PressureGuard {
-    shared: Arc<super::home::Shared>,
+    shared: Option<Arc<super::home::Shared>>,
     id: u64,
 }
 
@@ -108,12 +108,19 @@ impl fmt::Debug for PressureGuard {
 
 impl PressureGuard {
     pub(super) fn new(shared: Arc<super::home::Shared>, id: u64) -> Self {
-        Self { shared, id }
+        Self { shared: Some(shared), id }
+    }
+
+    /// Leaves the callback registered for as long as the ledger lives, or until all are taken off.
+    pub fn keep(mut self) {
+        self.shared = None;
     }
 }
 
 impl Drop for PressureGuard {
     fn drop(&mut self) {
-        self.shared.callbacks.remove(self.id);
+        if let Some(shared) = &self.shared {
+            shared.callbacks.remove(self.id);
+        }
     }
 }

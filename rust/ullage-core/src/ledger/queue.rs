@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::slab::SlotId;
-use super::tree::{Node, Tree};
+use super::tree::{NOBODY, Node, Tree};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock};
 
@@ -62,12 +62,21 @@ impl Cell {
 
     /// Calls `waker` when the wish is granted, at once if it was.
     pub(super) fn on_granted(&self, waker: Waker) {
-        *lock(&self.waker) = Some(waker);
+        let earlier = lock(&self.waker).replace(waker);
+        drop(earlier); // foreign, as the call of it is: never under the lock
         // The grant may have come before the waker stood there.
         if self.slot().is_some() {
             self.wake();
         }
     }
+}
+
+/// What a decision is about to take: `bytes` from `node` up to, but not including, `until`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Want {
+    pub(super) node: Node,
+    pub(super) until: Node,
+    pub(super) bytes: u64,
 }
 
 /// A request that waits.
@@ -118,44 +127,42 @@ impl Queue {
         self.waiters.remove(place)
     }
 
-    /// The waiter among the first `ahead` that has been passed often enough and wants what `bytes` on `node` would take,
-    /// with the account where they meet.
-    pub(super) fn blocking(
-        &self,
-        tree: &Tree,
-        node: Node,
-        bytes: u64,
-        ahead: usize,
-    ) -> Option<(&Waiter, Node)> {
+    /// The waiter among the first `ahead` that has been passed often enough and needs what is wanted, with the account
+    /// where it does.
+    pub(super) fn blocking(&self, tree: &Tree, want: &Want, ahead: usize) -> Option<(&Waiter, Node)> {
         self.waiters
             .iter()
             .take(ahead)
             .filter(|waiter| waiter.passed >= PASSES_MOST)
-            .find_map(|waiter| Some((waiter, contended(tree, waiter, node, bytes)?)))
+            .find_map(|waiter| Some((waiter, contended(tree, waiter, want)?)))
     }
 
-    /// Notes that `bytes` on `node` went to somebody else than the first `ahead`.
-    pub(super) fn pass(&mut self, tree: &Tree, node: Node, bytes: u64, ahead: usize) {
+    /// Notes that what is wanted goes to somebody else than the first `ahead`.
+    pub(super) fn pass(&mut self, tree: &Tree, want: &Want, ahead: usize) {
         for waiter in self.waiters.iter_mut().take(ahead) {
-            if contended(tree, waiter, node, bytes).is_some() {
+            if contended(tree, waiter, want).is_some() {
                 waiter.passed = waiter.passed.saturating_add(1);
             }
         }
     }
 }
 
-/// The account where granting `bytes` on `node` would keep `waiter` waiting; `None` if it would not.
+/// The account where granting what is wanted would keep `waiter` waiting; `None` if it would not.
 ///
 /// A waiter that is held up by an account that the other does not touch loses nothing: it can claim nothing either,
-/// or one full account would stop the whole tree.
-fn contended(tree: &Tree, waiter: &Waiter, node: Node, bytes: u64) -> Option<Node> {
-    let meeting = tree.meeting(waiter.node, node);
-    if tree
-        .path_to_root(waiter.node)
-        .take_while(|&level| level != meeting)
-        .any(|level| waiter.bytes > tree.headroom(level))
+/// or one full account would stop the whole tree. Neither can one that is larger than a limit that was lowered since.
+fn contended(tree: &Tree, waiter: &Waiter, want: &Want) -> Option<Node> {
+    if want.bytes == 0 {
+        return None;
+    }
+    let meeting = tree.meeting(waiter.node, want.node);
+    let is_held_up = |level: Node| waiter.bytes > tree.headroom(level);
+    if tree.path_to_root(waiter.node).take_while(|&level| level != meeting).any(is_held_up)
+        || tree.tightest_limit(waiter.node).is_some_and(|limit| limit.get() < waiter.bytes)
     {
         return None;
     }
-    tree.path_to_root(meeting).find(|&level| tree.headroom(level) < waiter.bytes.saturating_add(bytes))
+    tree.path_to_root(meeting)
+        .take_while(|&level| want.until == NOBODY || level > want.until)
+        .find(|&level| tree.headroom(level) < waiter.bytes.saturating_add(want.bytes))
 }

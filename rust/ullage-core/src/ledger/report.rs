@@ -4,11 +4,12 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::books::Books;
+use super::credit::Word;
 use super::origin::Origin;
 use super::prepaid::CREDIT;
 use super::slab::{Slot, SlotId};
 use super::snapshot::{AccountSnapshot, Kind, Snapshot};
-use super::tag::Tag;
+use super::tag::{Tag, TagId};
 use super::timeline::{Ring, Timeline, Window};
 use super::tree::Node;
 use crate::error::Holder;
@@ -112,10 +113,10 @@ impl Books {
     pub(super) fn peak_holders(&self, node: Node, most: usize) -> Option<Vec<Holder>> {
         let ring = self.timeline.as_ref()?;
         let (peak, at) = self.tree.peak(node);
+        let event = at?.event;
         if peak == 0 {
             return Some(Vec::new());
         }
-        let event = at?.event;
         if event < ring.oldest() {
             return self.peaks.get(&node).map(|kept| kept.iter().take(most).cloned().collect());
         }
@@ -140,9 +141,10 @@ impl Books {
         })
     }
 
-    /// Keeps who held what at the peaks whose events are about to fall out of the timeline.
+    /// Keeps who held what at the peaks whose events are about to fall out of the timeline, for an event that has
+    /// happened to the books and is not yet in it.
     #[cold]
-    pub(super) fn keep_peaks(&mut self) {
+    pub(super) fn keep_peaks(&mut self, tag: TagId, delta: i64) {
         let Some(ring) = &self.timeline else { return };
         let leaving = ring.leaving();
         if leaving.is_empty() {
@@ -159,7 +161,9 @@ impl Books {
         peaks.sort_unstable();
         let events: Vec<u64> = peaks.iter().map(|&(event, _)| event).collect();
         let mut kept = Vec::with_capacity(peaks.len());
-        ring.replay(ring.balances_before(self.tags.balances()), &events, |index, balances| {
+        let mut now = self.tags.balances();
+        now[tag as usize] = now[tag as usize].wrapping_add_signed(delta.wrapping_neg());
+        ring.replay(ring.balances_before(now), &events, |index, balances| {
             let node = peaks[index].1;
             kept.push((node, self.composition(node, usize::MAX, balances)));
         });
@@ -167,9 +171,12 @@ impl Books {
     }
 
     /// Every account at this instant.
-    pub(super) fn snapshot(&self) -> Snapshot {
-        // Each word is read once; the sums are made of what was read, so that they agree.
-        let idle: Vec<u64> = self.tree.nodes().map(|node| self.tree.idle(node)).collect();
+    pub(super) fn snapshot(&mut self) -> Snapshot {
+        let mut words = vec![None; self.tree.len()];
+        for (node, word) in self.words() {
+            words[node as usize] = Some(word);
+        }
+        let idle: Vec<u64> = words.iter().map(|word| word.map_or(0, Word::credit)).collect();
         let mut idle_below = idle.clone();
         let mut own: Vec<u64> = self.tree.nodes().map(|node| self.tree.charged(node)).collect();
         for node in self.tree.nodes().rev() {
@@ -181,7 +188,7 @@ impl Books {
         }
         let row = |node: Node| {
             let (account, place) = (self.tree.account(node), node as usize);
-            let ((peak, peak_at), counts) = (self.tree.peak(node), self.tree.counts(node));
+            let ((peak, peak_at), counts) = (self.tree.peak(node), self.tree.counts_with(node, words[place]));
             AccountSnapshot {
                 path: account.path.clone(),
                 parent: account.parent.map(|parent| self.tree.path(parent).clone()),

@@ -151,6 +151,9 @@ impl Tags {
 
     pub(super) fn pin(&mut self, id: TagId) {
         let tag = &mut self.list[id as usize];
+        if tag.is_idle() {
+            self.idle = self.idle.saturating_sub(1);
+        }
         tag.pins = tag.pins.saturating_add(1);
     }
 
@@ -173,7 +176,9 @@ impl Tags {
         let tag = &mut self.list[id as usize];
         if tag.count == 0 {
             tag.since = now;
-            self.idle = self.idle.saturating_sub(1);
+            if tag.is_idle() {
+                self.idle = self.idle.saturating_sub(1);
+            }
         }
         tag.count = tag.count.saturating_add(1);
         tag.bytes = tag.bytes.saturating_add(bytes);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::credit::{CreditLeaf, Settlement};
+use super::credit::{CreditLeaf, Settlement, Word};
 use super::scope::Region;
 use super::tag::TagId;
 use crate::sync::Arc;
@@ -233,6 +233,12 @@ impl Tree {
         level.ceiling.saturating_sub(level.charged)
     }
 
+    /// Whether a limit was lowered below what is charged.
+    pub(super) fn is_over(&self, node: Node) -> bool {
+        let level = &self.levels[node as usize];
+        level.charged > level.ceiling
+    }
+
     /// `node` and every account above it.
     pub(super) fn path_to_root(&self, node: Node) -> impl Iterator<Item = Node> {
         self.paths[node as usize].iter().copied()
@@ -255,8 +261,10 @@ impl Tree {
     /// What a reservation on `node` could get now: the least headroom on its path; `None` where no limit stands.
     pub(super) fn available(&self, node: Node) -> Option<Bytes> {
         self.path_to_root(node)
-            .filter(|&level| self.limit(level).is_some())
-            .map(|level| Bytes::new(self.headroom(level).saturating_add(self.idle_below(level))))
+            .filter_map(|level| {
+                let used = self.charged(level).saturating_sub(self.idle_below(level));
+                Some(self.limit(level)?.saturating_sub(Bytes::new(used)))
+            })
             .min()
     }
 
@@ -371,9 +379,14 @@ impl Tree {
     }
 
     pub(super) fn counts(&self, node: Node) -> Counts {
+        // Read once: a put may never be counted before its draw.
+        self.counts_with(node, self.account(node).credit.as_ref().map(|leaf| leaf.word()))
+    }
+
+    /// The counts, with what a credit leaf's word says of them.
+    pub(super) fn counts_with(&self, node: Node, word: Option<Word>) -> Counts {
         let (level, account) = (&self.levels[node as usize], self.account(node));
-        let (draws, puts) =
-            account.credit.as_ref().map_or((0, 0), |leaf| (leaf.word().draws(), leaf.word().puts()));
+        let (draws, puts) = word.map_or((0, 0), |word| (word.draws(), word.puts()));
         Counts {
             made: level.made.wrapping_add(account.draws).wrapping_add(draws),
             released: level.released.wrapping_add(account.puts).wrapping_add(puts),
@@ -394,7 +407,7 @@ impl Tree {
     pub(super) fn peak(&self, node: Node) -> (u64, Option<Stamp>) {
         let (level, account) = (&self.levels[node as usize], self.account(node));
         if let Some(leaf) = &account.credit {
-            return (leaf.peak(), None);
+            return (leaf.peak(level.charged), None);
         }
         if level.mark > account.peak {
             (level.mark, Some(account.mark_at))

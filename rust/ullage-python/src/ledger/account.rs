@@ -12,6 +12,7 @@ use super::batch::{self, ReservationBatch};
 use super::reservation::{Reservation, held_list};
 use super::scope::Scope;
 use super::waiting::{self, Pending};
+use crate::detach::detached;
 use crate::error::{Failure, Outcome, holder_list};
 use crate::numpy_memory::NumpyTracking;
 use crate::units::ByteCount;
@@ -93,7 +94,7 @@ impl Account {
 
     #[pyo3(signature = (limit))]
     fn set_limit(&self, py: Python<'_>, limit: Option<ByteCount>) {
-        py.detach(|| self.core.set_limit(limit.map(|limit| limit.0)));
+        detached(py, || self.core.set_limit(limit.map(|limit| limit.0)));
     }
 
     #[getter]
@@ -103,13 +104,13 @@ impl Account {
 
     #[pyo3(signature = (most = 5))]
     fn holders<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyList>> {
-        let holders = py.detach(|| self.core.holders(most));
+        let holders = detached(py, || self.core.holders(most));
         holder_list(py, &holders)
     }
 
     #[pyo3(signature = (most = 5))]
     fn peak_holders<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Option<Bound<'py, PyList>>> {
-        let holders = py.detach(|| self.core.peak_holders(most));
+        let holders = detached(py, || self.core.peak_holders(most));
         holders.map(|holders| holder_list(py, &holders)).transpose()
     }
 
@@ -120,7 +121,7 @@ impl Account {
             "oldest" => core::HeldOrder::Oldest,
             other => return Err(super::unknown("order", other, "\"largest\", \"oldest\"").into()),
         };
-        let held = py.detach(|| self.core.held(most, order));
+        let held = detached(py, || self.core.held(most, order));
         Ok(held_list(py, &held)?)
     }
 
@@ -132,6 +133,7 @@ impl Account {
         label: &str,
         wait: Option<f64>,
     ) -> Outcome<Reservation> {
+        let wait = wait.map(|wait| waiting::duration(wait, "wait")).transpose()?;
         let outcome = uninterrupted(self.core.reserve_sampled(bytes.0, label));
         match (outcome, wait) {
             (Err(Failure::Core(Error::BudgetExceeded(_))), Some(wait)) => {
@@ -169,7 +171,7 @@ impl Account {
         label: &str,
     ) -> Outcome<ReservationBatch> {
         let sizes = batch::sizes_of(sizes)?;
-        let outcome = py.detach(|| self.core.reserve_many(&sizes, label));
+        let outcome = detached(py, || self.core.reserve_many(&sizes, label));
         Ok(ReservationBatch::new(uninterrupted(outcome)?, None))
     }
 
@@ -230,6 +232,8 @@ impl Drop for PressureGuard {
     fn drop(&mut self) {
         // Who ignores the guard wants the callback to stay.
         let guard = self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        std::mem::forget(guard);
+        if let Some(guard) = guard {
+            guard.keep();
+        }
     }
 }

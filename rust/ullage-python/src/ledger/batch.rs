@@ -2,13 +2,14 @@
 
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::prelude::*;
-use pyo3::types::{PyAny, PyString};
+use pyo3::types::{PyAny, PyBytes, PyString};
 use ullage_core::Error;
 use ullage_core::ledger as core;
 
 use super::account::{Account, uninterrupted};
 use super::{Ledger, unknown};
 use crate::buffer;
+use crate::detach::detached;
 use crate::error::{Failure, Outcome};
 use crate::units::ByteCount;
 
@@ -42,16 +43,16 @@ impl ReservationBatch {
 
     #[getter]
     fn bytes(&self, py: Python<'_>) -> u64 {
-        py.detach(|| self.core.bytes().get())
+        detached(py, || self.core.bytes().get())
     }
 
     #[getter]
     fn live(&self, py: Python<'_>) -> usize {
-        py.detach(|| self.core.live())
+        detached(py, || self.core.live())
     }
 
     fn release(&self, py: Python<'_>) -> usize {
-        py.detach(|| self.core.release())
+        detached(py, || self.core.release())
     }
 
     fn __len__(&self) -> usize {
@@ -92,7 +93,11 @@ pub(super) fn sizes_of(values: &Bound<'_, PyAny>) -> Outcome<Vec<u64>> {
     if let Some(sizes) = integers(values, "sizes")? {
         return Ok(sizes);
     }
-    let sizes = values.try_iter()?.enumerate().map(|(index, size)| {
+    if values.is_instance_of::<PyString>() || values.is_instance_of::<PyBytes>() {
+        return Err(wrong("sizes", "a text, expected an array or a sequence of byte counts".to_owned()));
+    }
+    let each = values.try_iter().map_err(|_| wrong("sizes", "neither an array nor a sequence".to_owned()))?;
+    let sizes = each.enumerate().map(|(index, size)| {
         let size: ByteCount = size?.extract().map_err(|raised: PyErr| {
             wrong("sizes", format!("sizes[{index}]: {}", raised.value(values.py())))
         })?;
@@ -112,6 +117,9 @@ fn read<T: Element + TryInto<u64> + Into<i128>>(
     name: &'static str,
 ) -> Outcome<Option<Vec<u64>>> {
     let Ok(buffer) = PyBuffer::<T>::get(values) else { return Ok(None) };
+    if matches!(buffer.format().to_bytes().first(), Some(b'>' | b'!')) && cfg!(target_endian = "little") {
+        return Ok(None); // of the other byte order: read one by one
+    }
     if buffer.dimensions() != 1 {
         return Err(wrong(name, format!("an array of {} dimensions, expected 1", buffer.dimensions())));
     }
@@ -185,12 +193,12 @@ pub(super) fn reserve_many(
     let nodes = nodes_of(ledger, accounts, sizes.len())?;
     match mode {
         "all" => {
-            let reserved = py.detach(|| ledger.core.reserve_many(&nodes, &sizes, label));
+            let reserved = detached(py, || ledger.core.reserve_many(&nodes, &sizes, label));
             uninterrupted(Ok(()))?;
             Ok(ReservationBatch::new(reserved?, None))
         }
         "mask" => {
-            let (batch, mask) = py.detach(|| ledger.core.reserve_what_fits(&nodes, &sizes, label))?;
+            let (batch, mask) = detached(py, || ledger.core.reserve_what_fits(&nodes, &sizes, label))?;
             Ok(ReservationBatch::new(batch, Some(mask)))
         }
         other => Err(unknown("mode", other, "\"all\", \"mask\"").into()),

@@ -21,6 +21,7 @@ use ullage_core::ledger as core;
 use ullage_core::{Bytes, Error};
 
 use crate::buffer;
+use crate::detach::detached;
 use crate::error::{Outcome, holder_list};
 use crate::shared::SharedLedger;
 use crate::units::ByteCount;
@@ -117,16 +118,16 @@ impl Ledger {
 
     fn release_many(&self, py: Python<'_>, handles: &Bound<'_, PyAny>) -> Outcome<()> {
         let handles = batch::handles_of(handles)?;
-        Ok(py.detach(|| self.core.release_many(&handles))?)
+        Ok(detached(py, || self.core.release_many(&handles))?)
     }
 
     fn snapshot(&self, py: Python<'_>) -> Vec<AccountSnapshot> {
-        let snapshot = py.detach(|| self.core.snapshot());
+        let snapshot = detached(py, || self.core.snapshot());
         snapshot::rows(snapshot, self.core.epoch())
     }
 
     fn timeline<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let timeline = py.detach(|| self.core.timeline());
+        let timeline = detached(py, || self.core.timeline());
         let module = py.import("ullage.timeline")?;
         let fields = PyDict::new(py);
         let texts = |texts: &[std::sync::Arc<str>]| -> PyResult<Bound<'py, pyo3::types::PyTuple>> {
@@ -151,13 +152,13 @@ impl Ledger {
 
     #[pyo3(signature = (most = 5))]
     fn holders<'py>(&self, py: Python<'py>, most: u32) -> PyResult<Bound<'py, PyList>> {
-        let holders = py.detach(|| self.core.root().holders(most as usize));
+        let holders = detached(py, || self.core.root().holders(most as usize));
         holder_list(py, &holders)
     }
 
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.core.clear_callbacks();
-        let held = py.detach(|| self.core.root().held(usize::MAX, core::HeldOrder::Largest));
+        let held = detached(py, || self.core.root().held(usize::MAX, core::HeldOrder::Largest));
         reservation::warn_of_leaks(py, &held)?;
         reservation::held_list(py, &held)
     }
