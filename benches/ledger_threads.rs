@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 mod designs;
 
 const SIZE: u64 = 1 << 20;
-const ROUNDS: usize = 300;
+const ROUNDS: usize = 200;
 const PAIRS: u32 = 2_000;
 
 fn main() {
