@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ullage._types import ByteCount
 from ullage.errors import Held, Holder, WaitTimeoutError
+from ullage.machine import Reconciliation
 from ullage.timeline import Timeline
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Scope",
     "Tensor",
     "Verdict",
+    "Watch",
     "estimate",
     "format_bytes",
     "judge",
@@ -173,8 +175,24 @@ class Ledger:
     def __enter__(self) -> Self:
         """Give the ledger itself."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """Close."""
+
+    @classmethod
+    def of_machine(cls, reserve: ByteCount | None = None, *, gpus: bool = True) -> Self:
+        """Make a ledger of this machine's memories: `host`, and `gpu0` and so on by NVML, each with its limit.
+
+        The root has none, since the memories are separate. `reserve` bytes of the host stay free; by default what
+        others hold now, at least a sixteenth (4 GiB at most). `ullage.machine.domains_of` tells where each number
+        comes from. Raises `ArgumentError` for a reserve beyond the memory.
+        """
+
+    def reconcile(self, measured: Mapping[str, ByteCount] | None = None) -> Reconciliation:
+        """Set what is booked beside what is really held: `host`, GPUs, and every account that `measured` names.
+
+        Without an account of those names the root is measured. It warns and never gates. Raises `ArgumentError` for a
+        name of no account.
+        """
 
 @final
 class Account:
@@ -285,7 +303,7 @@ class PressureGuard:
     def __enter__(self) -> Self:
         """Give the guard itself."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """Take the callback off."""
 
 @final
@@ -351,7 +369,7 @@ class Scope:
     def __enter__(self) -> Self:
         """Begin."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """End."""
 
 @final
@@ -414,7 +432,7 @@ class Reservation:
     def __enter__(self) -> Self:
         """Give the reservation itself."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """Release."""
 
 @final
@@ -446,7 +464,7 @@ class ReservationBatch:
     def __enter__(self) -> Self:
         """Give the batch itself."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """Release."""
 
 @final
@@ -516,6 +534,30 @@ class AccountSnapshot:
     @property
     def over_by(self) -> int:
         """How far `used` stands over a limit that was lowered; 0 otherwise."""
+
+@final
+class Watch:
+    """Files of the kernel, kept open and read again from their start; see `ullage.machine.Watch`."""
+
+    def __new__(
+        cls,
+        statm: str,
+        meminfo: str,
+        page: ByteCount,
+        groups: Sequence[tuple[str, str, str, str, str, Sequence[str], str | None]],
+        address_space: ByteCount | None,
+        settings: Sequence[tuple[str, bytes]],
+        recheck_s: float,
+    ) -> Self:
+        """Open every file; `OSError` for one that cannot be opened.
+
+        A group is its limit, usage and stat file, the names of inactive, active and held page cache in the last, and
+        the name of the limit that it inherits. A setting is a file with what it said; a change is noticed within
+        `recheck_s`.
+        """
+
+    def read(self) -> tuple[int, int, int, int] | None:
+        """Give resident memory, limit, use and what is available, in bytes; `None` where this watch is stale."""
 
 @final
 class Model:

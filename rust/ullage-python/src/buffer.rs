@@ -43,6 +43,7 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// # Safety
     /// Python calls this with a `view` to fill, as the buffer protocol says.
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands the object over by value")]
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         if view.is_null() {
             return Err(PyBufferError::new_err("there is no view to fill"));

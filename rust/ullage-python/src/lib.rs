@@ -4,6 +4,7 @@ mod buffer;
 mod error;
 mod footprint;
 mod ledger;
+mod machine;
 mod model;
 mod pack;
 mod plan;
@@ -23,6 +24,8 @@ mod _core {
     use super::ledger::{
         Account, AccountSnapshot, Ledger, Pending, PressureGuard, Reservation, ReservationBatch, Scope,
     };
+    #[pymodule_export]
+    use super::machine::Watch;
     #[pymodule_export]
     use super::model::{Model, Tensor, open_model};
     #[pymodule_export]

@@ -282,7 +282,9 @@ impl Ledger {
     #[must_use]
     pub fn timeline(&self) -> Timeline {
         let (window, mut timeline) = self.shared().with(|books| books.timeline());
-        timeline.events = window.map(timeline::Window::into_events).unwrap_or_default();
+        if let Some(window) = window {
+            window.fill(&mut timeline);
+        }
         timeline
     }
 }

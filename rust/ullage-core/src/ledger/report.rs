@@ -115,10 +115,15 @@ impl Books {
         if peak == 0 {
             return Some(Vec::new());
         }
-        match ring.balances_after(at?.event) {
-            Some(balances) => Some(self.composition(node, most, &balances)),
-            None => self.peaks.get(&node).map(|kept| kept.iter().take(most).cloned().collect()),
+        let event = at?.event;
+        if event < ring.oldest() {
+            return self.peaks.get(&node).map(|kept| kept.iter().take(most).cloned().collect());
         }
+        let mut holders = Vec::new();
+        ring.replay(ring.balances_before(self.tags.balances()), &[event], |_, balances| {
+            holders = self.composition(node, most, balances);
+        });
+        Some(holders)
     }
 
     /// What is in `balances` of labels on `node` and below, largest first.
@@ -139,7 +144,10 @@ impl Books {
     #[cold]
     pub(super) fn keep_peaks(&mut self) {
         let Some(ring) = &self.timeline else { return };
-        let leaving = ring.oldest_chunk();
+        let leaving = ring.leaving();
+        if leaving.is_empty() {
+            return;
+        }
         let peak_event = |node| self.tree.peak(node).1.map(|at| (at.event, node));
         let is_leaving =
             |&(event, node): &(u64, Node)| leaving.contains(&event) && self.tree.peak(node).0 > 0;
@@ -151,7 +159,7 @@ impl Books {
         peaks.sort_unstable();
         let events: Vec<u64> = peaks.iter().map(|&(event, _)| event).collect();
         let mut kept = Vec::with_capacity(peaks.len());
-        ring.replay_oldest(&events, |index, balances| {
+        ring.replay(ring.balances_before(self.tags.balances()), &events, |index, balances| {
             let node = peaks[index].1;
             kept.push((node, self.composition(node, usize::MAX, balances)));
         });
@@ -197,7 +205,7 @@ impl Books {
         Snapshot { accounts, waiting: self.queue.len() }
     }
 
-    /// The timeline but for its events, which are put together outside the lock.
+    /// The timeline but for its events, which are put together outside the lock; `start` is what is held now.
     pub(super) fn timeline(&self) -> (Option<Window>, Timeline) {
         let window = self.timeline.as_ref().map(Ring::window);
         let mut labels = vec![Arc::<str>::from(""); self.tags.len()];
@@ -206,14 +214,12 @@ impl Books {
             labels[id as usize] = tag.label.clone();
             label_accounts[id as usize] = tag.node;
         }
-        let mut start = window.as_ref().map_or_else(Vec::new, |window| window.start.clone());
-        start.resize(labels.len(), 0);
         let timeline = Timeline {
             events: Vec::new(),
             accounts: self.tree.nodes().map(|node| self.tree.path(node).clone()).collect(),
             labels,
             label_accounts,
-            start,
+            start: self.tags.balances(),
             dropped: window.as_ref().map_or(0, |window| window.oldest),
             epoch_unix_ns: self.clock.epoch_unix_ns,
         };

@@ -16,7 +16,7 @@ pub(crate) use snapshot::AccountSnapshot;
 pub(crate) use waiting::Pending;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyAny, PyDict, PyList};
+use pyo3::types::{PyAny, PyDict, PyList, PyType};
 use ullage_core::ledger as core;
 use ullage_core::{Bytes, Error};
 
@@ -155,8 +155,14 @@ impl Ledger {
         slf
     }
 
-    #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyAny>) -> PyResult<()> {
+    #[pyo3(signature = (_kind = None, _value = None, _traceback = None))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _kind: Option<&Bound<'_, PyAny>>,
+        _value: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         self.close(py).map(|_| ())
     }
 
@@ -187,5 +193,24 @@ impl Ledger {
 
     fn __repr__(&self) -> String {
         format!("Ledger({})", account::described(&self.root_account()))
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (reserve = None, *, gpus = true))]
+    fn of_machine<'py>(
+        cls: &Bound<'py, PyType>,
+        reserve: Option<Bound<'py, PyAny>>,
+        gpus: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let module = cls.py().import("ullage.machine.domain")?;
+        module.getattr("ledger_of_machine")?.call1((cls, reserve, gpus))
+    }
+
+    #[pyo3(signature = (measured = None))]
+    fn reconcile<'py>(
+        slf: &Bound<'py, Self>,
+        measured: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("ullage.machine.reconcile")?.getattr("reconcile")?.call1((slf, measured))
     }
 }
