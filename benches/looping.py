@@ -2,10 +2,12 @@
 
 A round is one call that loops by itself, so that what pytest-benchmark does for each call weighs nothing; the empty
 loop is measured beside it and is subtracted in the table of `make ledger-costs`. Rounds last about a millisecond and
-are many: their minimum is what the code costs where nobody interrupts it.
+are many: their minimum is what the code costs where nobody interrupts it. What one thread does is timed by the clock of
+its own processor time (`ONE_THREAD`), which stands still while others run.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ Benchmark = Any  # the fixture of pytest-benchmark, which has no types
 Loop = Callable[[int], object]
 COUNT = 10_000
 ROUNDS = 50
+ONE_THREAD = time.thread_time
 
 
 def measure(benchmark: Benchmark, loop: Loop, count: int = COUNT, rounds: int = ROUNDS) -> None:

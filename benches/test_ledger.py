@@ -5,7 +5,7 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from looping import Benchmark, Loop, measure, measure_two
+from looping import ONE_THREAD, Benchmark, Loop, measure, measure_two
 from peers import ledger_c
 from peers.ledger_python import FlatLedger, tree_account
 
@@ -159,7 +159,7 @@ def made(make: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it makes
         pytest.skip(str(reason))
 
 
-@pytest.mark.benchmark(group="10,000 reservations and releases, 4 levels")
+@pytest.mark.benchmark(group="10,000 reservations and releases, 4 levels", timer=ONE_THREAD)
 @pytest.mark.parametrize("way", WAYS)
 def test_pair(benchmark: Benchmark, way: str) -> None:
     measure(benchmark, made(WAYS[way]))

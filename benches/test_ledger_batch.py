@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from looping import Benchmark, measure
+from looping import ONE_THREAD, Benchmark, measure
 from peers import ledger_c
 
 from ullage import Ledger
 
+pytestmark = pytest.mark.benchmark(timer=ONE_THREAD)
 COUNTS = [16, 256, 4096, 65_536]
 SIZE = 1 << 20
 

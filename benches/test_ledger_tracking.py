@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from looping import Benchmark, Loop, measure
+from looping import ONE_THREAD, Benchmark, Loop, measure
 
 from ullage import Ledger
 
+pytestmark = pytest.mark.benchmark(timer=ONE_THREAD)
 PATH = "host/gpu0/resnet"
 COUNT = 2_000
 
