@@ -3,13 +3,14 @@
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
 from ullage._types import ByteCount
-from ullage.errors import Held, Holder, WaitTimeoutError
+from ullage.errors import BudgetExceeded, Held, Holder, WaitTimeoutError
 from ullage.machine import Reconciliation
 from ullage.timeline import Timeline
 
@@ -24,6 +25,7 @@ __all__ = [
     "Interval",
     "Ledger",
     "Model",
+    "NumpyTracking",
     "Pending",
     "Plan",
     "PlannedBin",
@@ -292,6 +294,70 @@ class Account:
 
     def scope(self) -> Scope:
         """Make a scope of this account, to be entered by `with`."""
+
+    def track_numpy(self, label: str = "numpy") -> NumpyTracking:
+        """Give a tracker: arrays that NumPy makes inside its `with` block are charged here until they die."""
+
+@final
+class NumpyTracking:
+    """Charges the arrays that NumPy makes inside its `with` block to an account, from their making to their death.
+
+    An array is charged what NumPy asks for: its size, or one byte if it has none. One that does not fit raises the
+    `MemoryError` that NumPy has for it; where that leaves the block, its `__cause__` is the `BudgetExceeded` with the
+    numbers. Nothing is waited for and no callback runs. An array may die anywhere: after the block, in another
+    thread, after the account's last handle.
+
+    The block belongs to the current thread and context, as a context variable does: a task begun inside it stays
+    inside, a new thread is outside unless it runs in a copy of the context. Within a block of another account, the
+    inner one alone is charged. A tracker may be entered again, within itself and in several threads at once.
+    """
+
+    @property
+    def account(self) -> str:
+        """Path of the account."""
+
+    @property
+    def label(self) -> str:
+        """What the account's holders and refusals call these arrays."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes charged now."""
+
+    @property
+    def blocks(self) -> int:
+        """Live blocks of memory: one for each array with memory of its own."""
+
+    @property
+    def refusals(self) -> int:
+        """How many allocations were refused."""
+
+    @property
+    def last_refusal(self) -> BudgetExceeded | None:
+        """The numbers of the last refusal, in whatever thread it was; `None` before the first."""
+
+    @property
+    def damaged(self) -> int:
+        """How often a block was found with the bytes before it overwritten. Such a block stays charged for ever."""
+
+    def __enter__(self) -> Self:
+        """Charge the arrays of this context from here on.
+
+        Raises `ProtocolError` on a memory handler that lacks a function, and for the 1001st block within blocks.
+        """
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+        /,
+    ) -> None:
+        """Put back what was there before the innermost block of this tracker.
+
+        Raises `ProtocolError`, and changes nothing, where this tracker was not entered in this thread and context or
+        somebody else's memory handler was put above it.
+        """
 
 @final
 class PressureGuard:
@@ -997,7 +1063,7 @@ def pack(
     items: Mapping[str, ByteCount]
     | Iterable[ByteCount]
     | Iterable[tuple[str, ByteCount]]
-    | npt.npt.NDArray[np.integer[Any]],
+    | npt.NDArray[np.integer[Any]],
     bins: ByteCount | Iterable[ByteCount] | Mapping[str, ByteCount | tuple[ByteCount, int | None]],
     strategy: str = "auto",
     time_limit: float | None = 10.0,
@@ -1043,7 +1109,7 @@ class Plan:
         """For each item the index of its bin in `bins`; `None` for one without a place."""
 
     @property
-    def assignment_array(self) -> npt.npt.NDArray[np.int64]:
+    def assignment_array(self) -> npt.NDArray[np.int64]:
         """As `assignment`, shape `(n,)`; -1 for an item without a place."""
 
     @property

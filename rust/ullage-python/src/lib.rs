@@ -6,6 +6,7 @@ mod footprint;
 mod ledger;
 mod machine;
 mod model;
+mod numpy_memory;
 mod pack;
 mod plan;
 mod pool;
@@ -28,6 +29,8 @@ mod _core {
     use super::machine::Watch;
     #[pymodule_export]
     use super::model::{Model, Tensor, open_model};
+    #[pymodule_export]
+    use super::numpy_memory::NumpyTracking;
     #[pymodule_export]
     use super::pack::{pack_items, read_packing_instance, validate};
     #[pymodule_export]

@@ -13,6 +13,7 @@ use super::reservation::{Reservation, held_list};
 use super::scope::Scope;
 use super::waiting::{self, Pending};
 use crate::error::{Failure, Outcome, holder_list};
+use crate::numpy_memory::NumpyTracking;
 use crate::units::ByteCount;
 
 thread_local! {
@@ -191,6 +192,11 @@ impl Account {
 
     fn __repr__(&self) -> String {
         format!("Account({:?}: {})", self.core.path(), described(&self.core))
+    }
+
+    #[pyo3(signature = (label = "numpy"))]
+    fn track_numpy(&self, label: &str) -> NumpyTracking {
+        NumpyTracking::new(&self.core, label)
     }
 }
 
