@@ -26,6 +26,7 @@ PYTHON_BENCHES = (
     "test_ledger.py",
     "test_ledger_batch.py",
     "test_ledger_tracking.py",
+    "test_numpy_memory.py",
     "test_shared.py",
     "test_machine.py",
 )
@@ -216,12 +217,17 @@ def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one pass of each")
-    quick = parser.parse_args().quick
+    parser.add_argument("--json", type=Path, help="also write all figures there")
+    given = parser.parse_args()
+    quick = given.quick
     load = os.getloadavg()[0]
     figures = Figures()
     with tempfile.TemporaryDirectory() as folder:
         measure_rust(figures, Path(folder), 1 if quick else RUST_PASSES)
         measure_python(figures, Path(folder), 1 if quick else PYTHON_PASSES)
+    if given.json:
+        threads = [{"design": name, "place": place, "ns": cost} for (name, place), cost in figures.threads.items()]
+        given.json.write_text(json.dumps(vars(figures) | {"threads": threads}, indent=1))
     print(f"{platform.machine()}, {os.cpu_count()} processors, CPython {platform.python_version()}")
     print(f"load {load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end")
     rows = [row.cells() for row in [*rust_rows(figures), *python_rows(figures)]]
