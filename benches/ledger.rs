@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
-use designs::{Limits, OURS, PEERS};
+use designs::{FLOORS, Limits, OURS, PEERS};
 use ullage_core::{Bytes, Ledger};
 
 #[path = "peers/ledger_designs.rs"]
@@ -79,17 +79,16 @@ fn batches(criterion: &mut Criterion) {
 
 fn floors(criterion: &mut Criterion) {
     let mut group = group(criterion, "ledger/floor");
-    let levels = [const { AtomicU64::new(0) }; 4];
-    group.bench_function("8 atomic updates", |bencher| {
-        bencher.iter(|| {
-            for level in &levels {
-                black_box(level.fetch_add(black_box(1), Ordering::AcqRel));
-            }
-            for level in &levels {
-                black_box(level.fetch_sub(black_box(1), Ordering::AcqRel));
-            }
+    for (name, make) in FLOORS {
+        let design = make(Limits::NONE);
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|count| {
+                let start = Instant::now();
+                design.pairs(0, SIZE, count);
+                start.elapsed()
+            });
         });
-    });
+    }
     let used = Mutex::new(0_u64);
     group.bench_function("2 locks", |bencher| {
         bencher.iter(|| {

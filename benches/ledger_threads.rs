@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, hint, thread};
 
-use designs::{Design, Limits, Maker, OURS, PEERS};
+use designs::{Design, FLOORS, Limits, Maker, OURS, PEERS};
 use serde_json::{Value, json};
 
 #[path = "peers/ledger_designs.rs"]
@@ -91,7 +91,7 @@ fn round(trees: &[Box<dyn Design>; 2], place: Place) -> Option<Duration> {
 
 /// Every design in every place.
 fn costs() -> Vec<Value> {
-    let designs: Vec<_> = OURS.into_iter().chain(PEERS).collect();
+    let designs: Vec<_> = OURS.into_iter().chain(PEERS).chain(FLOORS).collect();
     let mut rows = Vec::new();
     println!("ns a pair in each thread: lower quartile, median (rounds without preemption of {ROUNDS})");
     for place in PLACES {

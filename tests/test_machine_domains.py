@@ -196,15 +196,6 @@ def test_what_this_process_holds_is_no_reason_to_keep_room_from_it(tmp_path: Pat
     assert host(tmp_path, files).reserve == 2 * GIB
 
 
-def test_a_class_of_ones_own_is_kept() -> None:
-    class Own(ullage.Ledger):
-        pass
-
-    ledger = Own.of_machine(gpus=False)
-    assert type(ledger) is Own
-    assert machine.domains_of(ledger).rows[0].path == "host"
-
-
 def test_a_ledger_made_otherwise_has_no_domains() -> None:
     with pytest.raises(ArgumentError) as caught:
         machine.domains_of(ullage.Ledger(100))

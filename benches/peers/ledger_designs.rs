@@ -86,6 +86,12 @@ pub(crate) const PEERS: [(&str, Maker); 7] = [
     }),
 ];
 
+/// No ledgers, but the atomic updates that one cannot do without, and no ledger that locks nothing gets below.
+pub(crate) const FLOORS: [(&str, Maker); 2] = [
+    ("8 atomic updates", |limits| Box::new(EightUpdates(levels(limits)))),
+    ("2 atomic updates", |limits| Box::new(TwoUpdates(levels(limits)))),
+];
+
 const QUIET: LedgerOptions = LedgerOptions { limit: None, timeline: 0, origins: OriginPolicy::Off };
 const TIMED: LedgerOptions = LedgerOptions { timeline: ullage_core::ledger::TIMELINE_EVENTS, ..QUIET };
 
@@ -188,6 +194,35 @@ fn finish(levels: &Levels, path: [usize; 4], charged: [u64; 4], bytes: u64) {
     }
     for node in path {
         levels[node].0.discharge(bytes);
+    }
+}
+
+/// One on each level each way.
+struct EightUpdates(Levels);
+
+impl Design for EightUpdates {
+    #[inline]
+    fn pair(&self, leaf: usize, bytes: u64) -> bool {
+        for node in path(leaf) {
+            self.0[node].0.charged.fetch_add(bytes, Ordering::AcqRel);
+        }
+        for node in path(leaf) {
+            self.0[node].0.discharge(bytes);
+        }
+        true
+    }
+}
+
+/// One on the leaf each way.
+struct TwoUpdates(Levels);
+
+impl Design for TwoUpdates {
+    #[inline]
+    fn pair(&self, leaf: usize, bytes: u64) -> bool {
+        let [node, ..] = path(leaf);
+        self.0[node].0.charged.fetch_add(bytes, Ordering::AcqRel);
+        self.0[node].0.discharge(bytes);
+        true
     }
 }
 

@@ -34,6 +34,12 @@ __all__ = [
     "Reservation",
     "ReservationBatch",
     "Scope",
+    "SharedAccount",
+    "SharedAccountSnapshot",
+    "SharedLedger",
+    "SharedProcess",
+    "SharedReservation",
+    "SharedWaiter",
     "Tensor",
     "Verdict",
     "Watch",
@@ -71,9 +77,7 @@ def format_bytes(value: ByteCount, *, binary: bool = False) -> str:
 class Buffer:
     """Read-only memory of the core, seen through the buffer protocol."""
 
-    def __buffer__(self, flags: int, /) -> memoryview:
-        """Give the memory."""
-
+@final
 class Ledger:
     """A tree of accounts with limits. Every handle may be used from any thread.
 
@@ -94,6 +98,16 @@ class Ledger:
         `timeline` events are remembered, 32 bytes each, none with 0. `origins` says which reservations are asked
         where they were made: all, none, or as many as cost next to nothing (all below some 10,000 a second);
         `frames` of the program are kept of each. Raises `ArgumentError` for anything else.
+        """
+
+    @staticmethod
+    def shared(name: str, limit: ByteCount | None = None) -> SharedLedger:
+        """Open the ledger that processes of this user share under `name`, or make it; `limit` is the root's.
+
+        The first process that names a limit sets it; it may be named again, not contradicted, while another process
+        has the ledger open. A name has up to 100 letters, digits, dots, dashes and underscores; one that begins with
+        `/` is the path of the file itself. Raises `SharedLedgerError` for a file that is damaged, no ledger, not this
+        user's alone, a symbolic link, or made in another process namespace, and `ArgumentError` for another limit.
         """
 
     @property
@@ -600,6 +614,242 @@ class AccountSnapshot:
     @property
     def over_by(self) -> int:
         """How far `used` stands over a limit that was lowered; 0 otherwise."""
+
+@final
+class SharedLedger:
+    """A tree of accounts that processes share. `Ledger.shared` opens one; it pickles as its path.
+
+    What a process has booked goes back when it releases it, closes the ledger, or ends in whatever way. A forked child
+    is a process of its own, and what it inherited stays its parent's.
+    """
+
+    @staticmethod
+    def unlink(name: str) -> bool:
+        """Remove the file of the ledger called `name`; false if there is none.
+
+        Processes that have it open go on; whoever opens the name next makes another. Raises `SharedLedgerError` for a
+        path to anything that is no shared ledger.
+        """
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+
+    @property
+    def root(self) -> SharedAccount:
+        """The account above all others, `/`."""
+
+    @property
+    def used(self) -> int:
+        """Bytes booked in the whole tree by all processes."""
+
+    @property
+    def peak(self) -> int:
+        """The largest value `used` had since the ledger was opened while no process had it open."""
+
+    @property
+    def limit(self) -> int | None:
+        """The root's limit in bytes; `None` without one."""
+
+    @property
+    def available(self) -> int | None:
+        """Bytes that still fit under the root's limit; `None` without one."""
+
+    def account(self, path: str, limit: ByteCount | None = None) -> SharedAccount:
+        """Give the account at `path`, such as `"gpu0/resnet"`; it and its parents are made where missing.
+
+        A new account gets `limit`; an existing one keeps its own. Raises what `Ledger.account` raises, and
+        `SharedLedgerError` when there is no room for another account.
+        """
+
+    def snapshot(self) -> list[SharedAccountSnapshot]:
+        """Give every account at one instant, parents before children, siblings by path."""
+
+    def processes(self) -> list[SharedProcess]:
+        """Give the living processes that have the ledger open, by process id."""
+
+    def close(self) -> bool:
+        """Give everything that this object booked back; false if that was done before. Done at exit in any case."""
+
+    def __enter__(self) -> Self:
+        """Give the ledger itself."""
+
+    def __exit__(self, *_exception: object) -> None:
+        """Close."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        """Pickle as the path, so that another process opens the same ledger."""
+
+@final
+class SharedAccount:
+    """One account of a shared ledger."""
+
+    @property
+    def path(self) -> str:
+        """Path below the root, such as `"gpu0/resnet"`; the root is `"/"`."""
+
+    @property
+    def used(self) -> int:
+        """Bytes booked on this account and below, by all processes."""
+
+    @property
+    def peak(self) -> int:
+        """The largest value `used` had since the ledger was opened while no process had it open."""
+
+    @property
+    def limit(self) -> int | None:
+        """The account's own limit in bytes; `None` without one."""
+
+    @property
+    def available(self) -> int | None:
+        """Bytes that could be reserved now, the least headroom up to the root; `None` where no limit stands."""
+
+    def set_limit(self, limit: ByteCount | None) -> None:
+        """Set the limit for all processes. Lowered below what is booked, nothing new fits until it has drained."""
+
+    def holders(self, most: int = 5) -> list[Holder]:
+        """Give the `most` largest bookings of one process on one account, here and below, labelled by process."""
+
+    def reserve(
+        self,
+        bytes: ByteCount,  # noqa: A002 - the quantity's name
+        label: str = "",
+        *,
+        wait: float | None = None,
+    ) -> SharedReservation:
+        """Book `bytes` on this account and every account above it, or on none.
+
+        With `wait`, wait for at most so many seconds behind those who wait already; a younger request may take what an
+        older one waits for eight times. Raises `BudgetExceeded` with the numbers of the first account on the way up
+        whose limit would be passed, at once if no release could help; `WaitTimeoutError`, which is one, after waiting.
+        """
+
+    def reserve_async(
+        self,
+        bytes: ByteCount,  # noqa: A002 - the quantity's name
+        label: str = "",
+        *,
+        timeout: float | None = None,
+    ) -> Coroutine[Any, Any, SharedReservation]:
+        """Book as `reserve` does, waiting in the event loop for at most `timeout` seconds; for ever without one."""
+
+    def __eq__(self, other: object, /) -> bool:
+        """Tell whether both are the same account of the same opened ledger."""
+
+@final
+class SharedWaiter:
+    """A request that waits until it fits."""
+
+    def poll(self) -> SharedReservation | None:
+        """Ask once."""
+
+    def pause_s(self) -> float:
+        """Give the seconds to pause before asking again, more each time, up to 0.05."""
+
+    def give_up(self, waited_s: float) -> SharedReservation:
+        """Ask for the last time; raises `WaitTimeoutError` if it still does not fit."""
+
+    def leave(self) -> None:
+        """Give the turn up."""
+
+@final
+class SharedReservation:
+    """Bytes booked on an account of a shared ledger, until `release`, the end of a `with` block or of the process.
+
+    In a forked child it stays the parent's: there it is not live, and `release` does nothing.
+    """
+
+    @property
+    def bytes(self) -> int:
+        """Bytes held by this process; 0 once released."""
+
+    @property
+    def label(self) -> str:
+        """What the bytes are for, as given."""
+
+    @property
+    def account(self) -> str:
+        """Path of the account."""
+
+    @property
+    def live(self) -> bool:
+        """Whether this process still holds the bytes."""
+
+    def resize(self, bytes: ByteCount) -> None:  # noqa: A002 - the quantity's name
+        """Change the size in one step.
+
+        Raises `BudgetExceeded` if the growth does not fit (the old size stays booked), `ReleasedError` if the bytes
+        were given back already, and `InheritedError` in a forked child.
+        """
+
+    def release(self) -> bool:
+        """Give the bytes back; false if that was done before, or if they are another process's."""
+
+    def __enter__(self) -> Self:
+        """Give the reservation itself."""
+
+    def __exit__(self, *_exception: object) -> None:
+        """Release."""
+
+@final
+class SharedProcess:
+    """A living process that has a shared ledger open."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    @property
+    def bytes(self) -> int:
+        """What it has booked on all accounts together."""
+
+    @property
+    def reservations(self) -> int:
+        """Its live reservations."""
+
+@final
+class SharedAccountSnapshot:
+    """One account of a shared ledger at the instant of a snapshot."""
+
+    @property
+    def path(self) -> str:
+        """Path; the root is `"/"`."""
+
+    @property
+    def parent(self) -> str | None:
+        """Path of the account above; `None` for the root."""
+
+    @property
+    def limit(self) -> int | None:
+        """The limit in bytes; `None` without one."""
+
+    @property
+    def used(self) -> int:
+        """Bytes booked here and below by all processes: `own` plus the children's `used`."""
+
+    @property
+    def own(self) -> int:
+        """Bytes booked on this very account."""
+
+    @property
+    def peak(self) -> int:
+        """The largest value `used` had since the ledger was opened while no process had it open."""
+
+    @property
+    def reservations(self) -> int:
+        """Live reservations on this very account."""
+
+    @property
+    def refusals(self) -> int:
+        """Requests on this very account that were refused, here or further up."""
+
+    @property
+    def over_by(self) -> int:
+        """How far `used` stands over a limit that was lowered; 0 otherwise."""
+
+    @property
+    def processes(self) -> dict[int, int]:
+        """Bytes on this very account by process id; they add up to `own`."""
 
 @final
 class Watch:

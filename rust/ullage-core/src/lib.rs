@@ -10,8 +10,9 @@
 //!
 //! The world has models, devices and one machine that hosts them. Bytes are *estimated* ([`footprint`]), *booked*
 //! ([`ledger`]) and *measured* ([`machine`], by whoever drives the [`pool`], which takes the measurement as an event). The
-//! crate does no I/O but reading headers ([`model`]), packing instances ([`pack`]) and counts of memory ([`machine`]), reads
-//! no clock but in the packer's search and for how old those counts are, and starts no thread.
+//! crate does no I/O but reading headers ([`model`]), packing instances ([`pack`]) and counts of memory ([`machine`]) and
+//! mapping the file of a shared ledger ([`ledger::shared`]), reads no clock but there, in the packer's search and for how
+//! old those counts are, and starts no thread.
 //!
 //! - [`units`], [`error`]: quantities and failures, every failure with its numbers as fields;
 //! - [`model`]: what a model is, from its headers;

@@ -10,6 +10,7 @@ mod numpy_memory;
 mod pack;
 mod plan;
 mod pool;
+mod shared;
 mod units;
 
 use pyo3::prelude::pymodule;
@@ -37,6 +38,10 @@ mod _core {
     use super::plan::{Plan, PlannedBin};
     #[pymodule_export]
     use super::pool::Brain;
+    #[pymodule_export]
+    use super::shared::{
+        SharedAccount, SharedAccountSnapshot, SharedLedger, SharedProcess, SharedReservation, SharedWaiter,
+    };
     #[pymodule_export]
     use super::units::{format_bytes, parse_bytes};
 

@@ -22,10 +22,11 @@ use ullage_core::{Bytes, Error};
 
 use crate::buffer;
 use crate::error::{Outcome, holder_list};
+use crate::shared::SharedLedger;
 use crate::units::ByteCount;
 
 /// A tree of accounts with limits. Every handle may be used from any thread.
-#[pyclass(frozen, subclass, weakref, module = "ullage")]
+#[pyclass(frozen, weakref, module = "ullage")]
 pub(crate) struct Ledger {
     core: core::Ledger,
     /// Frames that an origin holds at most.
@@ -49,7 +50,7 @@ fn unknown(name: &'static str, value: &str, known: &str) -> Error {
 #[pymethods]
 impl Ledger {
     #[new]
-    #[pyo3(signature = (limit = None, *, timeline = core::TIMELINE_EVENTS, origins = "sampled", frames = 1))]
+    #[pyo3(signature = (limit = None, *, timeline = 65536, origins = "sampled", frames = 1))]
     fn new(limit: Option<ByteCount>, timeline: usize, origins: &str, frames: usize) -> Outcome<Self> {
         let origins = match origins {
             "off" => core::OriginPolicy::Off,
@@ -64,6 +65,16 @@ impl Ledger {
         let limit = limit.map(|limit| limit.0);
         let core = core::Ledger::with_options(core::LedgerOptions { limit, timeline, origins });
         Ok(Self { core, frames: frames.max(1) })
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (name, limit = None))]
+    fn shared<'py>(
+        py: Python<'py>,
+        name: &str,
+        limit: Option<ByteCount>,
+    ) -> Outcome<Bound<'py, SharedLedger>> {
+        SharedLedger::open(py, name, limit)
     }
 
     #[getter]
