@@ -201,7 +201,7 @@ def show_peers(figures: Figures) -> None:
             design,
             *(shown(figures.threads.get((design, place))) for place in PLACES),
             shown(figures.rust.get(f"ledger/refused/{design}")),
-            *(f"{wrong[design, limit]:.3f} %" for limit in limits),
+            *(f"{wrong[design, limit]:.3f} %" if (design, limit) in wrong else "-" for limit in limits),
         )
         for design in designs
     ]
