@@ -4,20 +4,23 @@
 //!  model ──► footprint ──► fit            estimated   what a model needs, where it fits
 //!                │
 //!                ├───────► pack                       which model goes where, and what is proven of it
+//!                ├───────► arena                      which buffer lies where in one block of memory
 //!                ▼
 //!              pool ─────► ledger         booked      before a load starts, until its release is seen
 //! ```
 //!
 //! The world has models, devices and one machine that hosts them. Bytes are *estimated* ([`footprint`]), *booked*
 //! ([`ledger`]) and *measured* (by whoever drives the [`pool`], which takes the measurement as an event). The crate does
-//! no I/O but reading headers ([`model`]) and packing instances ([`pack`]), reads no clock but in the packer's search, and
+//! no I/O but reading headers ([`model`]) and instances ([`pack`], [`arena`]), reads no clock but in the solvers, and
 //! starts no thread.
 //!
 //! - [`units`], [`error`]: quantities and failures, every failure with its numbers as fields;
 //! - [`model`]: what a model is, from its headers;
 //! - [`codec`]: what its weights take in another scheme;
 //! - [`footprint`]: what it needs, part by part, in which runtime, and whether that fits a device;
+//! - [`solving`]: how long solvers may work, and what is proven of their answers;
 //! - [`pack`]: which item goes into which bin;
+//! - [`arena`]: which buffer lies at which offset of one block of memory;
 //! - [`ledger`]: accounts, limits and reservations;
 //! - [`pool`]: the scheduler that keeps models in memory under a limit.
 //!
@@ -60,6 +63,7 @@
 //! # Ok::<(), ullage_core::Error>(())
 //! ```
 
+pub mod arena;
 pub mod codec;
 pub mod error;
 pub mod footprint;
@@ -67,6 +71,7 @@ pub mod ledger;
 pub mod model;
 pub mod pack;
 pub mod pool;
+pub mod solving;
 mod sync;
 pub mod units;
 

@@ -1,14 +1,18 @@
 //! The extension module `ullage._core`: it converts, calls `ullage-core` and converts back. No decision is taken here.
 
+mod arena;
 mod buffer;
 mod error;
 mod footprint;
+mod layout;
 mod ledger;
 mod model;
 mod pack;
 mod plan;
 mod pool;
+mod signals;
 mod units;
+mod validate;
 
 use pyo3::prelude::pymodule;
 
@@ -16,9 +20,13 @@ use pyo3::prelude::pymodule;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use super::arena::{parse_arena_csv, plan_arena, read_arena_instance};
+    #[pymodule_export]
     use super::buffer::Buffer;
     #[pymodule_export]
     use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
+    #[pymodule_export]
+    use super::layout::Layout;
     #[pymodule_export]
     use super::ledger::{
         Account, AccountSnapshot, Ledger, Pending, PressureGuard, Reservation, ReservationBatch, Scope,
@@ -26,13 +34,15 @@ mod _core {
     #[pymodule_export]
     use super::model::{Model, Tensor, open_model};
     #[pymodule_export]
-    use super::pack::{pack_items, read_packing_instance, validate};
+    use super::pack::{pack_items, read_packing_instance};
     #[pymodule_export]
     use super::plan::{Plan, PlannedBin};
     #[pymodule_export]
     use super::pool::Brain;
     #[pymodule_export]
     use super::units::{format_bytes, parse_bytes};
+    #[pymodule_export]
+    use super::validate::validate;
 
     /// The crate's version, the only place it is written.
     #[pymodule_export]
