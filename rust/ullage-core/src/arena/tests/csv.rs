@@ -97,7 +97,7 @@ proptest! {
         let mut expected = Vec::new();
         for (index, (lower, length, size, name)) in rows.into_iter().enumerate() {
             let (lower, id) = (i64::from(lower), format!("{index}:{name}.", name = name.replace('"', "\"\"")));
-            text.push_str(&format!("\"{id}\",{lower},{},{size}\n", lower + length));
+            text.extend([format!("\"{id}\",{lower},{},{size}\n", lower + length)]);
             expected.push((id.replace("\"\"", "\""), buffer((lower, lower + length, u64::from(size)), 1)));
         }
         let read = parse_csv(text.as_bytes()).unwrap();

@@ -121,6 +121,6 @@ fn many_buffers_are_laid_out_in_time() {
     let started = std::time::Instant::now();
     let layout = solve(&problem, Strategy::Auto, 0, &limits);
     validate(&problem, &layout).unwrap();
-    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
+    assert!(started.elapsed() < std::time::Duration::from_mins(1), "{:?}", started.elapsed());
     assert!(layout.height.get() < layout.lower_bound.get() * 2);
 }
