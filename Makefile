@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
+KILLS ?= 10000
 NEXTEST = .ci/cargo-tool nextest 0.9.143
 DENY = .ci/cargo-tool deny 0.20.2
 
@@ -17,7 +18,7 @@ say = @printf '\n== %s\n'
 export PYTHON
 .NOTPARALLEL:
 .PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench score \
-	fuzz catalog pins format clean cargo-ready missing-extension
+	soak fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
@@ -99,6 +100,10 @@ score: $(BUILT) ## score the estimates against the truth file of ULLAGE_DATA
 	$(say) "ullage score footprint"
 	@test -n "$$ULLAGE_DATA" || { echo "ULLAGE_DATA does not name the folder of public data sets"; exit 1; }
 	@$(BIN)/ullage score footprint --truth "$$ULLAGE_DATA/footprint_truth.csv"
+
+soak: $(BUILT) ## kill KILLS (10000) processes that share a ledger, and compare it with what the living hold
+	$(say) "storm of kills"
+	@$(BIN)/python tests/shared_storm.py --kills $(KILLS)
 
 fuzz: cargo-ready ## fuzz every target for FUZZ_SECONDS (60) each
 	@.ci/fuzz $(FUZZ_SECONDS)

@@ -22,7 +22,7 @@ COMMANDS = {
     "pack": "Place models on as few devices as possible.",
     "arena": "Lay buffers with lifetimes out in one block of memory.",
     "timeline": "Show when a memory trace peaked, and who held what then.",
-    "machine": "Show the memory of this machine, its limits and this process.",
+    "machine": "Show the memory of this machine: limits, GPUs, this process.",
     "catalog": "Look up models, devices, runtimes and what was measured.",
     "demo": "Run the demonstration.",
 }

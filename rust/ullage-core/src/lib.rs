@@ -10,9 +10,10 @@
 //! ```
 //!
 //! The world has models, devices and one machine that hosts them. Bytes are *estimated* ([`footprint`]), *booked*
-//! ([`ledger`]) and *measured* (by whoever drives the [`pool`], which takes the measurement as an event). The crate does
-//! no I/O but reading headers ([`model`]) and instances ([`pack`], [`arena`]), reads no clock but in the solvers, and
-//! starts no thread.
+//! ([`ledger`]) and *measured* ([`machine`], by whoever drives the [`pool`], which takes the measurement as an event). The
+//! crate does no I/O but reading headers ([`model`]), instances ([`pack`], [`arena`]) and counts of memory ([`machine`])
+//! and mapping the file of a shared ledger ([`ledger::shared`]), reads no clock but there, in the solvers and for how old
+//! those counts are, and starts no thread.
 //!
 //! - [`units`], [`error`]: quantities and failures, every failure with its numbers as fields;
 //! - [`model`]: what a model is, from its headers;
@@ -22,6 +23,7 @@
 //! - [`pack`]: which item goes into which bin;
 //! - [`arena`]: which buffer lies at which offset of one block of memory;
 //! - [`ledger`]: accounts, limits and reservations;
+//! - [`machine`]: what is really used, read from files that stay open;
 //! - [`pool`]: the scheduler that keeps models in memory under a limit.
 //!
 //! ```
@@ -68,6 +70,7 @@ pub mod codec;
 pub mod error;
 pub mod footprint;
 pub mod ledger;
+pub mod machine;
 pub mod model;
 pub mod pack;
 pub mod pool;

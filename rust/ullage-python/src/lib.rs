@@ -6,10 +6,13 @@ mod error;
 mod footprint;
 mod layout;
 mod ledger;
+mod machine;
 mod model;
+mod numpy_memory;
 mod pack;
 mod plan;
 mod pool;
+mod shared;
 mod signals;
 mod units;
 mod validate;
@@ -32,13 +35,21 @@ mod _core {
         Account, AccountSnapshot, Ledger, Pending, PressureGuard, Reservation, ReservationBatch, Scope,
     };
     #[pymodule_export]
+    use super::machine::Watch;
+    #[pymodule_export]
     use super::model::{Model, Tensor, open_model};
+    #[pymodule_export]
+    use super::numpy_memory::NumpyTracking;
     #[pymodule_export]
     use super::pack::{pack_items, read_packing_instance};
     #[pymodule_export]
     use super::plan::{Plan, PlannedBin};
     #[pymodule_export]
     use super::pool::Brain;
+    #[pymodule_export]
+    use super::shared::{
+        SharedAccount, SharedAccountSnapshot, SharedLedger, SharedProcess, SharedReservation, SharedWaiter,
+    };
     #[pymodule_export]
     use super::units::{format_bytes, parse_bytes};
     #[pymodule_export]

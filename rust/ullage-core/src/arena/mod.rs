@@ -42,6 +42,7 @@
 mod bound;
 mod heuristic;
 mod instance;
+mod neighbours;
 mod placed;
 mod problem;
 mod search;

@@ -6,6 +6,7 @@
 //! ago (late acceptance: Burke and Bykov, "The late acceptance hill-climbing heuristic", EJOR 258, 2017). Once nothing
 //! stays out, the ceiling is lowered below the height that was reached.
 
+use crate::arena::neighbours::Neighbours;
 use crate::arena::placed::{Gap, Taken};
 use crate::arena::spans::{Span, Spans};
 use crate::arena::watch::Watch;
@@ -16,8 +17,6 @@ const PATIENCE: u64 = 20_000;
 const MOST_ROUNDS: usize = 40;
 /// How many steps ago costs are compared with.
 const MEMORY: usize = 100;
-/// Pairs of buffers alive at once, above which there is no search: they take eight bytes each.
-const MOST_PAIRS: usize = 1 << 24;
 
 /// The best layout found.
 pub(crate) struct Found {
@@ -29,6 +28,7 @@ pub(crate) struct Found {
 /// Looks for a layout lower than `to_beat`, beginning with `orders` in turn, and stops at one of at most `enough`.
 pub(crate) fn search(
     spans: &Spans,
+    neighbours: &Neighbours,
     orders: &[Vec<u32>],
     to_beat: u64,
     enough: u64,
@@ -36,8 +36,7 @@ pub(crate) fn search(
     watch: &mut Watch<'_>,
 ) -> Found {
     let mut found = Found { best: None, steps: 0 };
-    let Some(neighbours) = Neighbours::of(spans) else { return found };
-    let mut climb = Climb::new(spans, &neighbours, Random(seed));
+    let mut climb = Climb::new(spans, neighbours, Random(seed));
     let (mut height, mut idle) = (to_beat, 0);
     for order in orders.iter().cycle() {
         if height <= enough || idle >= MOST_ROUNDS || watch.look() {
@@ -56,52 +55,6 @@ pub(crate) fn search(
         }
     }
     found
-}
-
-/// For each span those that share an instant with it.
-struct Neighbours {
-    starts: Vec<usize>,
-    all: Vec<u32>,
-}
-
-impl Neighbours {
-    /// `None` where there are too many.
-    fn of(spans: &Spans) -> Option<Self> {
-        let after = |index: usize, begun: u32| index.saturating_add(1)..begun as usize;
-        let pairs = || {
-            let each = (0_usize..).zip(&spans.all);
-            each.flat_map(move |(index, span)| after(index, span.begun).map(move |other| (index, other)))
-        };
-        let counted = (0_usize..).zip(&spans.all).map(|(index, span)| after(index, span.begun).len());
-        if counted.fold(0_usize, usize::saturating_add) > MOST_PAIRS {
-            return None;
-        }
-        let mut counts = vec![0_usize; spans.all.len()];
-        for (one, other) in pairs() {
-            for index in [one, other] {
-                *counts.get_mut(index)? = counts.get(index)?.saturating_add(1);
-            }
-        }
-        let mut starts = vec![0_usize];
-        for count in counts {
-            starts.push(starts.last()?.saturating_add(count));
-        }
-        let mut next = starts.clone();
-        let mut all = vec![0_u32; *starts.last()?];
-        for (one, other) in pairs() {
-            for (index, neighbour) in [(one, other), (other, one)] {
-                let place = next.get_mut(index)?;
-                *all.get_mut(*place)? = u32::try_from(neighbour).ok()?;
-                *place = place.saturating_add(1);
-            }
-        }
-        Some(Self { starts, all })
-    }
-
-    fn of_span(&self, index: usize) -> &[u32] {
-        let range = self.starts.get(index).zip(self.starts.get(index.saturating_add(1)));
-        range.and_then(|(&start, &end)| self.all.get(start..end)).unwrap_or_default()
-    }
 }
 
 /// Numbers that look random (splitmix64: Steele, Lea and Flood, 2014).

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::arena::bound::{Bound, highest_load};
-use crate::arena::heuristic::{Order, by_start, greedy};
+use crate::arena::heuristic::{Order, by_start, greedy, lowest_first};
+use crate::arena::neighbours::Neighbours;
 use crate::arena::placed::Gap;
 use crate::arena::problem::Problem;
 use crate::arena::search::search;
@@ -143,9 +144,10 @@ impl Best {
     fn of_all(spans: &Spans, enough: u64, seed: u64, watch: &mut Watch<'_>) -> Self {
         let offsets = by_start(spans, Gap::Tightest);
         let mut best = Self { height: spans.height(&offsets), offsets, steps: 0 };
-        if best.height > enough {
-            best.offer(spans, by_start(spans, Gap::Lowest));
+        if best.height <= enough {
+            return best;
         }
+        let first_fit = best.offer(spans, by_start(spans, Gap::Lowest));
         let orders = Order::ALL.map(|order| order.of(spans));
         // One gap for all orders first: of many buffers there may be time for no more.
         let mut heights = [u64::MAX; Order::ALL.len()];
@@ -158,17 +160,42 @@ impl Best {
                 *height = best.offer(spans, offsets);
             }
         }
+        let begun = (0_u32..).zip(&spans.all).map(|(index, _)| index).collect();
+        let mut orders: Vec<(u64, Vec<u32>)> = heights.into_iter().zip(orders).collect();
+        orders.push((first_fit, begun));
         if best.height > enough {
-            let mut orders: Vec<(u64, Vec<u32>)> = heights.into_iter().zip(orders).collect();
-            orders.sort_by_key(|&(height, _)| height);
-            let orders: Vec<Vec<u32>> = orders.into_iter().map(|(_, order)| order).collect();
-            let found = search(spans, &orders, best.height, enough, seed, watch);
-            best.steps = found.steps;
-            if let Some((offsets, height)) = found.best {
-                (best.offsets, best.height) = (offsets, height);
-            }
+            best.search(spans, orders, enough, seed, watch);
         }
         best
+    }
+
+    /// Tries the orders in which buffers come to lie lowest, then changes of these and of `orders`, which have the
+    /// heights beside them.
+    fn search(
+        &mut self,
+        spans: &Spans,
+        mut orders: Vec<(u64, Vec<u32>)>,
+        enough: u64,
+        seed: u64,
+        watch: &mut Watch<'_>,
+    ) {
+        let Some(neighbours) = Neighbours::of(spans) else { return };
+        for index in 0..orders.len() {
+            let Some((_, order)) = orders.get(index) else { return };
+            let order = lowest_first(spans, &neighbours, order);
+            let Some(offsets) = greedy(spans, &order, Gap::Lowest, watch) else { return };
+            orders.push((self.offer(spans, offsets), order));
+            if self.height <= enough || watch.look() {
+                return;
+            }
+        }
+        orders.sort_by_key(|&(height, _)| height);
+        let orders: Vec<Vec<u32>> = orders.into_iter().map(|(_, order)| order).collect();
+        let found = search(spans, &neighbours, &orders, self.height, enough, seed, watch);
+        self.steps = found.steps;
+        if let Some((offsets, height)) = found.best {
+            (self.offsets, self.height) = (offsets, height);
+        }
     }
 
     /// Takes a layout if it is lower; its height.

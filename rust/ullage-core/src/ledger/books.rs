@@ -329,6 +329,9 @@ impl Books {
 
     pub(super) fn set_limit(&mut self, node: Node, limit: Option<Bytes>) {
         self.tree.set_limit(node, limit);
+        if limit.is_some_and(|limit| self.tree.charged(node) > limit.get()) {
+            self.drain_below(node); // credit bought under the old limit must not be drawn past the new one
+        }
         self.serve();
     }
 
@@ -351,7 +354,7 @@ impl Books {
             account: self.tree.path(waiter.node).to_string(),
             label: format!("{} (waiting)", waiter.label),
             bytes: Bytes::new(waiter.bytes),
-            count: 1,
+            reservations: 1,
             age: std::time::Duration::ZERO,
         };
         refusal.holders.insert(0, waits);

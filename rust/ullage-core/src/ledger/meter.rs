@@ -131,13 +131,26 @@ impl Meter {
     /// As [`Meter::charge`]; `from` stays booked.
     pub fn resize(&self, from: Bytes, to: Bytes) -> Result<(), Box<Refusal>> {
         if self.home.credit.is_some() {
-            self.charge(to)?;
-            self.discharge(from);
-            return Ok(());
+            return self.resize_drawn(from, to);
         }
         let (from, to) = (from.get(), to.get());
         let change = |books: &mut Books| books.recharge_tag(self.tag, identity(self.tag), from, to);
         self.home.shared.with(change).inspect_err(|_| self.count_refusal()).map_err(|denied| denied.refusal)
+    }
+
+    /// Draws or puts the difference; nothing is drawn or put beside it, so that as many are live as before.
+    fn resize_drawn(&self, from: Bytes, to: Bytes) -> Result<(), Box<Refusal>> {
+        if from.max(to).get() > DRAW_MOST {
+            self.charge(to)?;
+            self.discharge(from);
+        } else if to > from {
+            self.charge(to.saturating_sub(from))?;
+            self.discharge(Bytes::ZERO);
+        } else {
+            self.discharge(from.saturating_sub(to));
+            self.charge(Bytes::ZERO)?; // always fits
+        }
+        Ok(())
     }
 }
 

@@ -50,6 +50,7 @@ mod queue;
 mod report;
 mod reservation;
 mod scope;
+pub mod shared;
 mod slab;
 mod snapshot;
 mod tag;

@@ -49,7 +49,7 @@ impl Books {
             account: self.tree.path(tag.node).to_string(),
             label: tag.label.to_string(),
             bytes: Bytes::new(bytes),
-            count: tag.count,
+            reservations: tag.count,
             age: Duration::from_nanos(now.saturating_sub(tag.since)),
         })
     }
@@ -135,7 +135,7 @@ impl Books {
             account: self.tree.path(tag.node).to_string(),
             label: tag.label.to_string(),
             bytes: Bytes::new(bytes),
-            count: 0,
+            reservations: 0,
             age: Duration::ZERO,
         })
     }

@@ -78,8 +78,13 @@ impl Pending {
     fn on_granted(&self, callback: Py<PyAny>) {
         let wake = move || {
             Python::try_attach(|py| {
+                // Bytes also come back from objects that die while an exception is on its way.
+                let underway = PyErr::take(py);
                 if let Err(raised) = callback.call0(py) {
                     raised.write_unraisable(py, Some(callback.bind(py)));
+                }
+                if let Some(underway) = underway {
+                    underway.restore(py);
                 }
             });
         };

@@ -6,9 +6,11 @@ mod by_length;
 mod by_size;
 mod by_start;
 mod greedy;
+mod lowest_first;
 
 pub(crate) use by_start::by_start;
 pub(crate) use greedy::greedy;
+pub(crate) use lowest_first::lowest_first;
 
 use crate::arena::spans::Spans;
 
