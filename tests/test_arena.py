@@ -185,7 +185,7 @@ def crowded(count: int) -> tuple[Any, Any, Any]:
 
 
 def test_the_search_betters_the_heuristics() -> None:
-    problem = crowded(60)
+    problem = crowded(120)
     simple = min(ullage.plan_arena(*problem, strategy=strategy).height for strategy in STRATEGIES[1:])
     searched = ullage.plan_arena(*problem, time_limit=1)
     ullage.validate(searched)

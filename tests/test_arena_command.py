@@ -40,7 +40,7 @@ def test_the_table_says_how_high(small: Path) -> None:
     text = run(small, "--capacity", "12").stdout
     assert text.startswith("Optimal: 3 buffers in 8 B; no layout is lower (")
     assert re.search(r"\nheight +\S+ +8 +8 B\nlower bound +\S+ +8 +8 B\ncapacity +\S+ +12 +12 B\n", text)
-    assert re.search(r"\n4 B +\d +3 +9  b2\n", text)
+    assert re.search(r"\n +4 B +\d +3 +9  b2\n", text)
 
 
 def test_json_has_the_promised_keys(small: Path) -> None:

@@ -11,24 +11,24 @@ use crate::buffer;
 #[pyclass(frozen, module = "ullage")]
 pub(crate) struct Layout {
     problem: Problem,
-    layout: arena::Layout,
+    answer: arena::Layout,
     strategy: Strategy,
     seconds: f64,
 }
 
 impl Layout {
-    pub(crate) fn new(problem: Problem, layout: arena::Layout, strategy: Strategy, seconds: f64) -> Self {
-        Self { problem, layout, strategy, seconds }
+    pub(crate) fn new(problem: Problem, answer: arena::Layout, strategy: Strategy, seconds: f64) -> Self {
+        Self { problem, answer, strategy, seconds }
     }
 
     pub(crate) fn validate(&self) -> ullage_core::Result<()> {
-        arena::validate(&self.problem, &self.layout)
+        arena::validate(&self.problem, &self.answer)
     }
 
     /// Offsets by id, or by position as a text where buffers have no ids.
     fn by_text<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let offsets = PyDict::new(py);
-        for (index, offset) in self.layout.offsets.iter().enumerate() {
+        for (index, offset) in self.answer.offsets.iter().enumerate() {
             offsets.set_item(self.problem.id(index).unwrap_or_default(), offset.get())?;
         }
         Ok(offsets)
@@ -54,7 +54,7 @@ impl Layout {
     /// "optimal", "feasible", "infeasible" or "timeout".
     #[getter]
     fn status(&self) -> &'static str {
-        self.layout.status.name()
+        self.answer.status.name()
     }
 
     /// The strategy asked for.
@@ -77,26 +77,26 @@ impl Layout {
     fn offsets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         // A problem stays below 2^63 bytes. Signed, because NumPy makes floats of signed and unsigned together.
         let signed = |offset: &Bytes| i64::try_from(offset.get()).unwrap_or(i64::MAX);
-        let offsets: Vec<i64> = py.detach(|| self.layout.offsets.iter().map(signed).collect());
+        let offsets: Vec<i64> = py.detach(|| self.answer.offsets.iter().map(signed).collect());
         buffer::array(py, offsets, PyString::new(py, "int64").as_any())
     }
 
     /// Where the highest buffer ends, in bytes.
     #[getter]
     fn height(&self) -> u64 {
-        self.layout.height.get()
+        self.answer.height.get()
     }
 
     /// No layout is lower.
     #[getter]
     fn lower_bound(&self) -> u64 {
-        self.layout.lower_bound.get()
+        self.answer.lower_bound.get()
     }
 
     /// `height - lower_bound`.
     #[getter]
     fn gap(&self) -> u64 {
-        self.layout.gap().get()
+        self.answer.gap().get()
     }
 
     /// How high the layout may reach; `None` for as high as needed.
@@ -108,7 +108,7 @@ impl Layout {
     /// Why no layout is within the capacity, present exactly when `status` is "infeasible". As data in `as_dict()`.
     #[getter]
     fn reason(&self) -> Option<String> {
-        self.layout.reason.map(|reason| reason.to_string())
+        self.answer.reason.map(|reason| reason.to_string())
     }
 
     /// Seconds that the solve took.
@@ -120,7 +120,7 @@ impl Layout {
     /// Changes that the search tried, 0 without a search.
     #[getter]
     fn steps(&self) -> u64 {
-        self.layout.steps
+        self.answer.steps
     }
 
     /// The layout as plain values, ready for JSON.
@@ -134,17 +134,17 @@ impl Layout {
         fields.set_item("seconds", self.seconds)?;
         fields.set_item("strategy", self.strategy())?;
         fields.set_item("steps", self.steps())?;
-        fields.set_item("reason", self.layout.reason.map(|reason| reason_fields(py, reason)).transpose()?)?;
+        fields.set_item("reason", self.answer.reason.map(|reason| reason_fields(py, reason)).transpose()?)?;
         fields.set_item("offsets", self.by_text(py)?)?;
         Ok(fields)
     }
 
     fn __len__(&self) -> usize {
-        self.layout.offsets.len()
+        self.answer.offsets.len()
     }
 
     fn __repr__(&self) -> String {
-        let arena::Layout { status, height, lower_bound, offsets, .. } = &self.layout;
+        let arena::Layout { status, height, lower_bound, offsets, .. } = &self.answer;
         let more = self.reason().unwrap_or_else(|| format!("at least {}", lower_bound.get()));
         format!("<Layout {status}: {} buffers in {} bytes; {more}>", offsets.len(), height.get())
     }

@@ -17,7 +17,6 @@ pub(crate) enum Answer<'py> {
 ///
 /// Raises `ViolationError` with the first violated fact.
 #[pyfunction]
-#[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it converted")]
 pub(crate) fn validate(py: Python<'_>, answer: Answer<'_>) -> Outcome<()> {
     match answer {
         Answer::Plan(plan) => {

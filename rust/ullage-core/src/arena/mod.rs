@@ -36,15 +36,17 @@
 //! # How
 //!
 //! `bound` sweeps over the instants for the highest load. `heuristic` has the orders of the field and the rules by
-//! which a buffer finds its gap; `search` betters their layouts by changing the order in which buffers are placed.
+//! which a buffer finds its gap; `blame` and `search` better their layouts by changing the order of placing.
 //! [`solve`](fn@solve) chooses among them.
 
+mod blame;
 mod bound;
 mod heuristic;
 mod instance;
 mod neighbours;
 mod placed;
 mod problem;
+mod random;
 mod search;
 mod solution;
 mod solve;

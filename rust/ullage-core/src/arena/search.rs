@@ -8,6 +8,7 @@
 
 use crate::arena::neighbours::Neighbours;
 use crate::arena::placed::{Gap, Taken};
+use crate::arena::random::Random;
 use crate::arena::spans::{Span, Spans};
 use crate::arena::watch::Watch;
 
@@ -32,11 +33,11 @@ pub(crate) fn search(
     orders: &[Vec<u32>],
     to_beat: u64,
     enough: u64,
-    seed: u64,
+    random: Random,
     watch: &mut Watch<'_>,
 ) -> Found {
     let mut found = Found { best: None, steps: 0 };
-    let mut climb = Climb::new(spans, neighbours, Random(seed));
+    let mut climb = Climb::new(spans, neighbours, random);
     let (mut height, mut idle) = (to_beat, 0);
     for order in orders.iter().cycle() {
         if height <= enough || idle >= MOST_ROUNDS || watch.look() {
@@ -55,25 +56,6 @@ pub(crate) fn search(
         }
     }
     found
-}
-
-/// Numbers that look random (splitmix64: Steele, Lea and Flood, 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `count`; 0 for 0.
-    fn below(&mut self, count: usize) -> usize {
-        let product = u128::from(self.next()).wrapping_mul(count as u128);
-        usize::try_from(product >> 64).unwrap_or(0)
-    }
 }
 
 /// The offset of a span that stays out.
@@ -183,15 +165,15 @@ impl<'a> Climb<'a> {
 
     /// A span that stays out, by its place in the order, and the earlier place that it shall have.
     fn change(&mut self) -> Option<(usize, usize)> {
-        let pick = self.random.below(self.out.len());
+        let pick = self.random.position(self.out.len());
         let span = *self.out.get(pick)? as usize;
         let from = *self.positions.get(span)? as usize;
         if self.random.below(8) == 0 {
-            return (from > 0).then(|| (from, self.random.below(from)));
+            return (from > 0).then(|| (from, self.random.position(from)));
         }
         let near = self.neighbours.of_span(span);
         for _ in 0..8 {
-            let other = *near.get(self.random.below(near.len()))? as usize;
+            let other = *near.get(self.random.position(near.len()))? as usize;
             let to = *self.positions.get(other)? as usize;
             if to < from && self.offsets.get(other) != Some(&OUT) {
                 return Some((from, to));

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::arena::blame::blame;
 use crate::arena::bound::{Bound, highest_load};
 use crate::arena::heuristic::{Order, by_start, greedy, lowest_first};
 use crate::arena::neighbours::Neighbours;
 use crate::arena::placed::Gap;
 use crate::arena::problem::Problem;
+use crate::arena::random::Random;
 use crate::arena::search::search;
 use crate::arena::solution::{Infeasibility, Layout, Proof};
 use crate::arena::spans::Spans;
@@ -182,7 +184,7 @@ impl Best {
         let Some(neighbours) = Neighbours::of(spans) else { return };
         for index in 0..orders.len() {
             let Some((_, order)) = orders.get(index) else { return };
-            let order = lowest_first(spans, &neighbours, order);
+            let order = lowest_first(spans, &neighbours, order, &[]);
             let Some(offsets) = greedy(spans, &order, Gap::Lowest, watch) else { return };
             orders.push((self.offer(spans, offsets), order));
             if self.height <= enough || watch.look() {
@@ -190,9 +192,16 @@ impl Best {
             }
         }
         orders.sort_by_key(|&(height, _)| height);
-        let orders: Vec<Vec<u32>> = orders.into_iter().map(|(_, order)| order).collect();
-        let found = search(spans, &neighbours, &orders, self.height, enough, seed, watch);
+        let mut orders: Vec<Vec<u32>> = orders.into_iter().map(|(_, order)| order).collect();
+        let mut random = Random(seed);
+        let found = blame(spans, &neighbours, &orders, self.height, enough, &mut random, watch);
         self.steps = found.steps;
+        if let Some((offsets, height, order)) = found.best {
+            (self.offsets, self.height) = (offsets, height);
+            orders.insert(0, order);
+        }
+        let found = search(spans, &neighbours, &orders, self.height, enough, random, watch);
+        self.steps = self.steps.saturating_add(found.steps);
         if let Some((offsets, height)) = found.best {
             (self.offsets, self.height) = (offsets, height);
         }

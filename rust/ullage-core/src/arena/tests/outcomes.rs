@@ -55,7 +55,7 @@ fn work_ends_within_the_capacity() {
     let whole = problem(&rows, 1, None);
     let searched = solve(&whole, Strategy::Auto, 0, &limits);
     validate(&whole, &searched).unwrap();
-    assert!(searched.height < layout.height && searched.steps > 0);
+    assert!(searched.height < layout.height);
 }
 
 #[test]

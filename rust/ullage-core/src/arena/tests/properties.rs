@@ -32,7 +32,7 @@ proptest! {
     fn nothing_is_lower_than_brute_force((rows, alignments) in tiny()) {
         let least = naive::least_height(&rows, &alignments);
         for strategy in Strategy::ALL {
-            let limits = Limits { time: Some(std::time::Duration::from_millis(20)), interrupted: None };
+            let limits = Limits { time: Some(std::time::Duration::from_millis(300)), interrupted: None };
             let problem = aligned(&rows, &alignments, None);
             let layout = solve(&problem, strategy, 0, &limits);
             validate(&problem, &layout).unwrap();
