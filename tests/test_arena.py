@@ -203,10 +203,11 @@ def test_ctrl_c_ends_a_long_search() -> None:
     program = textwrap.dedent("""
         import threading, signal, ullage, numpy as np
         random = np.random.default_rng(3)
-        starts = random.integers(0, 300, 300)
+        starts = random.integers(0, 120, 120)
+        sizes, ends = random.integers(1, 1000, 120), starts + random.integers(1, 30, 120)
         threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
         try:
-            ullage.plan_arena(random.integers(1, 1000, 300), starts, starts + 99, time_limit=None)
+            ullage.plan_arena(sizes, starts, ends, time_limit=None)
         except KeyboardInterrupt:
             print("interrupted")
     """)

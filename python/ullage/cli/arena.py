@@ -83,7 +83,7 @@ def arena(
     top: int,
     as_json: bool,
 ) -> int:
-    """Lay buffers out in one block of memory, as low as can be.
+    """Lay buffers with lifetimes out in one block of memory.
 
     FILE is CSV if its name ends in .csv, or - for CSV on stdin: columns id, lower, upper, size and perhaps alignment,
     lifetimes from lower until before upper. Any other file is a memory trace, as `ullage timeline` reads. Every layout
