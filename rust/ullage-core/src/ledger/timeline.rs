@@ -107,7 +107,7 @@ impl Ring {
     pub(super) fn balances_before(&self, mut now: Vec<u64>) -> Vec<u64> {
         for event in self.iter() {
             if let Some(balance) = now.get_mut(event.label as usize) {
-                *balance = balance.saturating_add_signed(event.delta.saturating_neg());
+                *balance = balance.wrapping_add_signed(event.delta.wrapping_neg()); // in this order it may pass below zero
             }
         }
         now
@@ -127,7 +127,7 @@ impl Ring {
                 return;
             }
             if let Some(balance) = balances.get_mut(event.label as usize) {
-                *balance = balance.saturating_add_signed(event.delta);
+                *balance = balance.wrapping_add_signed(event.delta);
             }
             while let Some((index, _)) = wanted.next_if(|&(_, &at)| at == number) {
                 visit(index, &balances);
@@ -168,7 +168,7 @@ impl Window {
         timeline.events.extend_from_slice(&self.last);
         for event in &timeline.events {
             let balance = &mut timeline.start[event.label as usize];
-            *balance = balance.saturating_add_signed(event.delta.saturating_neg());
+            *balance = balance.wrapping_add_signed(event.delta.wrapping_neg()); // in this order it may pass below zero
         }
     }
 }
