@@ -201,13 +201,22 @@ def test_time_is_kept() -> None:
 
 def test_ctrl_c_ends_a_long_search() -> None:
     program = textwrap.dedent("""
-        import threading, signal, ullage, numpy as np
-        random = np.random.default_rng(3)
-        starts = random.integers(0, 120, 120)
-        sizes, ends = random.integers(1, 1000, 120), starts + random.integers(1, 30, 120)
+        import random, signal, threading, ullage
+        chance = random.Random(3)
+        pieces = [(0, 1_000_000, 0, 1_000_000)]  # cut at random: they fill a block without a gap, as few layouts do
+        while len(pieces) < 200:
+            start, end, low, high = pieces.pop(chance.randrange(len(pieces)))
+            if chance.random() < 0.5:
+                middle = chance.randrange(start, end)
+                pieces += [(start, middle, low, high), (middle, end, low, high)]
+            else:
+                middle = chance.randrange(low, high)
+                pieces += [(start, end, low, middle), (start, end, middle, high)]
+            pieces = [piece for piece in pieces if piece[0] < piece[1] and piece[2] < piece[3]]
+        starts, ends, lows, highs = zip(*pieces)
         threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
         try:
-            ullage.plan_arena(sizes, starts, ends, time_limit=None)
+            ullage.plan_arena([h - l for l, h in zip(lows, highs)], starts, ends, time_limit=None)
         except KeyboardInterrupt:
             print("interrupted")
     """)
