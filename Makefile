@@ -16,7 +16,7 @@ say = @printf '\n== %s\n'
 
 export PYTHON
 .NOTPARALLEL:
-.PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench score \
+.PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom soak freethreaded python bench score \
 	fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
@@ -76,6 +76,14 @@ loom: cargo-ready ## explore the interleavings of the lock-holding code
 	$(say) "loom"
 	@RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom CARGO_PROFILE_RELEASE_LTO=off \
 		CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --quiet --locked -p ullage-core --release --lib loom
+
+soak: cargo-ready ## try ten million times for each place of a limit whether what fits is ever refused
+	$(say) "cargo test, the long ones of the ledger"
+	@cargo test --quiet --locked -p ullage-core --release --lib soak -- --ignored
+
+freethreaded: cargo-ready ## run the ledger's tests without a global interpreter lock, where there is such a Python
+	$(say) "free-threaded python"
+	@.ci/freethreaded
 
 mypy: $(BUILT) ## check the types of the package and its tests
 	$(say) "mypy"
