@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
+KILLS ?= 10000
 NEXTEST = .ci/cargo-tool nextest 0.9.143
 DENY = .ci/cargo-tool deny 0.20.2
 
@@ -16,8 +17,8 @@ say = @printf '\n== %s\n'
 
 export PYTHON
 .NOTPARALLEL:
-.PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom soak freethreaded python bench score \
-	fuzz catalog pins format clean cargo-ready missing-extension
+.PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench score \
+	freethreaded soak fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
@@ -77,10 +78,6 @@ loom: cargo-ready ## explore the interleavings of the lock-holding code
 	@RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom CARGO_PROFILE_RELEASE_LTO=off \
 		CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --quiet --locked -p ullage-core --release --lib loom
 
-soak: cargo-ready ## try ten million times for each place of a limit whether what fits is ever refused
-	$(say) "cargo test, the long ones of the ledger"
-	@cargo test --quiet --locked -p ullage-core --release --lib soak -- --ignored
-
 freethreaded: cargo-ready ## run the ledger's tests without a global interpreter lock, where there is such a Python
 	$(say) "free-threaded python"
 	@.ci/freethreaded
@@ -107,6 +104,12 @@ score: $(BUILT) ## score the estimates against the truth file of ULLAGE_DATA
 	$(say) "ullage score footprint"
 	@test -n "$$ULLAGE_DATA" || { echo "ULLAGE_DATA does not name the folder of public data sets"; exit 1; }
 	@$(BIN)/ullage score footprint --truth "$$ULLAGE_DATA/footprint_truth.csv"
+
+soak: $(BUILT) ## what takes long: ten million tries for each place of a limit, and KILLS (10000) kills of processes that share one
+	$(say) "ten million tries for each place of a limit"
+	@cargo test --quiet --locked -p ullage-core --release --lib soak -- --ignored
+	$(say) "storm of kills"
+	@$(BIN)/python tests/shared_storm.py --kills $(KILLS)
 
 fuzz: cargo-ready ## fuzz every target for FUZZ_SECONDS (60) each
 	@.ci/fuzz $(FUZZ_SECONDS)

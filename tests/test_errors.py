@@ -77,7 +77,7 @@ def test_a_refusal_is_ready_for_json() -> None:
         "requested": 200,
         "available": 100,
         "limit": 1000,
-        "holders": [{"account": "gpu0/resnet", "label": "weights", "bytes": 900, "count": 0, "age_s": 0.0}],
+        "holders": [{"account": "gpu0/resnet", "label": "weights", "bytes": 900}],
     }
 
 

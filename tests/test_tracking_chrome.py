@@ -160,6 +160,72 @@ def test_a_timeline_written_for_chrome_is_read_back(tmp_path: Path) -> None:
         assert back.peak(account).booked >= whole.peak(account).booked > 0
 
 
+def dump(ts: float, allocators: dict[str, int | None], edges: tuple[tuple[str, str], ...] = ()) -> dict[str, Any]:
+    nodes = {
+        name: {
+            "guid": name,
+            "attrs": {} if size is None else {"size": {"type": "scalar", "units": "bytes", "value": f"{size:x}"}},
+        }
+        for name, size in allocators.items()
+    }
+    graph = [{"source": source, "target": target, "importance": 1, "type": "ownership"} for source, target in edges]
+    return {
+        "ph": "v",
+        "id": "0x1",
+        "pid": 1,
+        "ts": ts,
+        "args": {"dumps": {"allocators": nodes, "allocators_graph": graph}},
+    }
+
+
+def test_a_memory_dump_counts_every_allocator_by_its_parts(tmp_path: Path) -> None:
+    first: dict[str, int | None] = {
+        "malloc": 1000,
+        "malloc/allocated_objects": 700,
+        "malloc/allocated_objects/small": 300,
+        "v8/main/heap/old": 40,
+        "v8/main/heap/new": 5,
+        "v8/main": None,
+        "skia/glyphs": 100,
+        "global/shared": 9999,
+    }
+    timeline = read(
+        [dump(9, {"malloc": 1200}), dump(1, first, (("skia/glyphs", "malloc/allocated_objects"),))], tmp_path
+    )
+    at_first = {(account, label): size for account, label, size in timeline.composition(time_ns=0)}
+    assert at_first == {
+        ("process 1/malloc", "allocated_objects"): 600,
+        ("process 1/malloc", "(the rest)"): 300,
+        ("process 1/v8", "main"): 45,
+        ("process 1/skia", "glyphs"): 100,
+    }
+    assert timeline.composition() == [("process 1/malloc", "(the rest)", 1200)]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"args": 7},
+        {"args": {"dumps": {"allocators": 7}}},
+        {"args": {"dumps": {"allocators": {"a": 7}}}},
+        {"args": {"dumps": {"allocators": {"a": {"attrs": {"size": 7}}}}}},
+        {"args": {"dumps": {"allocators": {"a": {"attrs": {"size": {"units": "bytes", "value": "zz"}}}}}}},
+        {"args": {"dumps": {"allocators": {"a": {"attrs": {"size": {"units": "bytes", "value": "f" * 40}}}}}}},
+        {"args": {"dumps": {"allocators": {"a": {}}, "allocators_graph": [7]}}},
+        {"pid": []},
+    ],
+)
+def test_a_damaged_memory_dump_says_where(tmp_path: Path, damage: dict[str, Any]) -> None:
+    with pytest.raises(TraceFileError) as caught:
+        read([dump(1, {"a": 1}), dump(2, {"a": 1}) | damage], tmp_path)
+    assert caught.value.field == "traceEvents[1]"
+
+
+def test_an_endless_tree_of_allocators_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TraceFileError, match="levels deep"):
+        read([dump(1, {"a/" * 100_000: 1})], tmp_path)
+
+
 @pytest.mark.parametrize("form", ["{}", '{{"traceEvents":{}}}', "\ufeff{}", "\n {}\n"])
 def test_every_form_of_a_file_is_read(tmp_path: Path, form: str) -> None:
     text = form.format(json.dumps([counter(1, "heap", bytes=3)]))
@@ -211,7 +277,7 @@ def test_every_end_of_an_array_is_whole_events_or_an_error(tmp_path: Path) -> No
         ([counter(1, "heap", bytes=1) | {"ts": "soon"}], "traceEvents[0]"),
         ([counter(1, "heap", bytes=1) | {"ts": "nan"}], "traceEvents[0]"),
         ("[" + json.dumps(counter(1, "heap", bytes=7)).replace("7", "NaN") + "]", None),
-        ("[" + json.dumps(counter(1, "heap", bytes=7)).replace("7", "1e999") + "]", None),
+        ("[" + json.dumps(counter(1, "heap", bytes=7)).replace("7", "1e999") + "]", "traceEvents[0]"),
         ("[" + json.dumps(counter(1, "heap", bytes=7)).replace("7", "9" * 5000) + "]", None),
         ("[" * 100_000, None),
         ('{"traceEvents":' + "[" * 100_000, None),

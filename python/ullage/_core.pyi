@@ -3,13 +3,15 @@
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
 from ullage._types import ByteCount
-from ullage.errors import Held, Holder, WaitTimeoutError
+from ullage.errors import BudgetExceeded, Held, Holder, WaitTimeoutError
+from ullage.machine import Reconciliation
 from ullage.timeline import Timeline
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Interval",
     "Ledger",
     "Model",
+    "NumpyTracking",
     "Pending",
     "Plan",
     "PlannedBin",
@@ -31,8 +34,15 @@ __all__ = [
     "Reservation",
     "ReservationBatch",
     "Scope",
+    "SharedAccount",
+    "SharedAccountSnapshot",
+    "SharedLedger",
+    "SharedProcess",
+    "SharedReservation",
+    "SharedWaiter",
     "Tensor",
     "Verdict",
+    "Watch",
     "estimate",
     "format_bytes",
     "judge",
@@ -67,9 +77,7 @@ def format_bytes(value: ByteCount, *, binary: bool = False) -> str:
 class Buffer:
     """Read-only memory of the core, seen through the buffer protocol."""
 
-    def __buffer__(self, flags: int, /) -> memoryview:
-        """Give the memory."""
-
+@final
 class Ledger:
     """A tree of accounts with limits. Every handle may be used from any thread.
 
@@ -90,6 +98,16 @@ class Ledger:
         `timeline` events are remembered, 32 bytes each, none with 0. `origins` says which reservations are asked
         where they were made: all, none, or as many as cost next to nothing (all below some 10,000 a second);
         `frames` of the program are kept of each. Raises `ArgumentError` for anything else.
+        """
+
+    @staticmethod
+    def shared(name: str, limit: ByteCount | None = None) -> SharedLedger:
+        """Open the ledger that processes of this user share under `name`, or make it; `limit` is the root's.
+
+        The first process that names a limit sets it; it may be named again, not contradicted, while another process
+        has the ledger open. A name has up to 100 letters, digits, dots, dashes and underscores; one that begins with
+        `/` is the path of the file itself. Raises `SharedLedgerError` for a file that is damaged, no ledger, not this
+        user's alone, a symbolic link, or made in another process namespace, and `ArgumentError` for another limit.
         """
 
     @property
@@ -173,8 +191,24 @@ class Ledger:
     def __enter__(self) -> Self:
         """Give the ledger itself."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """Close."""
+
+    @classmethod
+    def of_machine(cls, reserve: ByteCount | None = None, *, gpus: bool = True) -> Self:
+        """Make a ledger of this machine's memories: `host`, and `gpu0` and so on by NVML, each with its limit.
+
+        The root has none, since the memories are separate. `reserve` bytes of the host stay free; by default what
+        others hold now, at least a sixteenth (4 GiB at most). `ullage.machine.domains_of` tells where each number
+        comes from. Raises `ArgumentError` for a reserve beyond the memory.
+        """
+
+    def reconcile(self, measured: Mapping[str, ByteCount] | None = None) -> Reconciliation:
+        """Set what is booked beside what is really held: `host`, GPUs, and every account that `measured` names.
+
+        Without an account of those names the root is measured. It warns and never gates. Raises `ArgumentError` for a
+        name of no account.
+        """
 
 @final
 class Account:
@@ -275,6 +309,70 @@ class Account:
     def scope(self) -> Scope:
         """Make a scope of this account, to be entered by `with`."""
 
+    def track_numpy(self, label: str = "numpy") -> NumpyTracking:
+        """Give a tracker: arrays that NumPy makes inside its `with` block are charged here until they die."""
+
+@final
+class NumpyTracking:
+    """Charges the arrays that NumPy makes inside its `with` block to an account, from their making to their death.
+
+    An array is charged what NumPy asks for: its size, or one byte if it has none. One that does not fit raises the
+    `MemoryError` that NumPy has for it; where that leaves the block, its `__cause__` is the `BudgetExceeded` with the
+    numbers. Nothing is waited for and no callback runs. An array may die anywhere: after the block, in another
+    thread, after the account's last handle.
+
+    The block belongs to the current thread and context, as a context variable does: a task begun inside it stays
+    inside, a new thread is outside unless it runs in a copy of the context. Within a block of another account, the
+    inner one alone is charged. A tracker may be entered again, within itself and in several threads at once.
+    """
+
+    @property
+    def account(self) -> str:
+        """Path of the account."""
+
+    @property
+    def label(self) -> str:
+        """What the account's holders and refusals call these arrays."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes charged now."""
+
+    @property
+    def blocks(self) -> int:
+        """Live blocks of memory: one for each array with memory of its own."""
+
+    @property
+    def refusals(self) -> int:
+        """How many allocations were refused."""
+
+    @property
+    def last_refusal(self) -> BudgetExceeded | None:
+        """The numbers of the last refusal, in whatever thread it was; `None` before the first."""
+
+    @property
+    def damaged(self) -> int:
+        """How often a block was found with the bytes before it overwritten. Such a block stays charged for ever."""
+
+    def __enter__(self) -> Self:
+        """Charge the arrays of this context from here on.
+
+        Raises `ProtocolError` on a memory handler that lacks a function, and for the 1001st block within blocks.
+        """
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+        /,
+    ) -> None:
+        """Put back what was there before the innermost block of this tracker.
+
+        Raises `ProtocolError`, and changes nothing, where this tracker was not entered in this thread and context or
+        somebody else's memory handler was put above it.
+        """
+
 @final
 class PressureGuard:
     """A registered callback; it stays until `remove`, or the end of a `with` block."""
@@ -285,7 +383,7 @@ class PressureGuard:
     def __enter__(self) -> Self:
         """Give the guard itself."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """Take the callback off."""
 
 @final
@@ -351,7 +449,7 @@ class Scope:
     def __enter__(self) -> Self:
         """Begin."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """End."""
 
 @final
@@ -414,7 +512,7 @@ class Reservation:
     def __enter__(self) -> Self:
         """Give the reservation itself."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """Release."""
 
 @final
@@ -446,7 +544,7 @@ class ReservationBatch:
     def __enter__(self) -> Self:
         """Give the batch itself."""
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object = None, _value: object = None, _traceback: object = None) -> None:
         """Release."""
 
 @final
@@ -516,6 +614,266 @@ class AccountSnapshot:
     @property
     def over_by(self) -> int:
         """How far `used` stands over a limit that was lowered; 0 otherwise."""
+
+@final
+class SharedLedger:
+    """A tree of accounts that processes share. `Ledger.shared` opens one; it pickles as its path.
+
+    What a process has booked goes back when it releases it, closes the ledger, or ends in whatever way. A forked child
+    is a process of its own, and what it inherited stays its parent's.
+    """
+
+    @staticmethod
+    def unlink(name: str) -> bool:
+        """Remove the file of the ledger called `name`; false if there is none.
+
+        Processes that have it open go on; whoever opens the name next makes another. Raises `SharedLedgerError` for a
+        path to anything that is no shared ledger.
+        """
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+
+    @property
+    def root(self) -> SharedAccount:
+        """The account above all others, `/`."""
+
+    @property
+    def used(self) -> int:
+        """Bytes booked in the whole tree by all processes."""
+
+    @property
+    def peak(self) -> int:
+        """The largest value `used` had since the ledger was opened while no process had it open."""
+
+    @property
+    def limit(self) -> int | None:
+        """The root's limit in bytes; `None` without one."""
+
+    @property
+    def available(self) -> int | None:
+        """Bytes that still fit under the root's limit; `None` without one."""
+
+    def account(self, path: str, limit: ByteCount | None = None) -> SharedAccount:
+        """Give the account at `path`, such as `"gpu0/resnet"`; it and its parents are made where missing.
+
+        A new account gets `limit`; an existing one keeps its own. Raises what `Ledger.account` raises, and
+        `SharedLedgerError` when there is no room for another account.
+        """
+
+    def snapshot(self) -> list[SharedAccountSnapshot]:
+        """Give every account at one instant, parents before children, siblings by path."""
+
+    def processes(self) -> list[SharedProcess]:
+        """Give the living processes that have the ledger open, by process id."""
+
+    def close(self) -> bool:
+        """Give everything that this object booked back; false if that was done before. Done at exit in any case."""
+
+    def __enter__(self) -> Self:
+        """Give the ledger itself."""
+
+    def __exit__(self, *_exception: object) -> None:
+        """Close."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        """Pickle as the path, so that another process opens the same ledger."""
+
+@final
+class SharedAccount:
+    """One account of a shared ledger."""
+
+    @property
+    def path(self) -> str:
+        """Path below the root, such as `"gpu0/resnet"`; the root is `"/"`."""
+
+    @property
+    def used(self) -> int:
+        """Bytes booked on this account and below, by all processes."""
+
+    @property
+    def peak(self) -> int:
+        """The largest value `used` had since the ledger was opened while no process had it open."""
+
+    @property
+    def limit(self) -> int | None:
+        """The account's own limit in bytes; `None` without one."""
+
+    @property
+    def available(self) -> int | None:
+        """Bytes that could be reserved now, the least headroom up to the root; `None` where no limit stands."""
+
+    def set_limit(self, limit: ByteCount | None) -> None:
+        """Set the limit for all processes. Lowered below what is booked, nothing new fits until it has drained."""
+
+    def holders(self, most: int = 5) -> list[Holder]:
+        """Give the `most` largest bookings of one process on one account, here and below, labelled by process."""
+
+    def reserve(
+        self,
+        bytes: ByteCount,  # noqa: A002 - the quantity's name
+        label: str = "",
+        *,
+        wait: float | None = None,
+    ) -> SharedReservation:
+        """Book `bytes` on this account and every account above it, or on none.
+
+        With `wait`, wait for at most so many seconds behind those who wait already; a younger request may take what an
+        older one waits for eight times. Raises `BudgetExceeded` with the numbers of the first account on the way up
+        whose limit would be passed, at once if no release could help; `WaitTimeoutError`, which is one, after waiting.
+        """
+
+    def reserve_async(
+        self,
+        bytes: ByteCount,  # noqa: A002 - the quantity's name
+        label: str = "",
+        *,
+        timeout: float | None = None,
+    ) -> Coroutine[Any, Any, SharedReservation]:
+        """Book as `reserve` does, waiting in the event loop for at most `timeout` seconds; for ever without one."""
+
+    def __eq__(self, other: object, /) -> bool:
+        """Tell whether both are the same account of the same opened ledger."""
+
+@final
+class SharedWaiter:
+    """A request that waits until it fits."""
+
+    def poll(self) -> SharedReservation | None:
+        """Ask once."""
+
+    def pause_s(self) -> float:
+        """Give the seconds to pause before asking again, more each time, up to 0.05."""
+
+    def give_up(self, waited_s: float) -> SharedReservation:
+        """Ask for the last time; raises `WaitTimeoutError` if it still does not fit."""
+
+    def leave(self) -> None:
+        """Give the turn up."""
+
+@final
+class SharedReservation:
+    """Bytes booked on an account of a shared ledger, until `release`, the end of a `with` block or of the process.
+
+    In a forked child it stays the parent's: there it is not live, and `release` does nothing.
+    """
+
+    @property
+    def bytes(self) -> int:
+        """Bytes held by this process; 0 once released."""
+
+    @property
+    def label(self) -> str:
+        """What the bytes are for, as given."""
+
+    @property
+    def account(self) -> str:
+        """Path of the account."""
+
+    @property
+    def live(self) -> bool:
+        """Whether this process still holds the bytes."""
+
+    def resize(self, bytes: ByteCount) -> None:  # noqa: A002 - the quantity's name
+        """Change the size in one step.
+
+        Raises `BudgetExceeded` if the growth does not fit (the old size stays booked), `ReleasedError` if the bytes
+        were given back already, and `InheritedError` in a forked child.
+        """
+
+    def release(self) -> bool:
+        """Give the bytes back; false if that was done before, or if they are another process's."""
+
+    def __enter__(self) -> Self:
+        """Give the reservation itself."""
+
+    def __exit__(self, *_exception: object) -> None:
+        """Release."""
+
+@final
+class SharedProcess:
+    """A living process that has a shared ledger open."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    @property
+    def bytes(self) -> int:
+        """What it has booked on all accounts together."""
+
+    @property
+    def reservations(self) -> int:
+        """Its live reservations."""
+
+@final
+class SharedAccountSnapshot:
+    """One account of a shared ledger at the instant of a snapshot."""
+
+    @property
+    def path(self) -> str:
+        """Path; the root is `"/"`."""
+
+    @property
+    def parent(self) -> str | None:
+        """Path of the account above; `None` for the root."""
+
+    @property
+    def limit(self) -> int | None:
+        """The limit in bytes; `None` without one."""
+
+    @property
+    def used(self) -> int:
+        """Bytes booked here and below by all processes: `own` plus the children's `used`."""
+
+    @property
+    def own(self) -> int:
+        """Bytes booked on this very account."""
+
+    @property
+    def peak(self) -> int:
+        """The largest value `used` had since the ledger was opened while no process had it open."""
+
+    @property
+    def reservations(self) -> int:
+        """Live reservations on this very account."""
+
+    @property
+    def refusals(self) -> int:
+        """Requests on this very account that were refused, here or further up."""
+
+    @property
+    def over_by(self) -> int:
+        """How far `used` stands over a limit that was lowered; 0 otherwise."""
+
+    @property
+    def processes(self) -> dict[int, int]:
+        """Bytes on this very account by process id; they add up to `own`."""
+
+@final
+class Watch:
+    """Files of the kernel, kept open and read again from their start; see `ullage.machine.Watch`."""
+
+    def __new__(
+        cls,
+        statm: str,
+        meminfo: str,
+        page: ByteCount,
+        groups: Sequence[tuple[str, str, str, str, str, Sequence[str], str | None]],
+        address_space: ByteCount | None,
+        settings: Sequence[tuple[str, bytes]],
+        recheck_s: float,
+    ) -> Self:
+        """Open every file; `OSError` for one that cannot be opened.
+
+        A group is its limit, usage and stat file, the names of inactive, active and held page cache in the last, and
+        the name of the limit that it inherits. A setting is a file with what it said; a change is noticed within
+        `recheck_s`.
+        """
+
+    def read(self) -> tuple[int, int, int, int] | None:
+        """Give resident memory, limit, use and what is available, in bytes; `None` where this watch is stale."""
 
 @final
 class Model:
@@ -955,7 +1313,7 @@ def pack(
     items: Mapping[str, ByteCount]
     | Iterable[ByteCount]
     | Iterable[tuple[str, ByteCount]]
-    | npt.npt.NDArray[np.integer[Any]],
+    | npt.NDArray[np.integer[Any]],
     bins: ByteCount | Iterable[ByteCount] | Mapping[str, ByteCount | tuple[ByteCount, int | None]],
     strategy: str = "auto",
     time_limit: float | None = 10.0,
@@ -1001,7 +1359,7 @@ class Plan:
         """For each item the index of its bin in `bins`; `None` for one without a place."""
 
     @property
-    def assignment_array(self) -> npt.npt.NDArray[np.int64]:
+    def assignment_array(self) -> npt.NDArray[np.int64]:
         """As `assignment`, shape `(n,)`; -1 for an item without a place."""
 
     @property

@@ -4,7 +4,7 @@ A refusal for lack of memory is `BudgetExceeded`, which is also a `MemoryError`.
 which is also a `ValueError`, and names the file, offset or field at fault.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 __all__ = [
     "AccountPathError",
@@ -16,6 +16,7 @@ __all__ = [
     "HandleError",
     "Held",
     "Holder",
+    "InheritedError",
     "InputError",
     "LeaseTimeoutError",
     "LoadFailedError",
@@ -27,6 +28,9 @@ __all__ = [
     "ProtocolError",
     "QuantityError",
     "ReleasedError",
+    "SharedBusyError",
+    "SharedClosedError",
+    "SharedLedgerError",
     "StoreError",
     "StoreWarning",
     "TimelineError",
@@ -40,8 +44,8 @@ __all__ = [
 ]
 
 
-class Holder(NamedTuple):
-    """All that is held under one label of one account."""
+class _Holding(NamedTuple):
+    """The fields of a `Holder` that make it what it is."""
 
     account: str
     """Path of the account."""
@@ -49,10 +53,25 @@ class Holder(NamedTuple):
     """The label."""
     bytes: int
     """The sum."""
-    count: int = 0
+
+
+class Holder(_Holding):
+    """All that is held under one label of one account: a tuple of `account`, `label` and `bytes`.
+
+    What follows stands beside the tuple, so that two holders are equal whatever their age.
+    """
+
+    reservations: int
     """Live reservations; 0 where they are not counted one by one."""
-    age_s: float = 0.0
+    age_s: float
     """Seconds for which something has been held without a break."""
+
+    def __new__(cls, account: str, label: str, bytes: int, reservations: int = 0, age_s: float = 0.0) -> Self:  # noqa: A002 - the quantity's name
+        """Keep the fields."""
+        self = super().__new__(cls, account, label, bytes)
+        self.reservations = reservations
+        self.age_s = age_s
+        return self
 
 
 class Held(NamedTuple):
@@ -265,6 +284,46 @@ class ReleasedError(UllageError, RuntimeError):
     """The account it was made on."""
     label: str
     """Its label."""
+
+
+class InheritedError(UllageError, RuntimeError):
+    """An operation on a reservation of a shared ledger in a process that did not make it, such as a forked child."""
+
+    account: str
+    """The account it was made on."""
+    label: str
+    """Its label."""
+    pid: int
+    """The process that made it."""
+
+
+class SharedLedgerError(InputError):
+    """A shared ledger that cannot be opened, or whose file makes no sense."""
+
+    path: str
+    """Its file."""
+    offset: int | None
+    """The byte at fault, where one is known."""
+    reason: str
+    """What is wrong."""
+
+
+class SharedBusyError(UllageError, TimeoutError):
+    """A shared ledger whose lock a living process holds and does not give back: it is stopped, say."""
+
+    path: str
+    """Its file."""
+    pid: int | None
+    """The process that holds the lock, where it is known."""
+    waited_s: float
+    """Seconds waited."""
+
+
+class SharedClosedError(UllageError, RuntimeError):
+    """An operation on a shared ledger that this process has closed."""
+
+    path: str
+    """Its file."""
 
 
 class HandleError(UllageError, RuntimeError):

@@ -21,7 +21,7 @@ COMMANDS = {
     "score": "Compare estimates with what was measured.",
     "pack": "Place models on as few devices as possible.",
     "timeline": "Show when a memory trace peaked, and who held what then.",
-    "machine": "Show the memory of this machine, its limits and this process.",
+    "machine": "Show the memory of this machine: limits, GPUs, this process.",
     "catalog": "Look up models, devices, runtimes and what was measured.",
     "demo": "Run the demonstration.",
 }

@@ -41,7 +41,7 @@ Examples:
 )
 @options.as_json
 def timeline(*, file: Path, account: str, top: int, lifetimes: Path | None, chrome: Path | None, as_json: bool) -> int:
-    """Show when a memory trace peaked, and who held what then and at the end.
+    """Show when a memory trace peaked, and who held what then.
 
     FILE is a snapshot of PyTorch's CUDA allocator, a capture of memray, or a Chrome trace (JSON, also gzip) of
     PyTorch's profiler or with counters of bytes; its kind is told by its content.

@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 from ullage.machine.probe import Probe
 
-__all__ = ["Level", "levels"]
+__all__ = ["INHERITED", "Group", "Hierarchy", "Level", "groups", "levels", "levels_by_group", "read"]
 
 UNLIMITED_V1 = 2**62
 """Version 1 writes "no limit" as 2^63 less one page, whatever the page."""
+INHERITED = "hierarchical_memory_limit"
+"""In version 1's `memory.stat`: the least limit of all ancestors, those that a container cannot see among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Level:
 class Hierarchy:
     """How one version of control groups writes memory down."""
 
+    version: int
     name: str
     limit: str
     usage: str
@@ -46,9 +49,11 @@ class Hierarchy:
     held: tuple[str, ...]
     """Page cache that cannot be dropped at once: mapped, dirty, being written."""
     high: str | None
+    peak: str
 
 
 V1 = Hierarchy(
+    version=1,
     name="cgroup v1",
     limit="memory.limit_in_bytes",
     usage="memory.usage_in_bytes",
@@ -56,8 +61,10 @@ V1 = Hierarchy(
     active="total_active_file",
     held=("total_mapped_file", "total_dirty", "total_writeback"),
     high=None,
+    peak="memory.max_usage_in_bytes",
 )
 V2 = Hierarchy(
+    version=2,
     name="cgroup v2",
     limit="memory.max",
     usage="memory.current",
@@ -65,6 +72,7 @@ V2 = Hierarchy(
     active="active_file",
     held=("file_mapped", "file_dirty", "file_writeback"),
     high="memory.high",
+    peak="memory.peak",
 )
 
 
@@ -75,15 +83,43 @@ class Mount(NamedTuple):
     point: str
 
 
-def levels(probe: Probe) -> list[Level]:
-    """Give every level of memory accounting above this process, innermost first."""
-    found: list[Level] = []
+class Group(NamedTuple):
+    """One control group around this process."""
+
+    hierarchy: Hierarchy
+    path: str
+    """Below the mount, such as `/a/b`."""
+    directory: str
+    """Where its files are."""
+
+
+def groups(probe: Probe) -> list[Group]:
+    """Give the memory control groups around this process that can be seen, innermost first."""
+    found: list[Group] = []
     for hierarchy, group in _memberships(probe):
         mount = _mount(probe, hierarchy, group)
         if mount is not None:
-            found += _path_levels(probe, hierarchy, group, mount)
+            found += _on_path(probe, hierarchy, group, mount)
+    return found
+
+
+def levels(probe: Probe) -> list[Level]:
+    """Give every level of memory accounting above this process, innermost first."""
+    found = [level for _, levels in levels_by_group(probe) for level in levels]
     if not found:
         probe.note("no memory control group is in sight")
+    return found
+
+
+def levels_by_group(probe: Probe) -> list[tuple[Group, list[Level]]]:
+    """Give each group that counts memory with its levels: its own and, the innermost of version 1, the inherited."""
+    found: list[tuple[Group, list[Level]]] = []
+    seen: set[int] = set()
+    for group in groups(probe):
+        at_group = read(probe, group, inherited=group.hierarchy.version not in seen)
+        if at_group:
+            seen.add(group.hierarchy.version)
+            found.append((group, at_group))
     return found
 
 
@@ -128,7 +164,7 @@ def _below(group: str, root: str) -> list[str] | None:
     return [name for name in names[len(base) :] if name]
 
 
-def _path_levels(probe: Probe, hierarchy: Hierarchy, group: str, mount: Mount) -> list[Level]:
+def _on_path(probe: Probe, hierarchy: Hierarchy, group: str, mount: Mount) -> list[Group]:
     names = _below(group, mount.root)
     if names is None:
         probe.note(
@@ -136,24 +172,26 @@ def _path_levels(probe: Probe, hierarchy: Hierarchy, group: str, mount: Mount) -
             f"the limits of {mount.point} are taken"
         )
         names = []
-    found: list[Level] = []
+    found: list[Group] = []
     for depth in range(len(names), -1, -1):
         path = "/" + "/".join(names[:depth])
         directory = mount.point.rstrip("/") + path.rstrip("/")
-        if not probe.is_dir(directory):
+        if probe.is_dir(directory):
+            found.append(Group(hierarchy, path, directory))
+        else:
             probe.note(f"{directory!a} does not exist; its ancestors are read")
-            continue
-        found += _group_levels(probe, hierarchy, directory, path, inherited=not found)
     return found
 
 
-def _group_levels(probe: Probe, hierarchy: Hierarchy, directory: str, path: str, *, inherited: bool) -> list[Level]:
+def read(probe: Probe, group: Group, *, inherited: bool) -> list[Level]:
+    """Read what one group counts: nothing, one level, or with `inherited` also the limit it inherits unseen."""
+    hierarchy, path, directory = group
     limit = _finite(probe.count(f"{directory}/{hierarchy.limit}", unlimited="max"))
     high = probe.count(f"{directory}/{hierarchy.high}", unlimited="max") if hierarchy.high else None
     charged = probe.count(f"{directory}/{hierarchy.usage}")
     if limit is None and high is None and charged is None:
         return []
-    wanted = {hierarchy.inactive, hierarchy.active, *hierarchy.held, "hierarchical_memory_limit"}
+    wanted = {hierarchy.inactive, hierarchy.active, *hierarchy.held, INHERITED}
     stat = probe.fields(f"{directory}/memory.stat", wanted)
     reclaimable = min(_droppable(hierarchy, stat), charged or 0)
     used = None if charged is None else charged - reclaimable
@@ -164,11 +202,10 @@ def _group_levels(probe: Probe, hierarchy: Hierarchy, directory: str, path: str,
         reclaimable=reclaimable,
         high=high,
     )
-    above = _finite(stat.get("hierarchical_memory_limit")) if inherited else None
+    above = _finite(stat.get(INHERITED)) if inherited else None
     if above is None or (limit is not None and limit <= above):
         return [own]
-    # Version 1 names the least limit of all ancestors, those that a container cannot see among them.
-    source = f"{hierarchy.name} hierarchical_memory_limit {path}"
+    source = f"{hierarchy.name} {INHERITED} {path}"
     return [own, Level(source=source, limit=above, used=used, reclaimable=reclaimable)]
 
 

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import psutil
 
 from ullage.machine.cgroup import Level, levels
+from ullage.machine.job_object import job_limits
 from ullage.machine.probe import Probe
 
-__all__ = ["Memory", "memory"]
+__all__ = ["Memory", "address_space", "bounds", "memory"]
 
 MEMINFO = {"MemTotal", "MemAvailable", "MemFree", "Inactive(file)", "SwapTotal", "SwapFree"}
 
@@ -26,7 +27,7 @@ class Memory:
     limit: int
     """The least limit above this process; never more than `host_total`."""
     limit_source: str
-    """Where it stands: `cgroup v2 memory.max /a/b`, `cgroup v1 ...`, `RLIMIT_AS`, or `host`."""
+    """Where it stands: `cgroup v2 memory.max /a/b`, `cgroup v1 ...`, `RLIMIT_AS`, `job object ...`, or `host`."""
     high: int | None
     """The least `memory.high` above this process, where throttling begins; `None` where none is set."""
     used: int
@@ -57,18 +58,8 @@ def memory(root: str | os.PathLike[str] = "/") -> Memory:
     Kernel memory that could be reclaimed (slabs) and page cache that is mapped count as used.
     """
     probe = Probe(root)
-    host = _host(probe)
-    bounds = [
-        Level(
-            source="host",
-            limit=host.total,
-            used=host.total - host.available,
-            reclaimable=host.inactive_file,
-        )
-    ]
-    groups = levels(probe)
-    bounds += [_counted(probe, level) for level in (*groups, *_address_space(probe)) if level.limit is not None]
-    binding = min(bounds, key=_limit)
+    host, limits, groups = bounds(probe)
+    binding = min(limits, key=_limit)
     return Memory(
         host_total=host.total,
         host_available=host.available,
@@ -76,11 +67,32 @@ def memory(root: str | os.PathLike[str] = "/") -> Memory:
         limit_source=binding.source,
         high=min((level.high for level in groups if level.high is not None), default=None),
         used=binding.used or 0,
-        available=min(max(_limit(level) - (level.used or 0), 0) for level in bounds),
+        available=min(max(_limit(level) - (level.used or 0), 0) for level in limits),
         reclaimable_cache=binding.reclaimable,
         swap=host.swap,
         notes=tuple(probe.notes),
     )
+
+
+class Bounds(NamedTuple):
+    """All that bounds this process."""
+
+    host: Host
+    limits: list[Level]
+    """With a limit and a use, the host first."""
+    groups: list[Level]
+    """Of every control group, limited or not."""
+
+
+def bounds(probe: Probe) -> Bounds:
+    """Read what bounds this process."""
+    host = _host(probe)
+    used = host.total - host.available
+    limits = [Level(source="host", limit=host.total, used=used, reclaimable=host.inactive_file)]
+    groups = levels(probe)
+    others = [*groups, *address_space(probe), *job_limits(probe)]
+    limits += [_counted(probe, level) for level in others if level.limit is not None]
+    return Bounds(host, limits, groups)
 
 
 def _limit(level: Level) -> int:
@@ -96,7 +108,7 @@ def _counted(probe: Probe, level: Level) -> Level:
     return replace(level, used=resident.get("VmRSS", 0))
 
 
-def _address_space(probe: Probe) -> list[Level]:
+def address_space(probe: Probe) -> list[Level]:
     """Give the limit on address space, `ulimit -v`; mapped bytes count against it, resident or not."""
     found = re.search(r"^Max address space +(\d+) ", probe.text("/proc/self/limits") or "", re.MULTILINE)
     limit = probe.number(found[1], "/proc/self/limits") if found else None

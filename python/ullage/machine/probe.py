@@ -29,11 +29,27 @@ class Probe:
         """Tell whether `path` is a directory; nothing that is wrong with the path is raised."""
         return os.path.isdir(self.at(path))  # noqa: PTH112 - pathlib raises on names that are too long
 
+    def exists(self, path: str) -> bool:
+        """Tell whether there is anything at `path`, be it a dead link."""
+        return os.path.lexists(self.at(path))
+
+    @property
+    def is_machine(self) -> bool:
+        """Whether paths are the machine's own, and not below a directory that stands in for it."""
+        return not self._root
+
+    def link(self, path: str) -> str | None:
+        """Give what a symbolic link says; `None` where there is none."""
+        try:
+            return os.readlink(self.at(path))  # noqa: PTH115 - as above
+        except (OSError, ValueError):
+            return None
+
     def text(self, path: str) -> str | None:
         """Give the content of a file, or `None` where it is missing or unreadable."""
         where = self.at(path)
         if not os.path.isfile(where):  # noqa: PTH113 - pathlib raises on names that are too long
-            if os.path.lexists(where):
+            if self.exists(path):
                 self.note(f"{path!a} is no plain file; ignored")
             return None
         try:

@@ -1,9 +1,11 @@
-"""Counters of bytes in Chrome traces."""
+"""Counters of bytes in Chrome traces, and the memory dumps of Chrome itself, which are counters too."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ullage.timeline.chrome import OWN, TOTAL
+from ullage.tracking import chrome_dump
 from ullage.tracking.recorder import MOST_BYTES, Recorder
 
 __all__ = ["Counters"]
@@ -31,11 +33,12 @@ class Counters:
         """Record into `recorder`."""
         self._recorder = recorder
         self._points: list[_Point] = []
+        self._dumps: list[tuple[int, Any, dict[tuple[str, str], int]]] = []
         self._processes: dict[Any, str] = {}
 
     def __bool__(self) -> bool:
         """Tell whether there is any."""
-        return bool(self._points)
+        return bool(self._points or self._dumps)
 
     def process(self, event: dict[str, Any]) -> None:
         """Note the name of a process."""
@@ -59,8 +62,25 @@ class Counters:
                     raise ValueError(f"{series!r} is no number of bytes")
                 self._points.append(_Point(time_ns, process, counter, series, size))
 
+    def dump(self, event: dict[str, Any], time_ns: int) -> None:
+        """Note a memory dump of a process; one of its maps and totals alone says nothing of allocators."""
+        dumps, process = event["args"].get("dumps", {}), event.get("pid", 0)
+        hash(process)
+        if dumps.get("allocators"):
+            found = chrome_dump.sizes(dumps["allocators"], dumps.get("allocators_graph"))
+            self._dumps.append((time_ns, process, found))
+
+    def _dumped(self) -> Iterator[_Point]:
+        """Give every size of every dump, and nothing for what an earlier dump had and a later has not."""
+        last: dict[Any, dict[tuple[str, str], int]] = {}
+        for time, process, found in sorted(self._dumps, key=lambda dump: dump[0]):
+            for counter, series in sorted(last.get(process, {}).keys() | found.keys()):
+                yield _Point(time, process, counter, series, found.get((counter, series), 0))
+            last[process] = found
+
     def record(self) -> int:
         """Record every change, in order of time. Nothing is known to be lost."""
+        self._points += self._dumped()
         known: dict[tuple[Any, str, str], list[int]] = {}
         several = len({point.process for point in self._points}) > 1
         for point in sorted(self._points, key=lambda point: point.time_ns):

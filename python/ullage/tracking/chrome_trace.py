@@ -1,8 +1,8 @@
 """Chrome traces, which Perfetto and chrome://tracing open: what PyTorch's profiler writes, and counters of bytes.
 
 PyTorch's profiler (`profile_memory=True`) writes an instant event `[memory]` for each allocation and each giving back.
-Counters (`ph: "C"`) tell how much there is; a change of one is an event of the timeline. Perfetto's own binary traces
-are another format and are not read.
+Counters (`ph: "C"`) and Chrome's memory dumps (`ph: "v"`) tell how much there is; a change is an event of the timeline.
+Perfetto's own binary traces are another format and are not read.
 """
 
 from os import PathLike
@@ -29,7 +29,8 @@ def import_chrome_trace(path: str | PathLike[str]) -> Timeline:
 
     Where PyTorch's profiler wrote it, accounts are `cpu` and `gpuN`, and a label is the innermost operation or
     function that ran. Else accounts are `process/counter` of every counter that speaks of bytes or memory, labels its
-    series. A file without either, a damaged or a hostile one is a `TraceFileError`.
+    series, and `process/allocator` of Chrome's memory dumps, labels the allocator's parts. A file without any of
+    these, a damaged or a hostile one is a `TraceFileError`.
     """
     place = Path(path)
     value = trace_json.load(read_bytes(place), place)
@@ -60,6 +61,8 @@ def _take(event: Any, allocations: Allocations, counters: Counters) -> None:  # 
         allocations.take(event, _nanoseconds(event["ts"]))
     elif phase == "X":
         allocations.running(event, _nanoseconds(event["ts"]), _nanoseconds(event.get("dur", 0)))
+    elif phase == "v":
+        counters.dump(event, _nanoseconds(event["ts"]))
     elif phase == "M" and event.get("name") == "process_name":
         counters.process(event)
 

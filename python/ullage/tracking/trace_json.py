@@ -13,8 +13,6 @@ GZIP = b"\x1f\x8b"
 RATIO, FREE = 200, 1 << 20
 """A gzip file may unpack to so many times its size, and this much more: traces shrink ten to forty times."""
 CHUNK = 1 << 20
-DIGITS = 40
-"""No number of a trace is longer; converting a huge one takes quadratic time."""
 
 
 def load(data: bytes, path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds
@@ -36,7 +34,7 @@ def load(data: bytes, path: Path) -> Any:  # noqa: ANN401 - whatever JSON holds
 
 
 def _parsed(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds
-    return json.loads(text, parse_int=_whole, parse_float=_number, parse_constant=_refuse)
+    return json.loads(text, parse_constant=_refuse)  # numbers of more than 4,300 digits are refused by Python itself
 
 
 def _cut_off(text: str, error: json.JSONDecodeError, path: Path) -> Any:  # noqa: ANN401 - as above
@@ -45,19 +43,6 @@ def _cut_off(text: str, error: json.JSONDecodeError, path: Path) -> Any:  # noqa
         return _parsed(text.rstrip().rstrip(",") + "]")
     except (ValueError, RecursionError):
         raise fault(path, f"is no JSON: {error.msg}", offset=error.pos) from None
-
-
-def _whole(digits: str) -> int:
-    if len(digits) > DIGITS:
-        raise ValueError(f"a number of {len(digits):,} digits")
-    return int(digits)
-
-
-def _number(digits: str) -> float:
-    value = float(digits)
-    if value in {float("inf"), float("-inf")}:
-        raise ValueError(f"the number {digits:.40} is beyond all bounds")
-    return value
 
 
 def _refuse(name: str) -> NoReturn:

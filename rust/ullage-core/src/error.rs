@@ -63,6 +63,46 @@ pub enum Error {
         label: String,
     },
 
+    /// A reservation of a shared ledger in a process that did not make it, such as a forked child.
+    #[error("the reservation {label:?} of account {account:?} belongs to process {pid}, which made it")]
+    Inherited {
+        /// The account it was made on.
+        account: String,
+        /// The label it was given.
+        label: String,
+        /// The process that made it.
+        pid: u32,
+    },
+
+    /// A shared ledger that cannot be opened, or whose file makes no sense.
+    #[error("shared ledger {}{}: {reason}", path.display(), at(*offset))]
+    SharedFile {
+        /// Its file.
+        path: PathBuf,
+        /// The byte offset of the fault, where one is known.
+        offset: Option<u64>,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// The lock of a shared ledger that a living process holds and does not give back: it is stopped, say.
+    #[error("shared ledger {}: locked for {waited_s:.1} s by {}", path.display(), locker(*pid))]
+    SharedBusy {
+        /// Its file.
+        path: PathBuf,
+        /// The process that holds the lock, where it is known.
+        pid: Option<u32>,
+        /// Seconds waited.
+        waited_s: f64,
+    },
+
+    /// An operation on a shared ledger that this process has closed.
+    #[error("shared ledger {}: closed in this process", path.display())]
+    SharedClosed {
+        /// Its file.
+        path: PathBuf,
+    },
+
     /// A handle that names no live reservation of the ledger it was given to.
     #[error("handles[{index}] {fault}")]
     Handle {
@@ -173,7 +213,7 @@ pub struct Holder {
     /// The sum.
     pub bytes: Bytes,
     /// Live reservations; 0 where they are not counted one by one.
-    pub count: u64,
+    pub reservations: u64,
     /// How long something has been held without a break.
     pub age: Duration,
 }
@@ -200,6 +240,10 @@ fn plain(source: &std::io::Error) -> String {
 
 fn at(offset: Option<u64>) -> String {
     offset.map_or_else(String::new, |offset| format!(" at byte {offset}"))
+}
+
+fn locker(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}, which lives"))
 }
 
 fn named(field: Option<&str>) -> String {

@@ -9,9 +9,10 @@
 //! ```
 //!
 //! The world has models, devices and one machine that hosts them. Bytes are *estimated* ([`footprint`]), *booked*
-//! ([`ledger`]) and *measured* (by whoever drives the [`pool`], which takes the measurement as an event). The crate does
-//! no I/O but reading headers ([`model`]) and packing instances ([`pack`]), reads no clock but in the packer's search, and
-//! starts no thread.
+//! ([`ledger`]) and *measured* ([`machine`], by whoever drives the [`pool`], which takes the measurement as an event). The
+//! crate does no I/O but reading headers ([`model`]), packing instances ([`pack`]) and counts of memory ([`machine`]) and
+//! mapping the file of a shared ledger ([`ledger::shared`]), reads no clock but there, in the packer's search and for how
+//! old those counts are, and starts no thread.
 //!
 //! - [`units`], [`error`]: quantities and failures, every failure with its numbers as fields;
 //! - [`model`]: what a model is, from its headers;
@@ -19,6 +20,7 @@
 //! - [`footprint`]: what it needs, part by part, in which runtime, and whether that fits a device;
 //! - [`pack`]: which item goes into which bin;
 //! - [`ledger`]: accounts, limits and reservations;
+//! - [`machine`]: what is really used, read from files that stay open;
 //! - [`pool`]: the scheduler that keeps models in memory under a limit.
 //!
 //! ```
@@ -64,6 +66,7 @@ pub mod codec;
 pub mod error;
 pub mod footprint;
 pub mod ledger;
+pub mod machine;
 pub mod model;
 pub mod pack;
 pub mod pool;

@@ -62,6 +62,10 @@ fn class_name(error: &Error) -> &'static str {
         Error::BudgetExceeded(_) => "BudgetExceeded",
         Error::AccountPath { .. } => "AccountPathError",
         Error::Released { .. } => "ReleasedError",
+        Error::Inherited { .. } => "InheritedError",
+        Error::SharedFile { .. } => "SharedLedgerError",
+        Error::SharedBusy { .. } => "SharedBusyError",
+        Error::SharedClosed { .. } => "SharedClosedError",
         Error::Handle { .. } => "HandleError",
         Error::ModelFile { .. } => "ModelFileError",
         Error::Io { source, .. } => match source.kind() {
@@ -96,6 +100,22 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             fields.set_item("account", account)?;
             fields.set_item("label", label)?;
         }
+        Error::Inherited { account, label, pid } => {
+            fields.set_item("account", account)?;
+            fields.set_item("label", label)?;
+            fields.set_item("pid", pid)?;
+        }
+        Error::SharedFile { path, offset, reason } => {
+            fields.set_item("path", path.as_os_str())?;
+            fields.set_item("offset", offset)?;
+            fields.set_item("reason", reason)?;
+        }
+        Error::SharedBusy { path, pid, waited_s } => {
+            fields.set_item("path", path.as_os_str())?;
+            fields.set_item("pid", pid)?;
+            fields.set_item("waited_s", waited_s)?;
+        }
+        Error::SharedClosed { path } => fields.set_item("path", path.as_os_str())?,
         Error::Handle { index, fault } => {
             fields.set_item("index", index)?;
             fields.set_item("reason", fault.to_string())?;
@@ -140,8 +160,8 @@ fn refusal_fields(fields: &Bound<'_, PyDict>, refusal: &Refusal) -> PyResult<()>
 pub(crate) fn holder_list<'py>(py: Python<'py>, holders: &[Holder]) -> PyResult<Bound<'py, PyList>> {
     let class = class(py, "Holder")?;
     let rows = holders.iter().map(|holder| {
-        let Holder { account, label, bytes, count, age } = holder;
-        class.call1((account, label, bytes.get(), count, age.as_secs_f64()))
+        let Holder { account, label, bytes, reservations, age } = holder;
+        class.call1((account, label, bytes.get(), reservations, age.as_secs_f64()))
     });
     PyList::new(py, rows.collect::<PyResult<Vec<_>>>()?)
 }

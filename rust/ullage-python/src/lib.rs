@@ -5,10 +5,13 @@ mod detach;
 mod error;
 mod footprint;
 mod ledger;
+mod machine;
 mod model;
+mod numpy_memory;
 mod pack;
 mod plan;
 mod pool;
+mod shared;
 mod units;
 
 use pyo3::prelude::{Bound, PyModule, PyResult, pymodule};
@@ -25,13 +28,21 @@ mod _core {
         Account, AccountSnapshot, Ledger, Pending, PressureGuard, Reservation, ReservationBatch, Scope,
     };
     #[pymodule_export]
+    use super::machine::Watch;
+    #[pymodule_export]
     use super::model::{Model, Tensor, open_model};
+    #[pymodule_export]
+    use super::numpy_memory::NumpyTracking;
     #[pymodule_export]
     use super::pack::{pack_items, read_packing_instance, validate};
     #[pymodule_export]
     use super::plan::{Plan, PlannedBin};
     #[pymodule_export]
     use super::pool::Brain;
+    #[pymodule_export]
+    use super::shared::{
+        SharedAccount, SharedAccountSnapshot, SharedLedger, SharedProcess, SharedReservation, SharedWaiter,
+    };
     #[pymodule_export]
     use super::units::{format_bytes, parse_bytes};
 

@@ -75,13 +75,22 @@ impl Books {
 
     #[inline]
     pub(super) fn note(&mut self, tag: TagId, id: u64, delta: i64, at: Stamp) {
-        if self.timeline.as_ref().is_some_and(Ring::is_about_to_drop) {
-            self.keep_peaks();
-        }
         let Some(ring) = &mut self.timeline else { return };
+        if ring.is_full() {
+            return self.note_in_new_room(tag, id, delta, at);
+        }
         self.tags.note_event(tag, ring.next());
         let account = self.tags.get(tag).node;
         ring.push(Event { time_ns: at.now.cast_signed(), delta, id, account, label: tag });
+    }
+
+    #[cold]
+    fn note_in_new_room(&mut self, tag: TagId, id: u64, delta: i64, at: Stamp) {
+        self.keep_peaks(tag, delta);
+        if let Some(ring) = &mut self.timeline {
+            ring.make_room();
+        }
+        self.note(tag, id, delta, at);
     }
 
     /// Books `bytes` on `node` and every account above it, or on none.
@@ -354,7 +363,7 @@ impl Books {
             account: self.tree.path(waiter.node).to_string(),
             label: format!("{} (waiting)", waiter.label),
             bytes: Bytes::new(waiter.bytes),
-            count: 1,
+            reservations: 1,
             age: std::time::Duration::ZERO,
         };
         refusal.holders.insert(0, waits);

@@ -50,6 +50,7 @@ mod queue;
 mod report;
 mod reservation;
 mod scope;
+pub mod shared;
 mod slab;
 mod snapshot;
 mod tag;
@@ -282,7 +283,9 @@ impl Ledger {
     #[must_use]
     pub fn timeline(&self) -> Timeline {
         let (window, mut timeline) = self.shared().with(|books| books.timeline());
-        timeline.events = window.map(timeline::Window::into_events).unwrap_or_default();
+        if let Some(window) = window {
+            window.fill(&mut timeline);
+        }
         timeline
     }
 }

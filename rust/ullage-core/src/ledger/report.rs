@@ -9,7 +9,7 @@ use super::origin::Origin;
 use super::prepaid::CREDIT;
 use super::slab::{Slot, SlotId};
 use super::snapshot::{AccountSnapshot, Kind, Snapshot};
-use super::tag::Tag;
+use super::tag::{Tag, TagId};
 use super::timeline::{Ring, Timeline, Window};
 use super::tree::Node;
 use crate::error::Holder;
@@ -50,7 +50,7 @@ impl Books {
             account: self.tree.path(tag.node).to_string(),
             label: tag.label.to_string(),
             bytes: Bytes::new(bytes),
-            count: tag.count,
+            reservations: tag.count,
             age: Duration::from_nanos(now.saturating_sub(tag.since)),
         })
     }
@@ -117,10 +117,14 @@ impl Books {
         if peak == 0 {
             return Some(Vec::new());
         }
-        match ring.balances_after(event) {
-            Some(balances) => Some(self.composition(node, most, &balances)),
-            None => self.peaks.get(&node).map(|kept| kept.iter().take(most).cloned().collect()),
+        if event < ring.oldest() {
+            return self.peaks.get(&node).map(|kept| kept.iter().take(most).cloned().collect());
         }
+        let mut holders = Vec::new();
+        ring.replay(ring.balances_before(self.tags.balances()), &[event], |_, balances| {
+            holders = self.composition(node, most, balances);
+        });
+        Some(holders)
     }
 
     /// What is in `balances` of labels on `node` and below, largest first.
@@ -132,16 +136,21 @@ impl Books {
             account: self.tree.path(tag.node).to_string(),
             label: tag.label.to_string(),
             bytes: Bytes::new(bytes),
-            count: 0,
+            reservations: 0,
             age: Duration::ZERO,
         })
     }
 
     /// Keeps who held what at the peaks whose events are about to fall out of the timeline.
+    ///
+    /// What stands under `tag` has changed by `delta` already, of which no event speaks yet.
     #[cold]
-    pub(super) fn keep_peaks(&mut self) {
+    pub(super) fn keep_peaks(&mut self, tag: TagId, delta: i64) {
         let Some(ring) = &self.timeline else { return };
-        let leaving = ring.oldest_chunk();
+        let leaving = ring.leaving();
+        if leaving.is_empty() {
+            return;
+        }
         let peak_event = |node| self.tree.peak(node).1.map(|at| (at.event, node));
         let is_leaving =
             |&(event, node): &(u64, Node)| leaving.contains(&event) && self.tree.peak(node).0 > 0;
@@ -153,7 +162,11 @@ impl Books {
         peaks.sort_unstable();
         let events: Vec<u64> = peaks.iter().map(|&(event, _)| event).collect();
         let mut kept = Vec::with_capacity(peaks.len());
-        ring.replay_oldest(&events, |index, balances| {
+        let mut balances = self.tags.balances();
+        if let Some(balance) = balances.get_mut(tag as usize) {
+            *balance = balance.wrapping_add_signed(delta.wrapping_neg());
+        }
+        ring.replay(ring.balances_before(balances), &events, |index, balances| {
             let node = peaks[index].1;
             kept.push((node, self.composition(node, usize::MAX, balances)));
         });
@@ -202,7 +215,7 @@ impl Books {
         Snapshot { accounts, waiting: self.queue.len() }
     }
 
-    /// The timeline but for its events, which are put together outside the lock.
+    /// The timeline but for its events, which are put together outside the lock; `start` is what is held now.
     pub(super) fn timeline(&self) -> (Option<Window>, Timeline) {
         let window = self.timeline.as_ref().map(Ring::window);
         let mut labels = vec![Arc::<str>::from(""); self.tags.len()];
@@ -211,14 +224,12 @@ impl Books {
             labels[id as usize] = tag.label.clone();
             label_accounts[id as usize] = tag.node;
         }
-        let mut start = window.as_ref().map_or_else(Vec::new, |window| window.start.clone());
-        start.resize(labels.len(), 0);
         let timeline = Timeline {
             events: Vec::new(),
             accounts: self.tree.nodes().map(|node| self.tree.path(node).clone()).collect(),
             labels,
             label_accounts,
-            start,
+            start: self.tags.balances(),
             dropped: window.as_ref().map_or(0, |window| window.oldest),
             epoch_unix_ns: self.clock.epoch_unix_ns,
         };

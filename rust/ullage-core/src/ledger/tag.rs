@@ -33,6 +33,22 @@ impl Tag {
     }
 }
 
+/// Whether two labels are the same. Most are short: compared in registers they cost less than a call of `memcmp`.
+#[inline]
+fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    if one.len() != other.len() {
+        return false;
+    }
+    match (one.first_chunk::<8>(), other.first_chunk::<8>(), one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(one_first), Some(other_first), Some(one_last), Some(other_last)) if one.len() <= 16 => {
+            one_first == other_first && one_last == other_last
+        }
+        (None, ..) => one.iter().zip(other).all(|(one, other)| one == other),
+        _ => one == other,
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Tags {
     list: Vec<Tag>,
@@ -54,7 +70,7 @@ impl Tags {
         let last = tree.last_tag(node);
         if let Some(tag) = self.list.get(last as usize)
             && tag.node == node
-            && *tag.label == *label
+            && is_same(&tag.label, label)
         {
             return last;
         }
@@ -126,6 +142,11 @@ impl Tags {
     /// Every tag that belongs to an account.
     pub(super) fn iter(&self) -> impl Iterator<Item = (TagId, &Tag)> {
         (0..).zip(&self.list).filter(|(_, tag)| tag.node != NOBODY)
+    }
+
+    /// What is held under each tag.
+    pub(super) fn balances(&self) -> Vec<u64> {
+        self.list.iter().map(|tag| tag.bytes).collect()
     }
 
     pub(super) fn pin(&mut self, id: TagId) {

@@ -1,6 +1,7 @@
 //! The latest events of a ledger, and what was held before them.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::tree::Node;
 use crate::sync::Arc;
@@ -27,14 +28,13 @@ pub struct Event {
 /// A bounded run of events: whole chunks that nobody writes to any more, and the one being written.
 ///
 /// It is written under the lock that the decision needs anyway. A chunk that falls out of the window is written over,
-/// so that a running timeline allocates nothing.
+/// so that a running timeline allocates nothing. What was held at any instant of the window is what is held now, less
+/// the events since: nothing else has to be kept.
 #[derive(Debug)]
 pub(super) struct Ring {
     full: VecDeque<Arc<Vec<Event>>>,
     current: Vec<Event>,
     chunks_most: usize,
-    /// Bytes held by each label before the oldest event.
-    start: Vec<u64>,
     /// Number of the oldest event.
     oldest: u64,
     /// Number of the next event.
@@ -48,12 +48,12 @@ impl Ring {
             full: VecDeque::new(),
             current: Vec::new(),
             chunks_most: capacity.div_ceil(CHUNK).max(1),
-            start: Vec::new(),
             oldest: 0,
             next: 0,
         }
     }
 
+    #[inline]
     pub(super) fn next(&self) -> u64 {
         self.next
     }
@@ -62,80 +62,77 @@ impl Ring {
         self.oldest
     }
 
-    /// Whether the next event makes the oldest chunk fall out.
+    /// Whether there is no place for another event.
     #[inline]
-    pub(super) fn is_about_to_drop(&self) -> bool {
-        self.current.len() == CHUNK && self.full.len() >= self.chunks_most
+    pub(super) fn is_full(&self) -> bool {
+        self.current.len() == self.current.capacity()
     }
 
     #[inline]
     pub(super) fn push(&mut self, event: Event) {
-        if self.current.len() == self.current.capacity() {
-            self.make_room();
-        }
         self.current.push(event);
         self.next = self.next.wrapping_add(1);
     }
 
-    fn make_room(&mut self) {
+    /// The range of events that falls out when room is made.
+    pub(super) fn leaving(&self) -> Range<u64> {
+        let is_leaving = self.current.len() >= CHUNK && self.full.len() >= self.chunks_most;
+        let chunk = self.full.front().filter(|_| is_leaving);
+        self.oldest..self.oldest.wrapping_add(chunk.map_or(0, |chunk| chunk.len() as u64))
+    }
+
+    /// Makes place for more events.
+    pub(super) fn make_room(&mut self) {
         if self.current.len() < CHUNK {
             // A young timeline grows by doubling; most ledgers never fill a chunk.
             let more = self.current.len().clamp(64, CHUNK.saturating_sub(self.current.len()));
             self.current.reserve_exact(more);
             return;
         }
-        let mut empty = Vec::new();
-        if self.full.len() >= self.chunks_most {
-            empty = self.drop_oldest();
-        }
-        if empty.capacity() < CHUNK {
-            empty = Vec::with_capacity(CHUNK);
-        }
+        let mut empty = if self.full.len() >= self.chunks_most { self.drop_oldest() } else { Vec::new() };
+        empty.reserve_exact(CHUNK);
         self.full.push_back(Arc::new(std::mem::replace(&mut self.current, empty)));
     }
 
     /// Lets the oldest chunk go; gives its memory, if nobody reads it.
     fn drop_oldest(&mut self) -> Vec<Event> {
         let Some(chunk) = self.full.pop_front() else { return Vec::new() };
-        for event in chunk.iter() {
-            apply(&mut self.start, event);
-        }
         self.oldest = self.oldest.wrapping_add(chunk.len() as u64);
-        Arc::try_unwrap(chunk).map_or_else(
-            |_| Vec::new(),
-            |mut chunk| {
-                chunk.clear();
-                chunk
-            },
-        )
+        let mut memory = Arc::try_unwrap(chunk).unwrap_or_default();
+        memory.clear();
+        memory
     }
 
-    /// What each label held once the events up to and with number `event` had happened; `None` if that is past the
-    /// window's beginning.
-    pub(super) fn balances_after(&self, event: u64) -> Option<Vec<u64>> {
-        let count = usize::try_from(event.checked_sub(self.oldest)?).ok()?.checked_add(1)?;
-        let mut balances = self.start.clone();
-        self.iter().take(count).for_each(|event| apply(&mut balances, event));
-        Some(balances)
+    /// What each label held just before the window, of what it holds `now`.
+    pub(super) fn balances_before(&self, mut now: Vec<u64>) -> Vec<u64> {
+        for event in self.iter() {
+            if let Some(balance) = now.get_mut(event.label as usize) {
+                *balance = balance.wrapping_add_signed(event.delta.wrapping_neg()); // in this order it may pass below zero
+            }
+        }
+        now
     }
 
-    /// What each label held once each of `events` had happened, which fall out next, in order.
-    pub(super) fn replay_oldest(&self, events: &[u64], mut visit: impl FnMut(usize, &[u64])) {
-        let Some(chunk) = self.full.front() else { return };
-        let mut balances = self.start.clone();
+    /// Goes through the window from what was held before it, and tells what each label held once each of `events`
+    /// had happened; these are in order.
+    pub(super) fn replay(
+        &self,
+        mut balances: Vec<u64>,
+        events: &[u64],
+        mut visit: impl FnMut(usize, &[u64]),
+    ) {
         let mut wanted = events.iter().enumerate().peekable();
-        for (number, event) in (self.oldest..).zip(chunk.iter()) {
-            apply(&mut balances, event);
+        for (number, event) in (self.oldest..).zip(self.iter()) {
+            if wanted.peek().is_none() {
+                return;
+            }
+            if let Some(balance) = balances.get_mut(event.label as usize) {
+                *balance = balance.wrapping_add_signed(event.delta);
+            }
             while let Some((index, _)) = wanted.next_if(|&(_, &at)| at == number) {
                 visit(index, &balances);
             }
         }
-    }
-
-    /// The range of events that falls out next.
-    pub(super) fn oldest_chunk(&self) -> std::ops::Range<u64> {
-        let length = self.full.front().map_or(0, |chunk| chunk.len() as u64);
-        self.oldest..self.oldest.wrapping_add(length)
     }
 
     fn iter(&self) -> impl Iterator<Item = &Event> {
@@ -147,18 +144,9 @@ impl Ring {
         Window {
             chunks: self.full.iter().cloned().collect(),
             last: self.current.clone(),
-            start: self.start.clone(),
             oldest: self.oldest,
         }
     }
-}
-
-fn apply(balances: &mut Vec<u64>, event: &Event) {
-    let label = event.label as usize;
-    if balances.len() <= label {
-        balances.resize(label.saturating_add(1), 0);
-    }
-    balances[label] = balances[label].saturating_add_signed(event.delta);
 }
 
 /// A copy of the window, put together outside the lock.
@@ -166,17 +154,22 @@ fn apply(balances: &mut Vec<u64>, event: &Event) {
 pub(super) struct Window {
     chunks: Vec<Arc<Vec<Event>>>,
     last: Vec<Event>,
-    pub(super) start: Vec<u64>,
     pub(super) oldest: u64,
 }
 
 impl Window {
-    pub(super) fn into_events(self) -> Vec<Event> {
+    /// Fills in the events, and what was held before them, of what is held now.
+    pub(super) fn fill(self, timeline: &mut Timeline) {
         let length = self.chunks.iter().fold(self.last.len(), |sum, chunk| sum.saturating_add(chunk.len()));
-        let mut events = Vec::with_capacity(length);
-        self.chunks.iter().for_each(|chunk| events.extend_from_slice(chunk));
-        events.extend_from_slice(&self.last);
-        events
+        timeline.events.reserve_exact(length);
+        for chunk in &self.chunks {
+            timeline.events.extend_from_slice(chunk);
+        }
+        timeline.events.extend_from_slice(&self.last);
+        for event in &timeline.events {
+            let balance = &mut timeline.start[event.label as usize];
+            *balance = balance.wrapping_add_signed(event.delta.wrapping_neg()); // in this order it may pass below zero
+        }
     }
 }
 

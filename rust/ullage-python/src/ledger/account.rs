@@ -14,6 +14,7 @@ use super::scope::Scope;
 use super::waiting::{self, Pending};
 use crate::detach::detached;
 use crate::error::{Failure, Outcome, holder_list};
+use crate::numpy_memory::NumpyTracking;
 use crate::units::ByteCount;
 
 thread_local! {
@@ -194,6 +195,11 @@ impl Account {
     fn __repr__(&self) -> String {
         format!("Account({:?}: {})", self.core.path(), described(&self.core))
     }
+
+    #[pyo3(signature = (label = "numpy"))]
+    fn track_numpy(&self, label: &str) -> NumpyTracking {
+        NumpyTracking::new(&self.core, label)
+    }
 }
 
 /// A registered callback; it stays until `remove`, or the end of a `with` block.
@@ -211,8 +217,13 @@ impl PressureGuard {
         slf
     }
 
-    #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, _exception: &Bound<'_, PyAny>) {
+    #[pyo3(signature = (_kind = None, _value = None, _traceback = None))]
+    fn __exit__(
+        &self,
+        _kind: Option<&Bound<'_, PyAny>>,
+        _value: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) {
         self.remove();
     }
 }

@@ -16,17 +16,18 @@ pub(crate) use snapshot::AccountSnapshot;
 pub(crate) use waiting::Pending;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyAny, PyDict, PyList};
+use pyo3::types::{PyAny, PyDict, PyList, PyType};
 use ullage_core::ledger as core;
 use ullage_core::{Bytes, Error};
 
 use crate::buffer;
 use crate::detach::detached;
 use crate::error::{Outcome, holder_list};
+use crate::shared::SharedLedger;
 use crate::units::ByteCount;
 
 /// A tree of accounts with limits. Every handle may be used from any thread.
-#[pyclass(frozen, subclass, weakref, module = "ullage")]
+#[pyclass(frozen, weakref, module = "ullage")]
 pub(crate) struct Ledger {
     core: core::Ledger,
     /// Frames that an origin holds at most.
@@ -50,7 +51,7 @@ fn unknown(name: &'static str, value: &str, known: &str) -> Error {
 #[pymethods]
 impl Ledger {
     #[new]
-    #[pyo3(signature = (limit = None, *, timeline = core::TIMELINE_EVENTS, origins = "sampled", frames = 1))]
+    #[pyo3(signature = (limit = None, *, timeline = 65536, origins = "sampled", frames = 1))]
     fn new(limit: Option<ByteCount>, timeline: usize, origins: &str, frames: usize) -> Outcome<Self> {
         let origins = match origins {
             "off" => core::OriginPolicy::Off,
@@ -65,6 +66,16 @@ impl Ledger {
         let limit = limit.map(|limit| limit.0);
         let core = core::Ledger::with_options(core::LedgerOptions { limit, timeline, origins });
         Ok(Self { core, frames: frames.max(1) })
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (name, limit = None))]
+    fn shared<'py>(
+        py: Python<'py>,
+        name: &str,
+        limit: Option<ByteCount>,
+    ) -> Outcome<Bound<'py, SharedLedger>> {
+        SharedLedger::open(py, name, limit)
     }
 
     #[getter]
@@ -156,8 +167,14 @@ impl Ledger {
         slf
     }
 
-    #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyAny>) -> PyResult<()> {
+    #[pyo3(signature = (_kind = None, _value = None, _traceback = None))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _kind: Option<&Bound<'_, PyAny>>,
+        _value: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         self.close(py).map(|_| ())
     }
 
@@ -188,5 +205,24 @@ impl Ledger {
 
     fn __repr__(&self) -> String {
         format!("Ledger({})", account::described(&self.root_account()))
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (reserve = None, *, gpus = true))]
+    fn of_machine<'py>(
+        cls: &Bound<'py, PyType>,
+        reserve: Option<Bound<'py, PyAny>>,
+        gpus: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let module = cls.py().import("ullage.machine.domain")?;
+        module.getattr("ledger_of_machine")?.call1((cls, reserve, gpus))
+    }
+
+    #[pyo3(signature = (measured = None))]
+    fn reconcile<'py>(
+        slf: &Bound<'py, Self>,
+        measured: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("ullage.machine.reconcile")?.getattr("reconcile")?.call1((slf, measured))
     }
 }

@@ -144,3 +144,24 @@ fn eight_threads_write_one_order_of_time() {
     assert!(timeline.events.len() > 60_000);
     assert_replays(&timeline, |_| 0);
 }
+
+/// What fell and rose again within the window: the balances before it are found through values below zero.
+#[test]
+fn a_peak_is_made_of_what_was_held_then_though_all_is_released_since() {
+    let ledger = Ledger::new(None);
+    let (a, b) = (ledger.account("a", None).unwrap(), ledger.account("b", None).unwrap());
+    for _ in 0..3 {
+        let first = a.reserve(bytes(5), "x").unwrap();
+        let second = b.reserve(bytes(7), "y").unwrap();
+        drop((first, second));
+    }
+    let held: Vec<(String, u64)> = ledger
+        .root()
+        .peak_holders(9)
+        .unwrap()
+        .into_iter()
+        .map(|held| (held.label, held.bytes.get()))
+        .collect();
+    assert_eq!(held, [("y".to_owned(), 7), ("x".to_owned(), 5)]);
+    assert_eq!(ledger.timeline().start, [0, 0]);
+}

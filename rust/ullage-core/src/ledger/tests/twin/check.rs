@@ -90,7 +90,8 @@ impl World {
         expected.retain(|_, &mut (size, count)| size > 0 || count > 0);
         let holders = self.accounts[index].holders(usize::MAX);
         assert!(holders.windows(2).all(|pair| pair[0].bytes >= pair[1].bytes));
-        let found = holders.into_iter().map(|one| ((one.account, one.label), (one.bytes.get(), one.count)));
+        let found =
+            holders.into_iter().map(|one| ((one.account, one.label), (one.bytes.get(), one.reservations)));
         assert_eq!(found.collect::<BTreeMap<_, _>>(), expected);
         let mut sizes: Vec<u64> =
             self.model.below(index).filter(|one| one.form == Form::Placed).map(|one| one.bytes).collect();
