@@ -18,7 +18,7 @@ say = @printf '\n== %s\n'
 export PYTHON
 .NOTPARALLEL:
 .PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench score \
-	freethreaded soak fuzz catalog pins format clean cargo-ready missing-extension
+	freethreaded ledger-costs soak fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
@@ -99,6 +99,9 @@ bench: $(BUILT) $(BENCH_VENV) ## measure, also against other packages
 	@cargo bench --locked -p ullage-core --benches
 	$(say) "pytest benches"
 	@$(BIN)/pytest benches --benchmark-only
+
+ledger-costs: $(BUILT) $(BENCH_VENV) ## print what the ledger costs beside its targets, the floors and the peers
+	@$(BIN)/python benches/ledger_costs.py
 
 score: $(BUILT) ## score the estimates against the truth file of ULLAGE_DATA
 	$(say) "ullage score footprint"

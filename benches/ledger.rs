@@ -1,47 +1,96 @@
-//! A reservation and its release, beside the least that any ledger could do: one lock each, or one atomic
-//! read-modify-write per level each way.
+//! A reservation and its release four levels deep, in one thread: ours in its forms, the other ways to build such a tree,
+//! and the floors that no ledger passes.
+//!
+//! `make ledger-costs` takes several passes over this and prints what each costs at its least, beside the targets.
 
 use std::hint::black_box;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use ullage_core::{Account, Bytes, Ledger};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
+use designs::{FLOORS, Limits, OURS, PEERS};
+use ullage_core::{Bytes, Ledger};
 
-const SIZE: Bytes = Bytes::new(1 << 20);
+#[path = "peers/ledger_designs.rs"]
+mod designs;
 
-fn account(ledger: &Ledger, path: &str) -> Account {
-    ledger.account(path, Some(Bytes::new(1 << 40))).expect("a good path")
+const SIZE: u64 = 1 << 20;
+
+/// Samples so short that most of them are not interrupted.
+fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
+    let mut group = criterion.benchmark_group(name);
+    group
+        .sampling_mode(SamplingMode::Flat)
+        .warm_up_time(Duration::from_millis(50))
+        .measurement_time(Duration::from_millis(150));
+    group
 }
 
-fn pair(account: &Account) {
-    drop(black_box(account.reserve(black_box(SIZE), "weights")));
+fn pairs(criterion: &mut Criterion) {
+    let mut group = group(criterion, "ledger/pair");
+    for (name, make) in OURS.into_iter().chain(PEERS) {
+        let design = make(Limits::NONE);
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|count| {
+                let start = Instant::now();
+                design.pairs(0, SIZE, count);
+                start.elapsed()
+            });
+        });
+    }
+    group.finish();
 }
 
-fn alone(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("ledger/pair");
+fn depths(criterion: &mut Criterion) {
+    let mut group = group(criterion, "ledger/levels");
     let ledger = Ledger::new(Some(Bytes::new(1 << 40)));
-    for (levels, path) in [(1, "/"), (4, "host/gpu0/resnet")] {
-        let account = account(&ledger, path);
-        group.bench_function(BenchmarkId::new("levels", levels), |bencher| bencher.iter(|| pair(&account)));
+    for (levels, path) in [(1, "/"), (2, "host"), (4, "host/gpu0/a"), (8, "host/gpu0/a/b/c/d/e")] {
+        let account = ledger.account(path, None).expect("a good path");
+        group.bench_function(BenchmarkId::from_parameter(levels), |bencher| {
+            bencher.iter(|| black_box(account.reserve(black_box(Bytes::new(SIZE)), "weights")).is_ok());
+        });
     }
     group.finish();
 }
 
 fn refused(criterion: &mut Criterion) {
-    let ledger = Ledger::new(Some(Bytes::new(100)));
-    let account = ledger.account("host/gpu0/resnet", None).expect("a good path");
-    criterion.bench_function("ledger/refused", |bencher| {
-        bencher.iter(|| black_box(account.reserve(SIZE, "weights")));
-    });
+    let mut group = group(criterion, "ledger/refused");
+    for (name, make) in OURS.into_iter().chain(PEERS) {
+        let design = make(Limits { root: 100, ..Limits::NONE });
+        group.bench_function(name, |bencher| bencher.iter(|| black_box(design.pair(0, black_box(SIZE)))));
+    }
+    group.finish();
+}
+
+fn batches(criterion: &mut Criterion) {
+    let mut group = group(criterion, "ledger/batch");
+    let ledger = Ledger::new(Some(Bytes::new(1 << 50)));
+    let account = ledger.account("host/gpu0/kv", None).expect("a good path");
+    for count in [16, 256, 4096, 65_536] {
+        let sizes = vec![SIZE; count];
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter(|| black_box(account.reserve_many(black_box(&sizes), "blocks")).is_ok());
+        });
+    }
+    group.finish();
 }
 
 fn floors(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("ledger/floor");
+    let mut group = group(criterion, "ledger/floor");
+    for (name, make) in FLOORS {
+        let design = make(Limits::NONE);
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|count| {
+                let start = Instant::now();
+                design.pairs(0, SIZE, count);
+                start.elapsed()
+            });
+        });
+    }
     let used = Mutex::new(0_u64);
-    group.bench_function("2 locks of a Mutex<u64>", |bencher| {
+    group.bench_function("2 locks", |bencher| {
         bencher.iter(|| {
             for _ in 0..2 {
                 if let Ok(mut used) = used.lock() {
@@ -50,54 +99,22 @@ fn floors(criterion: &mut Criterion) {
             }
         });
     });
-    let levels = [const { AtomicU64::new(0) }; 4];
-    group.bench_function("8 atomic adds", |bencher| {
+    let word = AtomicU64::new(0);
+    group.bench_function("2 CAS of a word", |bencher| {
         bencher.iter(|| {
-            for level in &levels {
-                black_box(level.fetch_add(black_box(1), Ordering::AcqRel));
-            }
-            for level in &levels {
-                black_box(level.fetch_sub(black_box(1), Ordering::AcqRel));
+            for _ in 0..2 {
+                let seen = word.load(Ordering::Relaxed);
+                let next = seen.wrapping_add(black_box(1));
+                let exchanged = word.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed);
+                black_box(&exchanged);
             }
         });
     });
+    let clock = quanta::Clock::new();
+    group.bench_function("the processor's counter", |bencher| bencher.iter(|| black_box(clock.raw())));
+    group.bench_function("the system's clock", |bencher| bencher.iter(|| black_box(Instant::now())));
     group.finish();
 }
 
-/// Wall time of `pairs` in each of two threads that start together.
-fn race(pairs: u64, work: impl Fn(usize) + Sync) -> Duration {
-    let start = Instant::now();
-    thread::scope(|scope| {
-        for thread in 0..2 {
-            let work = &work;
-            scope.spawn(move || (0..pairs).for_each(|_| work(thread)));
-        }
-    });
-    start.elapsed()
-}
-
-/// The time is that of a pair in each thread.
-fn together(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("ledger/two threads");
-    let ledger = Ledger::new(Some(Bytes::new(1 << 40)));
-    let siblings = [account(&ledger, "host/gpu0/a"), account(&ledger, "host/gpu0/b")];
-    group.bench_function("sibling leaves", |bencher| {
-        bencher.iter_custom(|pairs| race(pairs, |thread| pair(&siblings[thread])));
-    });
-    let used = Mutex::new(0_u64);
-    group.bench_function("2 locks of a Mutex<u64>", |bencher| {
-        bencher.iter_custom(|pairs| {
-            race(pairs, |_| {
-                for _ in 0..2 {
-                    if let Ok(mut used) = used.lock() {
-                        *used = black_box(used.wrapping_add(1));
-                    }
-                }
-            })
-        });
-    });
-    group.finish();
-}
-
-criterion_group!(benches, alone, refused, together, floors);
+criterion_group!(benches, floors, pairs, depths, refused, batches);
 criterion_main!(benches);

@@ -1,101 +1,180 @@
-"""A reservation and its release from Python, beside a ledger in pure Python and beside one lock."""
+"""A reservation and its release from Python, four levels deep: ours, a ledger in C by hand, ledgers in Python."""
 
-import threading
+from collections.abc import Callable
+from itertools import repeat
 from typing import Any
 
 import pytest
+from looping import ONE_THREAD, Benchmark, Loop, measure, measure_two
+from peers import ledger_c
+from peers.ledger_python import FlatLedger, tree_account
 
-from ullage import Ledger
+from ullage import Account, Ledger
 
-Benchmark = Any  # the fixture of pytest-benchmark, which has no types
 PATH = "host/gpu0/resnet"
 SIZE = 1 << 20
 
 
-class PureAccount:
-    """What somebody would write: the same decision under one lock, without holders, labels or peaks by name."""
-
-    def __init__(self, lock: threading.Lock, parent: "PureAccount | None", limit: int) -> None:
-        """Make an account below `parent`."""
-        self.lock, self.limit, self.used, self.peak = lock, limit, 0, 0
-        self.path: list[PureAccount] = [self, *(parent.path if parent else [])]
-
-    def reserve(self, size: int) -> "PureReservation":
-        """Book on every level or on none."""
-        with self.lock:
-            for level in self.path:
-                if level.used + size > level.limit:
-                    raise MemoryError(size)
-            for level in self.path:
-                level.used += size
-                level.peak = max(level.peak, level.used)
-        return PureReservation(self, size)
+def quiet(kind: str = "exact") -> Account:
+    """Give an account of a ledger that keeps neither time nor places."""
+    return Ledger(1 << 40, timeline=0, origins="off").account(PATH, 1 << 40, kind=kind)
 
 
-class PureReservation:
-    """Bytes of a `PureAccount`."""
-
-    __slots__ = ("account", "live", "size")
-
-    def __init__(self, account: PureAccount, size: int) -> None:
-        """Hold `size` bytes."""
-        self.account, self.size, self.live = account, size, True
-
-    def release(self) -> None:
-        """Give back, once."""
-        with self.account.lock:
-            if self.live:
-                self.live = False
-                for level in self.account.path:
-                    level.used -= self.size
+def usual() -> Account:
+    """Give an account of a ledger as it comes: it keeps time, and now and then the place of a reservation."""
+    return Ledger(1 << 40).account(PATH, 1 << 40)
 
 
-@pytest.mark.benchmark(group="reserve and release, 4 levels")
-def test_ours(benchmark: Benchmark) -> None:
-    account = Ledger(1 << 40).account(PATH, 1 << 40)
+def timed() -> Account:
+    """Give an account of a ledger that keeps time and nothing more."""
+    return Ledger(1 << 40, origins="off").account(PATH, 1 << 40)
 
-    def pair() -> None:
-        account.reserve(SIZE).release()
 
-    benchmark(pair)
+def proven(account: Any) -> Any:  # noqa: ANN401 - of any ledger
+    """Give an account that books and refuses: a bench of one that does not would prove nothing."""
+    held = account.reserve(SIZE)
+    assert account.used == SIZE
+    with pytest.raises(MemoryError):
+        account.reserve(1 << 41)
+    assert account.used == SIZE
+    held.release()
+    assert account.used == 0
+    return account
+
+
+def released(account: Any) -> Loop:  # noqa: ANN401 - of any ledger
+    """Let go of a handle by its method."""
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            account.reserve(SIZE).release()
+
+    return loop
+
+
+def in_block(account: Any) -> Loop:  # noqa: ANN401 - of any ledger
+    """Let go of a handle at the end of a block."""
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            with account.reserve(SIZE):
+                pass
+
+    return loop
+
+
+def dropped(account: Any) -> Loop:  # noqa: ANN401 - of any ledger
+    """Let go of a handle by forgetting it."""
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            account.reserve(SIZE)
+
+    return loop
+
+
+def labelled(account: Account) -> Loop:
+    """Say what the bytes are for."""
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            account.reserve(SIZE, "weights").release()
+
+    return loop
+
+
+def without_handle(account: Any) -> Loop:  # noqa: ANN401 - of the ledger in C
+    """Remember the size oneself."""
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            account.charge(SIZE)
+            account.discharge(SIZE)
+
+    return loop
+
+
+def calls(account: Any) -> Loop:  # noqa: ANN401 - of the ledger in C
+    """Call methods that do nothing."""
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            account.nothing(SIZE)
+            account.nothing(SIZE)
+
+    return loop
+
+
+def flat(ledger: FlatLedger) -> Loop:
+    """Remember the size oneself."""
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            ledger.reserve("resnet", SIZE)
+            ledger.release("resnet", SIZE)
+
+    return loop
+
+
+def empty() -> Loop:
+    """Do nothing: what the loop itself takes."""
+
+    def loop(count: int) -> None:
+        for _ in repeat(None, count):
+            pass
+
+    return loop
+
+
+WAYS: dict[str, Callable[[], Loop]] = {
+    "the loop alone": empty,
+    "two calls into C": lambda: calls(ledger_c.account()),
+    "C, no handle": lambda: without_handle(proven(ledger_c.account())),
+    "C": lambda: released(proven(ledger_c.account())),
+    "C, dropped": lambda: dropped(proven(ledger_c.account())),
+    "C, in a block": lambda: in_block(proven(ledger_c.account())),
+    "ours": lambda: released(proven(quiet())),
+    "ours, labelled": lambda: labelled(proven(quiet())),
+    "ours, in a block": lambda: in_block(proven(quiet())),
+    "ours, timeline": lambda: released(proven(timed())),
+    "ours, as it comes": lambda: released(proven(usual())),
+    "ours, credit": lambda: released(proven(quiet("credit"))),
+    "Python, tree": lambda: released(proven(tree_account())),
+    "Python, flat": lambda: flat(FlatLedger()),
+}
+SHARED: dict[str, Callable[[], Any]] = {
+    "C": ledger_c.account,
+    "ours": quiet,
+    "ours, as it comes": usual,
+    "ours, credit": lambda: quiet("credit"),
+    "Python, tree": tree_account,
+}
+
+
+def made(make: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it makes
+    """Make a peer, or skip the bench for the reason that it cannot be made."""
+    try:
+        return make()
+    except ledger_c.NoCompilerError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.benchmark(group="10,000 reservations and releases, 4 levels", timer=ONE_THREAD)
+@pytest.mark.parametrize("way", WAYS)
+def test_pair(benchmark: Benchmark, way: str) -> None:
+    measure(benchmark, made(WAYS[way]))
+
+
+@pytest.mark.benchmark(group="100,000 reservations and releases in two threads, 4 levels")
+@pytest.mark.parametrize("way", SHARED)
+def test_two_threads(benchmark: Benchmark, way: str) -> None:
+    account = made(SHARED[way])
+    measure_two(benchmark, (released(account), released(account)))
     assert account.used == 0
 
 
-@pytest.mark.benchmark(group="reserve and release, 4 levels")
-def test_ours_with_label_in_a_block(benchmark: Benchmark) -> None:
-    account = Ledger(1 << 40).account(PATH, 1 << 40)
-
-    def pair() -> None:
-        with account.reserve(SIZE, label="weights"):
-            pass
-
-    benchmark(pair)
-
-
-@pytest.mark.benchmark(group="reserve and release, 4 levels")
-def test_pure_python(benchmark: Benchmark) -> None:
-    lock = threading.Lock()
-    account = None
-    for _ in range(4):
-        account = PureAccount(lock, account, 1 << 40)
-    assert account is not None
-    leaf = account
-
-    def pair() -> None:
-        leaf.reserve(SIZE).release()
-
-    benchmark(pair)
-    assert leaf.used == 0
-
-
-@pytest.mark.benchmark(group="reserve and release, 4 levels")
-def test_two_locks(benchmark: Benchmark) -> None:
-    lock = threading.Lock()
-
-    def pair() -> None:
-        with lock:
-            pass
-        with lock:
-            pass
-
-    benchmark(pair)
+@pytest.mark.benchmark(group="100,000 reservations and releases in two threads, 4 levels")
+def test_two_threads_flat(benchmark: Benchmark) -> None:
+    ledger = FlatLedger()
+    measure_two(benchmark, (flat(ledger), flat(ledger)))
+    assert ledger.used == 0

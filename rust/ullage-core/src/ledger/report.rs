@@ -141,9 +141,8 @@ impl Books {
         })
     }
 
-    /// Keeps who held what at the peaks whose events are about to fall out of the timeline.
-    ///
-    /// What stands under `tag` has changed by `delta` already, of which no event speaks yet.
+    /// Keeps who held what at the peaks whose events are about to fall out of the timeline, for an event that has
+    /// happened to the books and is not yet in it.
     #[cold]
     pub(super) fn keep_peaks(&mut self, tag: TagId, delta: i64) {
         let Some(ring) = &self.timeline else { return };
@@ -162,11 +161,9 @@ impl Books {
         peaks.sort_unstable();
         let events: Vec<u64> = peaks.iter().map(|&(event, _)| event).collect();
         let mut kept = Vec::with_capacity(peaks.len());
-        let mut balances = self.tags.balances();
-        if let Some(balance) = balances.get_mut(tag as usize) {
-            *balance = balance.wrapping_add_signed(delta.wrapping_neg());
-        }
-        ring.replay(ring.balances_before(balances), &events, |index, balances| {
+        let mut now = self.tags.balances();
+        now[tag as usize] = now[tag as usize].wrapping_add_signed(delta.wrapping_neg());
+        ring.replay(ring.balances_before(now), &events, |index, balances| {
             let node = peaks[index].1;
             kept.push((node, self.composition(node, usize::MAX, balances)));
         });
