@@ -18,7 +18,7 @@ say = @printf '\n== %s\n'
 export PYTHON
 .NOTPARALLEL:
 .PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench score \
-	ledger-costs soak fuzz catalog pins format clean cargo-ready missing-extension
+	freethreaded ledger-costs soak fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
@@ -78,6 +78,10 @@ loom: cargo-ready ## explore the interleavings of the lock-holding code
 	@RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom CARGO_PROFILE_RELEASE_LTO=off \
 		CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --quiet --locked -p ullage-core --release --lib loom
 
+freethreaded: cargo-ready ## run the ledger's tests without a global interpreter lock, where there is such a Python
+	$(say) "free-threaded python"
+	@.ci/freethreaded
+
 mypy: $(BUILT) ## check the types of the package and its tests
 	$(say) "mypy"
 	@$(BIN)/mypy --no-error-summary
@@ -104,7 +108,9 @@ score: $(BUILT) ## score the estimates against the truth file of ULLAGE_DATA
 	@test -n "$$ULLAGE_DATA" || { echo "ULLAGE_DATA does not name the folder of public data sets"; exit 1; }
 	@$(BIN)/ullage score footprint --truth "$$ULLAGE_DATA/footprint_truth.csv"
 
-soak: $(BUILT) ## kill KILLS (10000) processes that share a ledger, and compare it with what the living hold
+soak: $(BUILT) ## what takes long: ten million tries for each place of a limit, and KILLS (10000) kills of processes that share one
+	$(say) "ten million tries for each place of a limit"
+	@cargo test --quiet --locked -p ullage-core --release --lib soak -- --ignored
 	$(say) "storm of kills"
 	@$(BIN)/python tests/shared_storm.py --kills $(KILLS)
 

@@ -269,7 +269,7 @@ def test_refusals_survive_a_process_boundary_whole() -> None:
         copy = pickle.loads(pickle.dumps(failure))  # noqa: S301 - our own
         assert (type(copy), str(copy), copy.fields) == (type(failure), str(failure), failure.fields)
         assert copy.as_dict() == failure.as_dict()
-        assert (copy.holders[0].count, copy.holders[0].age_s >= 0) == (1, True)
+        assert (copy.holders[0].reservations, copy.holders[0].age_s >= 0) == (1, True)
     assert held.live
     with pytest.raises(AccountPathError):
         ledger.account("a//b")

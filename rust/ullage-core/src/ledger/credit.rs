@@ -120,8 +120,16 @@ impl CreditLeaf {
         self.quantum.saturating_mul(2)
     }
 
+    #[cfg(not(loom))]
     pub(super) fn word(&self) -> Word {
         Word(self.word.load(Ordering::Acquire))
+    }
+
+    /// Loom forgets who read a value as soon as another thread reads it too, and then never lets that one write in
+    /// between; of those who write it forgets nobody.
+    #[cfg(loom)]
+    pub(super) fn word(&self) -> Word {
+        Word(self.word.fetch_or(0, Ordering::AcqRel))
     }
 
     /// The largest `used` that the leaf ever had, of which `charged` is charged now. Only for the holder of the

@@ -104,3 +104,16 @@ fn a_quantum_is_never_larger_than_what_is_free() {
     drop((rest, more, draw));
     assert_eq!(ledger.root().used(), bytes(0));
 }
+
+/// Credit that was bought under a higher limit is not drawn past a lower one.
+#[test]
+fn a_lowered_limit_takes_idle_credit_back() {
+    let ledger = Ledger::new(Some(bytes(100_000)));
+    let leaf = ledger.credit_account("kv", None, Some(bytes(50_000))).unwrap();
+    let held = leaf.draw(bytes(100)).unwrap();
+    assert_eq!((leaf.used(), leaf.charged()), (bytes(100), bytes(50_100)));
+    ledger.root().set_limit(Some(bytes(200)));
+    assert_eq!((leaf.charged(), ledger.snapshot().accounts[0].over_by()), (bytes(100), bytes(0)));
+    assert_eq!(leaf.draw(bytes(101)).unwrap_err().available, bytes(100));
+    drop(held);
+}
