@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ullage
-from ullage import Timeline
+from ullage import Ledger, Timeline
 from ullage.errors import ArgumentError, Holder, TimelineError
 from ullage.timeline import EVENT, LIFETIME
 
@@ -354,3 +354,15 @@ def test_a_file_that_cannot_be_written_whole_is_not_written(tmp_path: Path, monk
 
 def test_the_timeline_is_a_public_name() -> None:
     assert ullage.Timeline is Timeline
+
+
+def test_a_timeline_is_the_array_of_its_events() -> None:
+    ledger = Ledger(100)
+    ledger.root.reserve(7).release()
+    timeline = ledger.timeline()
+    array = np.asarray(timeline)
+    assert np.shares_memory(array, timeline.events)
+    assert not array.flags.writeable
+    assert timeline["delta"].tolist() == array["delta"].tolist() == [7, -7]
+    assert len(timeline[1:]) == 1
+    assert array.dtype.itemsize == 32

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ullage._core import Layout, plan_arena
 from ullage._types import ByteCount
@@ -84,6 +84,14 @@ class Timeline:
     def __len__(self) -> int:
         """Count the events."""
         return len(self.events)
+
+    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 - whatever an array takes and gives
+        """Index the events as the array they are: `timeline["delta"]`, `timeline[-10:]`."""
+        return self.events[key]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: FBT001 - NumPy's protocol
+        """Give the events themselves: `numpy.asarray(timeline)` copies nothing."""
+        return np.array(self.events, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
         """Say what this is, not its millions of rows."""
