@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, final
+from typing import Any, Final, Literal, Self, SupportsIndex, final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ __all__ = [
     "Buffer",
     "Footprint",
     "Interval",
+    "Layout",
     "Ledger",
     "Model",
     "NumpyTracking",
@@ -48,7 +49,10 @@ __all__ = [
     "judge",
     "open_model",
     "pack",
+    "parse_arena_csv",
     "parse_bytes",
+    "plan_arena",
+    "read_arena_instance",
     "read_packing_instance",
     "runtime_policies",
     "validate",
@@ -1327,8 +1331,8 @@ def pack(
     for an unknown strategy or a time limit that is none.
     """
 
-def validate(plan: Plan) -> None:
-    """Check a plan by code that shares nothing with the solvers.
+def validate(answer: Plan | Layout) -> None:
+    """Check a plan or a layout by code that shares nothing with the solvers.
 
     Raises `ViolationError` with the first fact that does not hold.
     """
@@ -1420,3 +1424,97 @@ class PlannedBin:
     @property
     def items(self) -> list[str] | list[int]:
         """What it holds, by name or position as the items were given."""
+
+def plan_arena(
+    sizes: Iterable[ByteCount] | npt.NDArray[np.integer[Any]],
+    starts: Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]],
+    ends: Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]],
+    capacity: ByteCount | None = None,
+    *,
+    alignments: ByteCount | Iterable[ByteCount] | npt.NDArray[np.integer[Any]] | None = None,
+    ids: Sequence[str] | None = None,
+    strategy: str = "auto",
+    time_limit: float | None = 10.0,
+    seed: int = 0,
+) -> Layout:
+    """Lay buffers out in one block of memory, so that no two that are alive at once share a byte.
+
+    Buffer `i` takes `sizes[i]` bytes from the instant `starts[i]` until before `ends[i]`, at a multiple of its
+    alignment. With a `capacity`, the work ends as soon as the layout is within it; else the lowest is looked for.
+    `strategy` is `auto` (all heuristics, then a local search), `first_fit`, `best_fit`, `greedy_by_size`,
+    `greedy_by_area`, `greedy_by_length` or `greedy_by_contention`; `time_limit` bounds `auto` in seconds, `None` until
+    it has no more ideas. The same `seed` gives the same layout unless time runs out. Ctrl-C raises `KeyboardInterrupt`.
+    Raises `ProblemError` naming the place at fault and `ArgumentError` for an unknown strategy or a time limit that is
+    none.
+    """
+
+def read_arena_instance(
+    path: str | PathLike[str],
+) -> tuple[list[str], npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """Read ids, sizes, starts, ends and alignments from CSV with the columns `id,lower,upper,size[,alignment]`.
+
+    Columns come in any order; others are passed over. Raises `ModelNotFoundError` or `UnreadableError` for a path that
+    cannot be read, `ProblemError` naming line and column.
+    """
+
+def parse_arena_csv(
+    content: bytes,
+) -> tuple[list[str], npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """Read what `read_arena_instance` reads, from bytes."""
+
+@final
+class Layout:
+    """Where every buffer lies in one block of memory, and what is proven of it."""
+
+    @property
+    def status(self) -> Literal["optimal", "feasible", "infeasible", "timeout"]:
+        """`optimal`: no layout is lower; `feasible`: `gap` bytes above the bound; both within the capacity.
+
+        `infeasible`: proven that no layout is within the capacity; `timeout`: neither found nor disproven. In both
+        cases the layout is the lowest that was found.
+        """
+
+    @property
+    def strategy(self) -> str:
+        """The strategy asked for."""
+
+    @property
+    def ids(self) -> list[str] | list[int]:
+        """The ids as given, or the positions."""
+
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """The offset of each buffer in bytes, shape `(n,)`, read-only."""
+
+    @property
+    def height(self) -> int:
+        """Where the highest buffer ends, in bytes."""
+
+    @property
+    def lower_bound(self) -> int:
+        """No layout is lower."""
+
+    @property
+    def gap(self) -> int:
+        """`height - lower_bound`."""
+
+    @property
+    def capacity(self) -> int | None:
+        """How high the layout may reach; `None` for as high as needed."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why no layout is within the capacity, where that is proven."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the solve."""
+
+    @property
+    def steps(self) -> int:
+        """Changes that the search tried; 0 without a search."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the layout as a dictionary ready for JSON; `offsets` by id, or by position as a text."""
+
+    def __len__(self) -> int: ...

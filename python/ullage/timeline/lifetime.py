@@ -11,7 +11,7 @@ from ullage.timeline import history
 from ullage.timeline.layout import LIFETIME, Counts, Rows, Sizes
 from ullage.timeline.writing import replaced
 
-__all__ = ["NAMELESS", "lifetimes", "write"]
+__all__ = ["NAMELESS", "lifetimes", "names", "write"]
 
 NAMELESS = 2**64 - 1
 """Bytes of label `n` that are held throughout and that no event names have the id `NAMELESS - n`."""
@@ -66,6 +66,12 @@ def _rows(events: Rows, lower: Counts, upper: Counts, size: Counts) -> Rows:
     found["id"], found["label"] = events["id"], events["label"]
     found["lower"], found["upper"], found["size"] = lower, upper, size
     return found
+
+
+def names(rows: Rows) -> list[str]:
+    """Give every lifetime a name of its own: its id, and for the second of an id `id.2`, as `write` does."""
+    seen: Counter[int] = Counter()
+    return [_name(identity, seen) for identity in rows["id"].tolist()]
 
 
 def write(path: Path, rows: Rows) -> None:

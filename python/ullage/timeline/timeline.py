@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ullage._core import Layout, plan_arena
+from ullage._types import ByteCount
 from ullage.errors import ArgumentError, Holder, TimelineError
 from ullage.timeline import chrome, lifetime
 from ullage.timeline.check import check_facts, check_shapes
@@ -161,6 +163,24 @@ class Timeline:
         rows = self.lifetimes(account, unit=unit)
         lifetime.write(Path(path), rows)
         return len(rows)
+
+    def plan_arena(
+        self,
+        account: str = "/",
+        capacity: ByteCount | None = None,
+        *,
+        strategy: str = "auto",
+        time_limit: float | None = 10.0,
+        seed: int = 0,
+    ) -> Layout:
+        """Lay the `lifetimes` of `account` out in one block of memory, one offset a row: see `ullage.plan_arena`.
+
+        Its height is what the same history takes with every address known beforehand; the lower bound is its peak.
+        """
+        rows = self.lifetimes(account)
+        columns = (rows["size"], rows["lower"], rows["upper"])
+        ids = lifetime.names(rows)
+        return plan_arena(*columns, capacity, ids=ids, strategy=strategy, time_limit=time_limit, seed=seed)
 
     def slice(self, lower_ns: int | None = None, upper_ns: int | None = None) -> Self:
         """Give the part with the events from `lower_ns` until before `upper_ns`; what came before is its `start`."""

@@ -4,21 +4,24 @@
 //!  model ──► footprint ──► fit            estimated   what a model needs, where it fits
 //!                │
 //!                ├───────► pack                       which model goes where, and what is proven of it
+//!                ├───────► arena                      which buffer lies where in one block of memory
 //!                ▼
 //!              pool ─────► ledger         booked      before a load starts, until its release is seen
 //! ```
 //!
 //! The world has models, devices and one machine that hosts them. Bytes are *estimated* ([`footprint`]), *booked*
 //! ([`ledger`]) and *measured* ([`machine`], by whoever drives the [`pool`], which takes the measurement as an event). The
-//! crate does no I/O but reading headers ([`model`]), packing instances ([`pack`]) and counts of memory ([`machine`]) and
-//! mapping the file of a shared ledger ([`ledger::shared`]), reads no clock but there, in the packer's search and for how
-//! old those counts are, and starts no thread.
+//! crate does no I/O but reading headers ([`model`]), instances ([`pack`], [`arena`]) and counts of memory ([`machine`])
+//! and mapping the file of a shared ledger ([`ledger::shared`]), reads no clock but there, in the solvers and for how old
+//! those counts are, and starts no thread.
 //!
 //! - [`units`], [`error`]: quantities and failures, every failure with its numbers as fields;
 //! - [`model`]: what a model is, from its headers;
 //! - [`codec`]: what its weights take in another scheme;
 //! - [`footprint`]: what it needs, part by part, in which runtime, and whether that fits a device;
+//! - [`solving`]: how long solvers may work, and what is proven of their answers;
 //! - [`pack`]: which item goes into which bin;
+//! - [`arena`]: which buffer lies at which offset of one block of memory;
 //! - [`ledger`]: accounts, limits and reservations;
 //! - [`machine`]: what is really used, read from files that stay open;
 //! - [`pool`]: the scheduler that keeps models in memory under a limit.
@@ -62,6 +65,7 @@
 //! # Ok::<(), ullage_core::Error>(())
 //! ```
 
+pub mod arena;
 pub mod codec;
 pub mod error;
 pub mod footprint;
@@ -70,6 +74,7 @@ pub mod machine;
 pub mod model;
 pub mod pack;
 pub mod pool;
+pub mod solving;
 mod sync;
 pub mod units;
 

@@ -26,6 +26,8 @@ const _: () = assert!(size_of::<Handle>() == 16);
 // SAFETY: a primitive.
 unsafe impl Plain for u64 {}
 // SAFETY: a primitive.
+unsafe impl Plain for i64 {}
+// SAFETY: a primitive.
 unsafe impl Plain for u32 {}
 // SAFETY: a primitive; Python reads it as one byte, 0 or 1.
 unsafe impl Plain for bool {}

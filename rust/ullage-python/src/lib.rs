@@ -1,9 +1,11 @@
 //! The extension module `ullage._core`: it converts, calls `ullage-core` and converts back. No decision is taken here.
 
+mod arena;
 mod buffer;
 mod detach;
 mod error;
 mod footprint;
+mod layout;
 mod ledger;
 mod machine;
 mod model;
@@ -12,7 +14,9 @@ mod pack;
 mod plan;
 mod pool;
 mod shared;
+mod signals;
 mod units;
+mod validate;
 
 use pyo3::prelude::{Bound, PyModule, PyResult, pymodule};
 
@@ -20,9 +24,13 @@ use pyo3::prelude::{Bound, PyModule, PyResult, pymodule};
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use super::arena::{parse_arena_csv, plan_arena, read_arena_instance};
+    #[pymodule_export]
     use super::buffer::Buffer;
     #[pymodule_export]
     use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
+    #[pymodule_export]
+    use super::layout::Layout;
     #[pymodule_export]
     use super::ledger::{
         Account, AccountSnapshot, Ledger, Pending, PressureGuard, Reservation, ReservationBatch, Scope,
@@ -34,7 +42,7 @@ mod _core {
     #[pymodule_export]
     use super::numpy_memory::NumpyTracking;
     #[pymodule_export]
-    use super::pack::{pack_items, read_packing_instance, validate};
+    use super::pack::{pack_items, read_packing_instance};
     #[pymodule_export]
     use super::plan::{Plan, PlannedBin};
     #[pymodule_export]
@@ -45,6 +53,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::units::{format_bytes, parse_bytes};
+    #[pymodule_export]
+    use super::validate::validate;
 
     #[pymodule_init]
     fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {

@@ -1,8 +1,7 @@
 //! Bin packing: problems from Python values. The plans are in `plan`.
 
-use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::PyValueError;
@@ -14,10 +13,8 @@ use ullage_core::{Bytes, Error};
 
 use crate::error::{Failure, Outcome};
 use crate::plan::Plan;
+use crate::signals::SignalWatch;
 use crate::units::ByteCount;
-
-/// How often a solve looks for signals.
-const SIGNAL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Pack items into as few bins as possible.
 ///
@@ -54,17 +51,9 @@ pub(crate) fn pack_items(
         let limits = Limits { time, interrupted: Some(&|| watch.interrupted()) };
         let plan = pack::solve(&problem, strategy, &limits);
         let seconds = started.elapsed().as_secs_f64();
-        (Plan::new(problem, plan, strategy, seconds), watch.raised.into_inner())
+        (Plan::new(problem, plan, strategy, seconds), watch.into_raised())
     });
     raised.map_or(Ok(plan), |error| Err(error.into()))
-}
-
-/// Check every fact that a plan states, without any part of the solvers.
-///
-/// Raises `ViolationError` with the first violated fact.
-#[pyfunction]
-pub(crate) fn validate(py: Python<'_>, plan: &Plan) -> Outcome<()> {
-    Ok(py.detach(|| plan.validate())?)
 }
 
 /// Read an instance file: the items, as `pack` takes them, and the capacity of every bin.
@@ -82,31 +71,6 @@ pub(crate) fn read_packing_instance(py: Python<'_>, path: PathBuf) -> Outcome<(P
         None => PyList::new(py, sizes)?,
     };
     Ok((items.unbind(), capacity.map(Bytes::get)))
-}
-
-/// Asks Python for signals while it is detached, rarely enough not to disturb other threads.
-struct SignalWatch {
-    asked: Cell<Instant>,
-    raised: RefCell<Option<PyErr>>,
-}
-
-impl SignalWatch {
-    fn new(started: Instant) -> Self {
-        Self { asked: Cell::new(started), raised: RefCell::new(None) }
-    }
-
-    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough")]
-    fn interrupted(&self) -> bool {
-        if self.raised.borrow().is_some() {
-            return true;
-        }
-        if self.asked.get().elapsed() < SIGNAL_INTERVAL {
-            return false;
-        }
-        let raised = Python::attach(|py| py.check_signals()).err();
-        self.asked.set(Instant::now());
-        raised.is_some_and(|error| self.raised.replace(Some(error)).is_none())
-    }
 }
 
 fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Failure {

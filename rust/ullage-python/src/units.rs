@@ -85,6 +85,7 @@ fn bytes_of_float(value: &Bound<'_, PyAny>, count: f64) -> Outcome<Bytes> {
 pub(crate) struct WholeNumber(i128);
 
 impl WholeNumber {
+    pub(crate) const ZERO: Self = Self(0);
     pub(crate) const ONE: Self = Self(1);
 
     /// The number as a count, for the argument called `name`.

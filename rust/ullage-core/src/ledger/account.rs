@@ -129,29 +129,19 @@ impl Account {
     /// was passed over eight times wants what is free.
     #[inline]
     pub fn reserve(&self, bytes: Bytes, label: &str) -> Result<Reservation, Box<Refusal>> {
-        self.reserve_sampled(bytes, label).map(|(reservation, _)| reservation)
-    }
-
-    /// As [`Account::reserve`]; also tells whether the ledger wants to know where this reservation was made
-    /// ([`Reservation::set_origin`]).
-    ///
-    /// # Errors
-    /// As [`Account::reserve`].
-    #[inline]
-    pub fn reserve_sampled(&self, bytes: Bytes, label: &str) -> Result<(Reservation, bool), Box<Refusal>> {
         if label.is_empty()
             && bytes.get() <= DRAW_MOST
             && let Some(leaf) = &self.home.credit
         {
             self.home.draw(leaf, bytes.get())?;
-            return Ok((Reservation::drawn(self.home.clone(), bytes.get()), false));
+            return Ok(Reservation::drawn(self.home.clone(), bytes.get()));
         }
         let (slot, is_sampled) = self.home.decide(|books| {
             let slot = books.reserve(self.home.node, bytes.get(), label, Tenure::Owned)?;
             let born = books.slab.get(slot).born;
             Ok((slot, books.origins.wants(born)))
         })?;
-        Ok((Reservation::placed(self.home.clone(), slot), is_sampled))
+        Ok(Reservation::sampled(self.home.clone(), slot, is_sampled))
     }
 
     /// Books `bytes` until the result is dropped, without a label: the cheapest form, two atomic operations a pair on a

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::clock::Clock;
 use super::origin::Origins;
 use super::queue::{Cell, Queue, Want};
-use super::slab::{Slab, Slot, SlotId, Tenure};
+use super::slab::{Left, Slab, SlotId, Tenure};
 use super::tag::{TagId, Tags};
 use super::timeline::{Event, Ring};
 use super::tree::{NOBODY, Node, Stamp, Tree};
@@ -122,7 +122,7 @@ impl Books {
         self.tags.hold(tag, bytes, at.now);
         self.tree.count_made(node, bytes);
         let slot = self.slab.take(bytes, at.now, tag, tenure);
-        let id = identity(slot, self.slab.get(slot));
+        let id = identity(slot, self.slab.get(slot).generation);
         self.note(tag, id, change(0, bytes), at);
         slot
     }
@@ -139,11 +139,11 @@ impl Books {
 
     /// Forgets a live reservation; its bytes stay charged.
     #[inline]
-    pub(super) fn leave(&mut self, slot: SlotId, at: Stamp) -> Slot {
+    pub(super) fn leave(&mut self, slot: SlotId, at: Stamp) -> Left {
         let held = self.slab.give_back(slot);
         self.tags.let_go(held.tag, held.bytes);
         self.tree.count_released(self.tags.get(held.tag).node);
-        self.note(held.tag, identity(slot, &held), change(held.bytes, 0), at);
+        self.note(held.tag, identity(slot, held.generation), change(held.bytes, 0), at);
         held
     }
 
@@ -171,7 +171,7 @@ impl Books {
         let held = *self.slab.get(slot);
         self.slab.get_mut(slot).bytes = bytes;
         self.tags.change(held.tag, held.bytes, bytes);
-        self.note(held.tag, identity(slot, &held), change(held.bytes, bytes), at);
+        self.note(held.tag, identity(slot, held.generation), change(held.bytes, bytes), at);
     }
 
     /// Moves a live reservation to another account: booked once at every instant, on what both share not even touched.
@@ -185,7 +185,7 @@ impl Books {
         self.admit(to, meeting, held.bytes)?;
         let at = self.stamp();
         let arrival = Stamp { event: at.event.wrapping_add(1), ..at };
-        let id = identity(slot, &held);
+        let id = identity(slot, held.generation);
         let label = self.tags.get(held.tag).label.clone();
         self.tree.charge(to, meeting, held.bytes, arrival);
         self.tree.discharge(from, meeting, held.bytes);
@@ -380,6 +380,7 @@ pub(super) fn change(from: u64, to: u64) -> i64 {
 }
 
 /// Identity of a reservation in the timeline: no other reservation of the ledger ever has it.
-pub(super) fn identity(slot: SlotId, held: &Slot) -> u64 {
-    (u64::from(held.generation) << 32) | u64::from(slot)
+#[inline]
+pub(super) fn identity(slot: SlotId, generation: u32) -> u64 {
+    (u64::from(generation) << 32) | u64::from(slot)
 }

@@ -23,22 +23,25 @@ fn source(home: &Home, bytes: u64) -> Option<&CreditLeaf> {
 #[derive(Debug)]
 #[must_use = "dropping it gives the bytes back"]
 pub struct Draw<'a> {
-    account: &'a Account,
+    home: &'a Home,
+    /// Where the bytes were drawn from, if they were.
+    leaf: Option<&'a CreditLeaf>,
     bytes: u64,
 }
 
 impl<'a> Draw<'a> {
     #[inline]
     pub(super) fn new(account: &'a Account, bytes: Bytes) -> Result<Self, Box<Refusal>> {
-        let (home, bytes) = (&account.home, bytes.get());
-        match source(home, bytes) {
+        let (home, bytes) = (&*account.home, bytes.get());
+        let leaf = source(home, bytes);
+        match leaf {
             Some(leaf) => home.draw(leaf, bytes)?,
             None => home.decide(|books| {
                 let tag = books.tag(home.node, "");
                 books.charge_tag(tag, identity(tag), bytes)
             })?,
         }
-        Ok(Self { account, bytes })
+        Ok(Self { home, leaf, bytes })
     }
 
     /// Bytes held.
@@ -51,11 +54,10 @@ impl<'a> Draw<'a> {
 impl Drop for Draw<'_> {
     #[inline]
     fn drop(&mut self) {
-        let home = &self.account.home;
-        match source(home, self.bytes) {
-            Some(leaf) => home.put(leaf, self.bytes),
-            None => home.shared.with(|books| {
-                let tag = books.tag(home.node, "");
+        match self.leaf {
+            Some(leaf) => self.home.put(leaf, self.bytes),
+            None => self.home.shared.with(|books| {
+                let tag = books.tag(self.home.node, "");
                 books.discharge_tag(tag, identity(tag), self.bytes);
             }),
         }

@@ -33,6 +33,9 @@ enum State {
 
 const VINTAGES: u32 = (1 << 30) - 1;
 
+/// Beside the place in the slab: the ledger wants to know where this one was made.
+const SAMPLED: u64 = 1 << 63;
+
 impl State {
     fn packed(self) -> u64 {
         match self {
@@ -58,6 +61,20 @@ impl Reservation {
     #[inline]
     pub(super) fn placed(home: Arc<Home>, slot: SlotId) -> Self {
         Self { home, state: AtomicU64::new(State::Placed(slot).packed()) }
+    }
+
+    /// As [`Reservation::placed`], of which the ledger wants to know where it was made.
+    #[inline]
+    pub(super) fn sampled(home: Arc<Home>, slot: SlotId, is_sampled: bool) -> Self {
+        let mark = if is_sampled { SAMPLED } else { 0 };
+        Self { home, state: AtomicU64::new(State::Placed(slot).packed() | mark) }
+    }
+
+    /// Whether the ledger wants to know where this reservation was made ([`Reservation::set_origin`]).
+    #[inline]
+    #[must_use]
+    pub fn wants_origin(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & (SAMPLED | 3) == SAMPLED
     }
 
     #[inline]

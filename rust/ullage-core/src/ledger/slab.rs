@@ -51,6 +51,15 @@ impl Slot {
     }
 }
 
+/// What a place held when it was freed: no more than is asked for, because a copy of all that was just written, field by
+/// field, would wait for the stores.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    pub(super) bytes: u64,
+    pub(super) tag: TagId,
+    pub(super) generation: u32,
+}
+
 /// Who holds on to a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tenure {
@@ -122,11 +131,11 @@ impl Slab {
 
     /// Frees a live place and gives what it held.
     #[inline]
-    pub(super) fn give_back(&mut self, id: SlotId) -> Slot {
+    pub(super) fn give_back(&mut self, id: SlotId) -> Left {
         let free = self.free;
         let slot = self.get_mut(id);
-        let held = *slot;
-        debug_assert!(held.is_live(), "a place is freed once");
+        debug_assert!(slot.is_live(), "a place is freed once");
+        let held = Left { bytes: slot.bytes, tag: slot.tag, generation: slot.generation };
         if slot.generation == u32::MAX {
             slot.link = RETIRED; // its next tenant could not be told from its first
         } else {

@@ -99,8 +99,6 @@ impl Counts {
 #[derive(Debug)]
 pub(super) struct Tree {
     levels: Vec<Level>,
-    /// Each account and those above it, the root last: a walk of the parents would wait for memory at every step.
-    paths: Vec<Box<[Node]>>,
     accounts: Vec<AccountState>,
     by_path: HashMap<Arc<str>, Node>,
     /// Accounts with credit.
@@ -111,7 +109,6 @@ impl Tree {
     pub(super) fn new(limit: Option<Bytes>) -> Self {
         let mut tree = Self {
             levels: Vec::new(),
-            paths: Vec::new(),
             accounts: Vec::new(),
             by_path: HashMap::new(),
             credit_nodes: Vec::new(),
@@ -135,8 +132,6 @@ impl Tree {
             last_tag: TagId::MAX,
             is_credit: false,
         });
-        let above = parent.map_or(&[][..], |parent| &self.paths[parent as usize]);
-        self.paths.push(std::iter::once(node).chain(above.iter().copied()).collect());
         let never = Stamp { now: 0, event: 0 };
         self.accounts.push(AccountState {
             path,
@@ -241,7 +236,7 @@ impl Tree {
 
     /// `node` and every account above it.
     pub(super) fn path_to_root(&self, node: Node) -> impl Iterator<Item = Node> {
-        self.paths[node as usize].iter().copied()
+        std::iter::successors(Some(node), |&level| self.account(level).parent)
     }
 
     pub(super) fn is_below(&self, node: Node, above: Node) -> bool {
@@ -289,23 +284,29 @@ impl Tree {
     /// The first account from `node` up to, but not including, `until` where `bytes` more do not fit.
     #[inline]
     pub(super) fn first_full(&self, node: Node, until: Node, bytes: u64) -> Option<Node> {
-        let path = self.paths[node as usize].iter().copied();
-        path.take_while(|&next| next != until).find(|&next| {
+        let mut next = node;
+        while next != until {
             let level = &self.levels[next as usize];
-            bytes > level.ceiling.saturating_sub(level.charged)
-        })
+            if bytes > level.ceiling.saturating_sub(level.charged) {
+                return Some(next);
+            }
+            next = level.parent;
+        }
+        None
     }
 
     /// Adds `bytes`, which fit, from `node` up to, but not including, `until`.
     #[inline]
     pub(super) fn charge(&mut self, node: Node, until: Node, bytes: u64, at: Stamp) {
-        for &next in self.paths[node as usize].iter().take_while(|&&next| next != until) {
+        let mut next = node;
+        while next != until {
             let level = &mut self.levels[next as usize];
             level.charged = level.charged.saturating_add(bytes); // cannot saturate: it fits under the ceiling
             if level.charged > level.mark {
                 level.mark = level.charged;
                 self.accounts[next as usize].mark_at = at;
             }
+            next = level.parent;
         }
         self.publish(node);
     }
@@ -313,10 +314,12 @@ impl Tree {
     /// Takes `bytes`, which were charged, off from `node` up to, but not including, `until`.
     #[inline]
     pub(super) fn discharge(&mut self, node: Node, until: Node, bytes: u64) {
-        for &next in self.paths[node as usize].iter().take_while(|&&next| next != until) {
+        let mut next = node;
+        while next != until {
             let level = &mut self.levels[next as usize];
             debug_assert!(level.charged >= bytes, "more released than was ever booked");
             level.charged = level.charged.saturating_sub(bytes);
+            next = level.parent;
         }
         self.publish(node);
     }

@@ -7,10 +7,10 @@
 //! the present item had too little room for the last one, hence less than all on the stack; the bin just used was the
 //! tightest and got tighter; and a bin is opened only onto an empty stack.
 
-use crate::pack::limits::Limits;
 use crate::pack::packing::Packing;
 use crate::pack::supply::{Opening, Stock, Supply};
 use crate::pack::waiting::Waiting;
+use crate::solving::Limits;
 
 /// Packs `sizes`, which must not increase.
 pub(crate) fn best_fit(sizes: &[u64], supply: &Supply, opening: Opening, limits: &Limits<'_>) -> Packing {

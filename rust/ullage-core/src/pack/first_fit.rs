@@ -10,10 +10,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::pack::limits::Limits;
 use crate::pack::packing::Packing;
 use crate::pack::supply::{Opening, Stock, Supply};
 use crate::pack::waiting::Waiting;
+use crate::solving::Limits;
 
 /// Packs `sizes`, which must not increase.
 pub(crate) fn first_fit(sizes: &[u64], supply: &Supply, opening: Opening, limits: &Limits<'_>) -> Packing {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::pack::problem::Problem;
+use crate::solving::Status;
 use crate::units::Bytes;
 
 /// Where every item goes.
@@ -48,38 +49,6 @@ pub struct PlannedBin {
     pub capacity: Bytes,
     /// What it holds.
     pub load: Bytes,
-}
-
-/// What is known about a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// Every item is placed, in provably as few bins as possible.
-    Optimal,
-    /// Every item is placed; the gap to the lower bound is positive.
-    Feasible,
-    /// Provably not all items can be placed. The plan holds those that were.
-    Infeasible,
-    /// The effort allowed to the strategy ended without a complete plan and without a proof that there is none.
-    Timeout,
-}
-
-impl Status {
-    /// The lower-case name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Optimal => "optimal",
-            Self::Feasible => "feasible",
-            Self::Infeasible => "infeasible",
-            Self::Timeout => "timeout",
-        }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// Why a lower bound holds.

@@ -14,9 +14,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::pack::limits::Limits;
 use crate::pack::packing::Packing;
 use crate::pack::supply::Supply;
+use crate::solving::Limits;
 
 const NODES_BETWEEN_CHECKS: u64 = 1024;
 

@@ -8,12 +8,12 @@ use crate::pack::best_fit::best_fit;
 use crate::pack::bounds::{Bound, lower_bound};
 use crate::pack::decreasing::Decreasing;
 use crate::pack::first_fit::first_fit;
-use crate::pack::limits::Limits;
 use crate::pack::packing::Packing;
-use crate::pack::plan::{Infeasibility, Plan, Proof, Status};
+use crate::pack::plan::{Infeasibility, Plan, Proof};
 use crate::pack::problem::Problem;
 use crate::pack::search::search;
 use crate::pack::supply::{Opening, Supply};
+use crate::solving::{Limits, Status};
 
 /// How to pack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -1,8 +1,9 @@
 //! [`validate`](fn@validate): a plan checked against its problem by someone who does not know how it was made.
 
 use crate::error::{Error, Result};
-use crate::pack::plan::{Infeasibility, Plan, PlannedBin, Proof, Status};
+use crate::pack::plan::{Infeasibility, Plan, PlannedBin, Proof};
 use crate::pack::problem::{BinKind, Problem};
+use crate::solving::Status;
 use crate::units::Bytes;
 
 /// Checks every fact that `plan` states.

@@ -134,14 +134,15 @@ impl Account {
         wait: Option<f64>,
     ) -> Outcome<Reservation> {
         let wait = wait.map(|wait| waiting::duration(wait, "wait")).transpose()?;
-        let outcome = uninterrupted(self.core.reserve_sampled(bytes.0, label));
+        let outcome = uninterrupted(self.core.reserve(bytes.0, label));
         match (outcome, wait) {
             (Err(Failure::Core(Error::BudgetExceeded(_))), Some(wait)) => {
                 waiting::reserve(py, self, bytes.0, label, wait)
             }
             (outcome, _) => {
-                let (reservation, is_sampled) = outcome?;
-                Ok(Reservation::made(py, reservation, is_sampled.then_some(self.frames)))
+                let reservation = outcome?;
+                let frames = reservation.wants_origin().then_some(self.frames);
+                Ok(Reservation::made(py, reservation, frames))
             }
         }
     }

@@ -1,0 +1,71 @@
+//! The least height by trying everything, and the greedy heuristics as their definitions say.
+
+use super::Row;
+
+fn align(offset: u64, alignment: u64) -> u64 {
+    offset.div_ceil(alignment) * alignment
+}
+
+fn alive_together(a: Row, b: Row) -> bool {
+    a.0 < b.1 && b.0 < a.1
+}
+
+/// The least height: the best over all orders of placing each buffer at the lowest offset where it meets nobody, which
+/// for some order is a best layout.
+pub(super) fn least_height(rows: &[Row], alignments: &[u64]) -> u64 {
+    fn place(rows: &[Row], alignments: &[u64], placed: &mut Vec<(usize, u64)>, height: u64, least: &mut u64) {
+        if height >= *least {
+            return;
+        }
+        if placed.len() == rows.len() {
+            *least = height;
+            return;
+        }
+        for next in 0..rows.len() {
+            if placed.iter().any(|&(index, _)| index == next) {
+                continue;
+            }
+            let offset = lowest(rows, alignments[next], next, placed);
+            placed.push((next, offset));
+            place(rows, alignments, placed, height.max(offset + rows[next].2), least);
+            placed.pop();
+        }
+    }
+    let mut least = u64::MAX;
+    place(rows, alignments, &mut Vec::new(), 0, &mut least);
+    least
+}
+
+/// The lowest offset at which `next` meets nobody: 0, or the end of somebody.
+fn lowest(rows: &[Row], alignment: u64, next: usize, placed: &[(usize, u64)]) -> u64 {
+    let neighbours: Vec<(u64, u64)> = placed
+        .iter()
+        .filter(|&&(index, _)| alive_together(rows[index], rows[next]) && rows[index].2 > 0)
+        .map(|&(index, offset)| (offset, offset + rows[index].2))
+        .collect();
+    if rows[next].2 == 0 {
+        return 0;
+    }
+    let ends = neighbours.iter().map(|&(_, end)| align(end, alignment));
+    let mut offsets: Vec<u64> = std::iter::once(0).chain(ends).collect();
+    offsets.sort_unstable();
+    let meets_nobody =
+        |&offset: &u64| neighbours.iter().all(|&(low, high)| high <= offset || offset + rows[next].2 <= low);
+    offsets.into_iter().find(meets_nobody).unwrap()
+}
+
+/// The height of placing the buffers in `order`, each at the lowest offset where it meets nobody.
+pub(super) fn lowest_in_order(rows: &[Row], order: &[usize]) -> u64 {
+    let mut placed = Vec::new();
+    for &next in order {
+        let offset = lowest(rows, 1, next, &placed);
+        placed.push((next, offset));
+    }
+    placed.into_iter().map(|(index, offset)| offset + rows[index].2).max().unwrap_or(0)
+}
+
+/// The highest load, by looking at every instant at which something begins.
+pub(super) fn highest_load(rows: &[Row]) -> u64 {
+    let load = |at: i64| rows.iter().filter(|row| row.0 <= at && at < row.1).map(|row| row.2).sum();
+    rows.iter().map(|row| load(row.0)).max().unwrap_or(0)
+}

@@ -1,0 +1,54 @@
+//! What all solvers share: how long they may work, and what is proven of their answers.
+
+use std::fmt;
+use std::time::Duration;
+
+/// When to stop before the end.
+#[derive(Clone, Copy, Default)]
+pub struct Limits<'a> {
+    /// The time for a search; `None` for as long as it takes. Plain heuristics run to their end in any case.
+    pub time: Option<Duration>,
+    /// Asked every few milliseconds; `true` ends the work with the best answer so far.
+    pub interrupted: Option<&'a dyn Fn() -> bool>,
+}
+
+impl Limits<'_> {
+    /// Items that a heuristic packs between two looks at `interrupted`.
+    pub(crate) const ITEMS_BETWEEN_CHECKS: usize = 1 << 16;
+
+    pub(crate) fn interrupted(&self) -> bool {
+        self.interrupted.is_some_and(|ask| ask())
+    }
+}
+
+/// What is known about an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Everything is placed, and provably nothing better exists.
+    Optimal,
+    /// Everything is placed; the gap to the lower bound is positive.
+    Feasible,
+    /// Provably not everything can be placed. The answer holds the best that was found.
+    Infeasible,
+    /// The effort allowed ended without a complete answer and without a proof that there is none.
+    Timeout,
+}
+
+impl Status {
+    /// The lower-case name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Optimal => "optimal",
+            Self::Feasible => "feasible",
+            Self::Infeasible => "infeasible",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
