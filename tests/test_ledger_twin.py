@@ -17,6 +17,7 @@ from ullage.errors import ArgumentError, BudgetExceeded, HandleError, ReleasedEr
 PATHS = ("/", "a", "a/x", "a/credit", "b", "credit")
 LEAVES = {"a/credit": 4, "credit": 16}
 ENDLESS = 2**64 - 1
+CACHE = "a/x"
 
 paths = st.sampled_from(PATHS)
 sizes = st.integers(0, 50)
@@ -62,7 +63,7 @@ class Twin(RuleBasedStateMachine):
         self.batches: list[Any] = []
         self.scopes: list[tuple[str, Any, int]] = []
         self.cache: list[Booking] = []
-        self.ledger.root.on_pressure(self.evict)
+        self.accounts[CACHE].on_pressure(self.evict)
 
     def evict(self, missing: int) -> None:
         """Free what is in the cache, the newest first."""
@@ -82,22 +83,17 @@ class Twin(RuleBasedStateMachine):
         return max(0, limit - self.used(path)) if limit is not None else ENDLESS
 
     def fits(self, levels: list[str], size: int) -> bool:
-        """Tell whether `size` fits on all levels, at worst once the cache is freed of what is missing."""
-        while any(size > self.room(level) for level in levels):
-            if not self.cache:
-                return False
-            # The callback is asked once, with what the first full account lacks.
-            full = next(level for level in levels if size > self.room(level))
-            missing = size - self.room(full)
-            freed = list(self.cache)
-            kept = self.cache
-            while missing > 0 and freed:
-                missing -= freed.pop().size
-            self.cache = freed
-            is_enough = all(size <= self.room(level) for level in levels)
-            self.cache = kept
-            return is_enough
-        return True
+        """Tell whether `size` fits on all levels, once the cache gave what the first full one lacks."""
+        full = next((level for level in levels if size > self.room(level)), None)
+        if full is None or full not in above(CACHE):
+            return full is None
+        missing, whole = size - self.room(full), self.cache
+        self.cache = list(whole)
+        while missing > 0 and self.cache:
+            missing -= self.cache.pop().size
+        is_enough = all(size <= self.room(level) for level in levels)
+        self.cache = whole
+        return is_enough
 
     def pick(self, number: int) -> Booking | None:
         """Give a booking that is a reservation."""
@@ -141,11 +137,11 @@ class Twin(RuleBasedStateMachine):
         if real is not None:
             self.held.append(Booking(path, size, real))
 
-    @rule(path=paths, size=sizes)
-    def put_into_cache(self, path: str, size: int) -> None:
+    @rule(size=sizes)
+    def put_into_cache(self, size: int) -> None:
         """Book what a callback may free."""
-        if all(size <= self.room(level) for level in above(path)):
-            self.cache.append(Booking(path, size, self.accounts[path].reserve(size, "cache")))
+        if all(size <= self.room(level) for level in above(CACHE)):
+            self.cache.append(Booking(CACHE, size, self.accounts[CACHE].reserve(size, "cache")))
 
     @precondition(lambda self: self.held)
     @rule(number=which, size=sizes)
