@@ -41,7 +41,7 @@ impl SharedLedger {
         limit: Option<ByteCount>,
     ) -> Outcome<Bound<'py, Self>> {
         let limit = limit.map(|limit| limit.0);
-        let opened = py.detach(|| core::SharedLedger::open_with(name, limit, detached))?;
+        let opened = crate::detach::detached(py, || core::SharedLedger::open_with(name, limit, detached))?;
         let ledger = Bound::new(py, Self(opened))?;
         py.import(c"ullage._shared")?.call_method1(c"close_at_exit", (&ledger,))?;
         Ok(ledger)
@@ -71,12 +71,12 @@ impl SharedLedger {
     }
 
     fn snapshot(&self, py: Python<'_>) -> Outcome<Vec<SharedAccountSnapshot>> {
-        let snapshot = py.detach(|| self.0.snapshot())?;
+        let snapshot = crate::detach::detached(py, || self.0.snapshot())?;
         Ok(snapshot.accounts.into_iter().map(SharedAccountSnapshot).collect())
     }
 
     fn processes(&self, py: Python<'_>) -> Outcome<Vec<SharedProcess>> {
-        Ok(py.detach(|| self.0.processes())?.into_iter().map(SharedProcess).collect())
+        Ok(crate::detach::detached(py, || self.0.processes())?.into_iter().map(SharedProcess).collect())
     }
 
     #[getter]
@@ -172,7 +172,7 @@ impl SharedAccount {
 
     #[pyo3(signature = (most = 5))]
     fn holders<'py>(&self, py: Python<'py>, most: usize) -> Outcome<Bound<'py, PyList>> {
-        let holders = py.detach(|| self.0.holders(most))?;
+        let holders = crate::detach::detached(py, || self.0.holders(most))?;
         Ok(holder_list(py, &holders)?)
     }
 
@@ -189,7 +189,7 @@ impl SharedAccount {
         let begun = Instant::now();
         let waiter = self.0.wait(bytes.0, label)?;
         loop {
-            if let Some(reservation) = py.detach(|| waiter.poll())? {
+            if let Some(reservation) = crate::detach::detached(py, || waiter.poll())? {
                 return Ok(SharedReservation(reservation));
             }
             let left = patience.saturating_sub(begun.elapsed());
@@ -222,7 +222,7 @@ impl SharedAccount {
 
 /// Asks for the last time; a refusal says how long was waited.
 fn last_ask(py: Python<'_>, waiter: &core::SharedWaiter, waited_s: f64) -> Outcome<SharedReservation> {
-    match py.detach(|| waiter.give_up()) {
+    match crate::detach::detached(py, || waiter.give_up()) {
         Ok(reservation) => Ok(SharedReservation(reservation)),
         Err(Error::BudgetExceeded(refusal)) => Err(wait_timeout(py, &refusal, waited_s)),
         Err(other) => Err(other.into()),
