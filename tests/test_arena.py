@@ -71,7 +71,7 @@ def test_a_capacity_is_kept_or_the_answer_is_no(rows: list[tuple[int, int, int]]
     assert (layout.status == "infeasible") == (layout.lower_bound > capacity) == (layout.reason is not None)
 
 
-@given(st.lists(lives, max_size=20), st.sampled_from(["int64", "int32", "int16", "uint32", "uint64"]))
+@given(st.lists(lives, max_size=20), st.sampled_from(["int64", "int32", "int16", "uint32", "uint64", ">i8", ">u4"]))
 def test_arrays_and_lists_are_the_same(rows: list[tuple[int, int, int]], dtype: str) -> None:
     table = np.array(rows, dtype=np.int64).reshape(-1, 3)
     sizes = table[:, 0].astype(dtype)

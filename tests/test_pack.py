@@ -60,7 +60,7 @@ def test_plans_into_equal_bins_are_valid(sizes: list[int], capacity: int, strate
 
 @given(
     st.lists(st.integers(0, 2**31 - 1), max_size=50),
-    st.sampled_from(["uint64", "int64", "uint32", "int32", "uint16"]),
+    st.sampled_from(["uint64", "int64", "uint32", "int32", "uint16", ">i8", ">u4"]),
 )
 def test_arrays_and_lists_are_the_same(sizes: list[int], dtype: str) -> None:
     array = np.array(sizes, dtype="int64").astype(dtype)

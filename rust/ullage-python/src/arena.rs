@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyString};
@@ -13,6 +12,7 @@ use ullage_core::{Bytes, Error};
 
 use crate::buffer;
 use crate::error::{Failure, Outcome};
+use crate::integers::{Unfit, integers};
 use crate::layout::Layout;
 use crate::signals::SignalWatch;
 use crate::units::{ByteCount, WholeNumber};
@@ -143,10 +143,12 @@ fn column<T: TryFrom<i128>>(
     name: &str,
     at: impl Fn(&Bound<'_, PyAny>, &dyn Fn() -> String) -> Outcome<T>,
 ) -> Outcome<Vec<T>> {
-    for read in [read_buffer::<i64, T>, read_buffer::<u64, T>, read_buffer::<i32, T>, read_buffer::<u32, T>] {
-        if let Some(found) = read(values, name)? {
-            return Ok(found);
-        }
+    let found = integers(values, |unfit| match unfit {
+        Unfit::Dimensions(count) => wrong(name, format!("an array of {count} dimensions, expected 1")),
+        Unfit::Value(index, value) => wrong(format!("{name}[{index}]"), format!("{value} is out of range")),
+    })?;
+    if let Some(found) = found {
+        return Ok(found);
     }
     let refused = || -> Outcome<Failure> {
         let given = values.get_type().name()?;
@@ -157,22 +159,6 @@ fn column<T: TryFrom<i128>>(
         _ => return Err(refused()?),
     };
     items.enumerate().map(|(index, item)| at(&item?, &|| format!("{name}[{index}]"))).collect()
-}
-
-fn read_buffer<S: Element + Into<i128>, T: TryFrom<i128>>(
-    values: &Bound<'_, PyAny>,
-    name: &str,
-) -> Outcome<Option<Vec<T>>> {
-    let Ok(buffer) = PyBuffer::<S>::get(values) else { return Ok(None) };
-    if buffer.dimensions() != 1 {
-        return Err(wrong(name, format!("an array of {} dimensions, expected 1", buffer.dimensions())));
-    }
-    let number = |(index, value): (usize, S)| {
-        let value: i128 = value.into();
-        T::try_from(value).map_err(|_| wrong(format!("{name}[{index}]"), format!("{value} is out of range")))
-    };
-    // One copy, which the problem keeps: other threads may write to the array during the solve.
-    buffer.to_vec(values.py())?.into_iter().enumerate().map(number).collect::<Outcome<_>>().map(Some)
 }
 
 fn size_at(value: &Bound<'_, PyAny>, field: &dyn Fn() -> String) -> Outcome<u64> {

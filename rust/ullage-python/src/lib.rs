@@ -5,6 +5,7 @@ mod buffer;
 mod detach;
 mod error;
 mod footprint;
+mod integers;
 mod layout;
 mod ledger;
 mod machine;

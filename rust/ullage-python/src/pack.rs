@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -12,6 +11,7 @@ use ullage_core::units::duration_from_secs;
 use ullage_core::{Bytes, Error};
 
 use crate::error::{Failure, Outcome};
+use crate::integers::{Unfit, integers};
 use crate::plan::Plan;
 use crate::signals::SignalWatch;
 use crate::units::ByteCount;
@@ -143,29 +143,15 @@ fn problem_of(items: &Bound<'_, PyAny>, kinds: Vec<BinKind>) -> Outcome<Problem>
     })
 }
 
-/// The sizes of a contiguous or strided array of 32- or 64-bit integers, copied as a block. `None` for any other value.
+/// The sizes of an array of integers; `None` for any other value.
 fn sizes_in_buffer(items: &Bound<'_, PyAny>) -> Outcome<Option<Vec<Bytes>>> {
-    let found = [read_buffer::<u64>, read_buffer::<i64>, read_buffer::<u32>, read_buffer::<i32>];
-    found.iter().find_map(|read| read(items).transpose()).transpose()
-}
-
-fn read_buffer<T: Element + TryInto<u64> + Into<i128>>(
-    items: &Bound<'_, PyAny>,
-) -> Outcome<Option<Vec<Bytes>>> {
-    let Ok(buffer) = PyBuffer::<T>::get(items) else { return Ok(None) };
-    if buffer.dimensions() != 1 {
-        return Err(wrong("items", format!("an array of {} dimensions, expected 1", buffer.dimensions())));
-    }
-    let size = |(index, count): (usize, T)| {
-        let value: i128 = count.into();
-        let count = count.try_into().map_err(|_| {
+    let sizes = integers::<u64>(items, |unfit| match unfit {
+        Unfit::Dimensions(count) => wrong("items", format!("an array of {count} dimensions, expected 1")),
+        Unfit::Value(index, value) => {
             wrong(format!("items[{index}]"), format!("{value} is not a byte count: it cannot be negative"))
-        });
-        count.map(Bytes::new)
-    };
-    // One copy, which the problem keeps: other threads may write to the array during the solve.
-    let sizes = buffer.to_vec(items.py())?.into_iter().enumerate().map(size);
-    sizes.collect::<Outcome<_>>().map(Some)
+        }
+    })?;
+    Ok(sizes.map(|sizes| sizes.into_iter().map(Bytes::new).collect()))
 }
 
 fn bin_kinds(bins: &Bound<'_, PyAny>) -> Outcome<Vec<BinKind>> {

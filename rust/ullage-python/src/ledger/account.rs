@@ -35,11 +35,11 @@ pub(crate) struct Account {
 }
 
 /// What a request comes to, unless a callback was interrupted on the way.
-pub(super) fn uninterrupted<T>(outcome: Result<T, Box<Refusal>>) -> Outcome<T> {
+pub(super) fn uninterrupted<T>(outcome: Result<T, impl Into<Error>>) -> Outcome<T> {
     if let Some(interrupt) = INTERRUPT.take() {
         return Err(interrupt.into()); // what was granted is dropped, and so given back
     }
-    Ok(outcome.map_err(Error::from)?)
+    Ok(outcome.map_err(Into::into)?)
 }
 
 fn call(callback: &Py<PyAny>, refusal: &Refusal) {

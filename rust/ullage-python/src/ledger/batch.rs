@@ -1,6 +1,5 @@
 //! `ReservationBatch`, and arrays of sizes, accounts and handles.
 
-use pyo3::buffer::{Element, PyBuffer};
 use pyo3::prelude::*;
 use pyo3::types::{PyAny, PyBytes, PyString};
 use ullage_core::Error;
@@ -11,6 +10,7 @@ use super::{Ledger, unknown};
 use crate::buffer;
 use crate::detach::detached;
 use crate::error::{Failure, Outcome};
+use crate::integers::{Unfit, integers};
 use crate::units::ByteCount;
 
 /// Reservations that were made together.
@@ -90,7 +90,7 @@ fn wrong(name: &'static str, reason: String) -> Failure {
 
 /// Sizes from an array of integers or any sequence of byte counts.
 pub(super) fn sizes_of(values: &Bound<'_, PyAny>) -> Outcome<Vec<u64>> {
-    if let Some(sizes) = integers(values, "sizes")? {
+    if let Some(sizes) = numbers(values, "sizes")? {
         return Ok(sizes);
     }
     if values.is_instance_of::<PyString>() || values.is_instance_of::<PyBytes>() {
@@ -106,41 +106,24 @@ pub(super) fn sizes_of(values: &Bound<'_, PyAny>) -> Outcome<Vec<u64>> {
     sizes.collect()
 }
 
-/// The numbers of a one-dimensional array of integers, copied as a block; `None` for any other value.
-fn integers(values: &Bound<'_, PyAny>, name: &'static str) -> Outcome<Option<Vec<u64>>> {
-    let found = [read::<u64>, read::<i64>, read::<u32>, read::<i32>];
-    found.iter().find_map(|read| read(values, name).transpose()).transpose()
-}
-
-fn read<T: Element + TryInto<u64> + Into<i128>>(
-    values: &Bound<'_, PyAny>,
-    name: &'static str,
-) -> Outcome<Option<Vec<u64>>> {
-    let Ok(buffer) = PyBuffer::<T>::get(values) else { return Ok(None) };
-    if matches!(buffer.format().to_bytes().first(), Some(b'>' | b'!')) && cfg!(target_endian = "little") {
-        return Ok(None); // of the other byte order: read one by one
-    }
-    if buffer.dimensions() != 1 {
-        return Err(wrong(name, format!("an array of {} dimensions, expected 1", buffer.dimensions())));
-    }
-    let number = |(index, value): (usize, T)| {
-        let negative: i128 = value.into();
-        value
-            .try_into()
-            .map_err(|_| wrong(name, format!("{name}[{index}] is {negative}: it cannot be negative")))
-    };
-    // One copy: other threads may write to the array meanwhile.
-    buffer.to_vec(values.py())?.into_iter().enumerate().map(number).collect::<Outcome<_>>().map(Some)
+/// The numbers of a one-dimensional array of integers; `None` for any other value.
+fn numbers(values: &Bound<'_, PyAny>, name: &'static str) -> Outcome<Option<Vec<u64>>> {
+    integers(values, |unfit| match unfit {
+        Unfit::Dimensions(count) => wrong(name, format!("an array of {count} dimensions, expected 1")),
+        Unfit::Value(index, value) => {
+            wrong(name, format!("{name}[{index}] is {value}: it cannot be negative"))
+        }
+    })
 }
 
 /// Handles from an array of `ullage.HANDLE`.
 pub(super) fn handles_of(values: &Bound<'_, PyAny>) -> Outcome<Vec<core::Handle>> {
     let py = values.py();
-    let numbers = py.import("ullage._handles")?.call_method1("handle_columns", (values,))?;
+    let columns = py.import("ullage._handles")?.call_method1("handle_columns", (values,))?;
     let (ledgers, slots, generations): (Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>) =
-        numbers.extract()?;
+        columns.extract()?;
     let column = |values: &Bound<'_, PyAny>| -> Outcome<Vec<u64>> {
-        integers(values, "handles")?.ok_or_else(|| wrong("handles", "not an array of handles".to_owned()))
+        numbers(values, "handles")?.ok_or_else(|| wrong("handles", "not an array of handles".to_owned()))
     };
     let (ledgers, slots, generations) = (column(&ledgers)?, column(&slots)?, column(&generations)?);
     let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
@@ -156,7 +139,7 @@ pub(super) fn handles_of(values: &Bound<'_, PyAny>) -> Outcome<Vec<core::Handle>
 
 /// Which account each size is for: one for all, or one each, as accounts, paths or `Account.id`s.
 fn nodes_of(ledger: &Ledger, accounts: &Bound<'_, PyAny>, count: usize) -> Outcome<Vec<u32>> {
-    if let Some(ids) = integers(accounts, "accounts")? {
+    if let Some(ids) = numbers(accounts, "accounts")? {
         let id =
             |id: u64| u32::try_from(id).map_err(|_| wrong("accounts", format!("{id} is no account's id")));
         return ids.into_iter().map(id).collect();
@@ -194,8 +177,7 @@ pub(super) fn reserve_many(
     match mode {
         "all" => {
             let reserved = detached(py, || ledger.core.reserve_many(&nodes, &sizes, label));
-            uninterrupted(Ok(()))?;
-            Ok(ReservationBatch::new(reserved?, None))
+            Ok(ReservationBatch::new(uninterrupted(reserved)?, None))
         }
         "mask" => {
             let (batch, mask) = detached(py, || ledger.core.reserve_what_fits(&nodes, &sizes, label))?;

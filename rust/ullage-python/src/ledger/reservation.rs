@@ -57,9 +57,7 @@ impl Reservation {
     }
 
     fn resize(&self, bytes: ByteCount) -> Outcome<()> {
-        let resized = self.0.resize(bytes.0);
-        uninterrupted(Ok(()))?;
-        Ok(resized?)
+        uninterrupted(self.0.resize(bytes.0))
     }
 
     fn split(&self, bytes: ByteCount) -> Outcome<Self> {
@@ -71,9 +69,7 @@ impl Reservation {
     }
 
     fn transfer(&self, account: &Account) -> Outcome<()> {
-        let moved = self.0.transfer(&account.core);
-        uninterrupted(Ok(()))?;
-        Ok(moved?)
+        uninterrupted(self.0.transfer(&account.core))
     }
 
     fn release(&self) -> bool {
