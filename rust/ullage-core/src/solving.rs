@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::error::{Error, Result};
+use crate::units::clip;
+
 /// When to stop before the end.
 #[derive(Clone, Copy, Default)]
 pub struct Limits<'a> {
@@ -51,4 +54,19 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// The strategy of `all` that is called `text`.
+///
+/// # Errors
+/// [`Error::Argument`] listing the names there are.
+pub(crate) fn strategy_named<S: Copy, const N: usize>(
+    all: [S; N],
+    name: fn(S) -> &'static str,
+    text: &str,
+) -> Result<S> {
+    all.into_iter().find(|&strategy| name(strategy) == text).ok_or_else(|| Error::Argument {
+        name: "strategy",
+        reason: format!("{:?} is none of {}", clip(text), all.map(name).join(", ")),
+    })
 }

@@ -15,7 +15,7 @@ use crate::arena::solution::{Infeasibility, Layout, Proof};
 use crate::arena::spans::Spans;
 use crate::arena::watch::Watch;
 use crate::error::Error;
-use crate::solving::{Limits, Status};
+use crate::solving::{Limits, Status, strategy_named};
 use crate::units::Bytes;
 
 /// How to lay buffers out.
@@ -80,14 +80,7 @@ impl FromStr for Strategy {
     /// # Errors
     /// [`Error::Argument`] listing the names there are.
     fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|strategy| strategy.name() == text).ok_or_else(|| Error::Argument {
-            name: "strategy",
-            reason: format!(
-                "{:?} is none of {}",
-                crate::units::clip(text),
-                Self::ALL.map(Self::name).join(", ")
-            ),
-        })
+        strategy_named(Self::ALL, Self::name, text)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::pack::plan::{Infeasibility, Plan, Proof};
 use crate::pack::problem::Problem;
 use crate::pack::search::search;
 use crate::pack::supply::{Opening, Supply};
-use crate::solving::{Limits, Status};
+use crate::solving::{Limits, Status, strategy_named};
 
 /// How to pack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -72,14 +72,7 @@ impl FromStr for Strategy {
     /// # Errors
     /// [`Error::Argument`] listing the names there are.
     fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|strategy| strategy.name() == text).ok_or_else(|| Error::Argument {
-            name: "strategy",
-            reason: format!(
-                "{:?} is none of {}",
-                crate::units::clip(text),
-                Self::ALL.map(Self::name).join(", ")
-            ),
-        })
+        strategy_named(Self::ALL, Self::name, text)
     }
 }
 
