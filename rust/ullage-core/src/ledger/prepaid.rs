@@ -54,13 +54,14 @@ impl Books {
 
     /// Charges a leaf's quanta, which it has been told of, to it and to all above it.
     fn charge_credit(&mut self, node: Node, growth: i64) {
-        let at = self.stamp();
-        self.tree.settled(node, growth, at);
+        let (at, bytes) = (self.stamp(), growth.unsigned_abs());
         let tag = self.tag(node, CREDIT);
         if growth >= 0 {
-            self.tags.change(tag, 0, growth.unsigned_abs());
+            self.tree.add(node, NOBODY, bytes, at);
+            self.tags.change(tag, 0, bytes);
         } else {
-            self.tags.change(tag, growth.unsigned_abs(), 0);
+            self.tree.subtract(node, NOBODY, bytes);
+            self.tags.change(tag, bytes, 0);
         }
         self.note(tag, CREDIT_ID | u64::from(node), growth, at);
     }

@@ -60,7 +60,7 @@ impl State {
 impl Reservation {
     #[inline]
     pub(super) fn placed(home: Arc<Home>, slot: SlotId) -> Self {
-        Self { home, state: AtomicU64::new(State::Placed(slot).packed()) }
+        Self::sampled(home, slot, false)
     }
 
     /// As [`Reservation::placed`], of which the ledger wants to know where it was made.

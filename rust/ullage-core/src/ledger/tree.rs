@@ -58,7 +58,6 @@ pub(super) struct AccountState {
     pub(super) draws: u64,
     pub(super) puts: u64,
     pub(super) labels: HashMap<Arc<str>, TagId>,
-    pub(super) children: u32,
     /// Peak before the last boundary.
     peak: u64,
     peak_at: Stamp,
@@ -143,7 +142,6 @@ impl Tree {
             draws: 0,
             puts: 0,
             labels: HashMap::new(),
-            children: 0,
             peak: 0,
             peak_at: never,
             mark_at: never,
@@ -173,8 +171,6 @@ impl Tree {
                 let shared: Arc<str> = path.as_str().into();
                 let fresh = self.push(shared.clone(), Some(node));
                 self.by_path.insert(shared, fresh);
-                let above = self.account_mut(node);
-                above.children = above.children.saturating_add(1);
                 node = fresh;
             }
         }
@@ -298,6 +294,13 @@ impl Tree {
     /// Adds `bytes`, which fit, from `node` up to, but not including, `until`.
     #[inline]
     pub(super) fn charge(&mut self, node: Node, until: Node, bytes: u64, at: Stamp) {
+        self.add(node, until, bytes, at);
+        self.publish(node);
+    }
+
+    /// As [`Tree::charge`], of which a credit leaf at `node` knows already.
+    #[inline]
+    pub(super) fn add(&mut self, node: Node, until: Node, bytes: u64, at: Stamp) {
         let mut next = node;
         while next != until {
             let level = &mut self.levels[next as usize];
@@ -308,12 +311,18 @@ impl Tree {
             }
             next = level.parent;
         }
-        self.publish(node);
     }
 
     /// Takes `bytes`, which were charged, off from `node` up to, but not including, `until`.
     #[inline]
     pub(super) fn discharge(&mut self, node: Node, until: Node, bytes: u64) {
+        self.subtract(node, until, bytes);
+        self.publish(node);
+    }
+
+    /// As [`Tree::discharge`], of which a credit leaf at `node` knows already.
+    #[inline]
+    pub(super) fn subtract(&mut self, node: Node, until: Node, bytes: u64) {
         let mut next = node;
         while next != until {
             let level = &mut self.levels[next as usize];
@@ -321,7 +330,6 @@ impl Tree {
             level.charged = level.charged.saturating_sub(bytes);
             next = level.parent;
         }
-        self.publish(node);
     }
 
     /// Tells a credit leaf what is charged to it now.
@@ -337,16 +345,6 @@ impl Tree {
                 Some(Settlement { charged, credit: word.credit(), is_frozen: word.is_frozen() })
             });
         }
-    }
-
-    /// Charges a credit leaf and all above it with what `settle` made of its credit; the leaf has been told.
-    pub(super) fn settled(&mut self, node: Node, growth: i64, at: Stamp) {
-        let is_credit = std::mem::replace(&mut self.levels[node as usize].is_credit, false);
-        match u64::try_from(growth) {
-            Ok(more) => self.charge(node, NOBODY, more, at),
-            Err(_) => self.discharge(node, NOBODY, growth.unsigned_abs()),
-        }
-        self.levels[node as usize].is_credit = is_credit;
     }
 
     pub(super) fn make_credit(&mut self, node: Node, quantum: u64) {
