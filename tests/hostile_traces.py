@@ -6,14 +6,12 @@ Run as a program it is that process: it reads cases from stdin, imports each, an
 import pickle
 import resource
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from hostile_world import MEMORY, PATIENCE_S, SLOW_S, STATM
+from hostile_world import MEMORY, PATIENCE_S, SLOW_S, STATM, judged_apart
 
 from ullage.errors import TraceFileError
 from ullage.tracking import import_trace
@@ -21,16 +19,7 @@ from ullage.tracking import import_trace
 
 def misbehaving(cases: Iterable[tuple[str, bytes]]) -> list[str]:
     """Import every case and describe those that end otherwise than with a timeline or a `TraceFileError`."""
-    listed = list(cases)
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(  # noqa: S603 - this very module
-            [sys.executable, __file__, folder], input=pickle.dumps(listed), capture_output=True, check=False
-        )
-        found = done.stdout.decode().splitlines()
-        if done.returncode != 0:
-            last = (Path(folder) / "last").read_text()
-            found.append(f"{last}: died with {done.returncode}: {done.stderr.decode()[-500:]}")
-    return found
+    return judged_apart(__file__, list(cases))
 
 
 def _judge(path: Path) -> str | None:

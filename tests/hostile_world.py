@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ullage
 from ullage.errors import ArgumentError, ByteOverflowError, ModelFileError, UnreadableError
@@ -45,10 +45,14 @@ class Case(NamedTuple):
 
 def misbehaving(cases: Iterable[Case]) -> list[str]:
     """Open every case, estimate and judge what opens, and describe those that end otherwise than they should."""
-    listed = [tuple(case) for case in cases]
+    return judged_apart(__file__, [tuple(case) for case in cases])
+
+
+def judged_apart(program: str, cases: list[Any]) -> list[str]:
+    """Hand `cases` to `program` in a process of its own, and give what it says of them, its death included."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(  # noqa: S603 - this very module
-            [sys.executable, __file__, folder], input=pickle.dumps(listed), capture_output=True, check=False
+        done = subprocess.run(  # noqa: S603 - one of these very modules
+            [sys.executable, program, folder], input=pickle.dumps(cases), capture_output=True, check=False
         )
         found = done.stdout.decode().splitlines()
         if done.returncode != 0:
