@@ -1,0 +1,1 @@
+//! The validator finds every single lie.
