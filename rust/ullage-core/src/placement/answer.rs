@@ -69,7 +69,8 @@ pub enum Proof {
         /// The number.
         devices: usize,
     },
-    /// The cover of a resource made from others: a dual feasible function, or a weighted sum.
+    /// The cover of a resource made from others, a dual feasible function or a weighted sum; or of what pinned items need
+    /// of the devices they are pinned to.
     Derived,
     /// The search looked at everything that is better.
     Search,

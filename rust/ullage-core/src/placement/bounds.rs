@@ -59,6 +59,8 @@ pub(super) type Mask<'a> = &'a [bool];
 impl Bounds {
     /// The most sets of classes for which covers are computed, beside that of all.
     const SETS: usize = 8;
+    /// In place of the resource, where a bound speaks only of units restricted to a set.
+    const OF_A_SET: usize = usize::MAX;
 
     pub(super) fn new(model: &Model) -> Self {
         let width = model.classes.first().map_or(0, |class| class.usable.len());
@@ -118,7 +120,7 @@ impl Bounds {
                 |class| spare[class],
             )?;
             if cost > most.0 {
-                most = (cost, *resource);
+                most = (cost, if set.is_none() { *resource } else { Self::OF_A_SET });
             }
         }
         Some((self.rounded(most.0), most.1))

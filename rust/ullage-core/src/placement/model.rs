@@ -188,8 +188,9 @@ impl Bundles {
         Self(bundles.into_values().collect())
     }
 
+    /// Replicas of all items: no placement uses more devices.
     fn copies(&self, problem: &Problem) -> usize {
-        self.0.iter().map(|items| replicas(problem, items)).sum()
+        self.0.iter().flatten().map(|&item| problem.items()[item].replicas as usize).sum()
     }
 
     fn units(self, problem: &Problem, active: &Active) -> Vec<Unit> {

@@ -72,7 +72,7 @@ pub enum Rule {
     },
     /// A device that holds one of these holds them all. They have equally many replicas.
     Together(Vec<usize>),
-    /// No device holds two of these.
+    /// No device holds two of these, replicas counted one by one.
     Apart(Vec<usize>),
 }
 

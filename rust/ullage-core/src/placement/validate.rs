@@ -186,7 +186,7 @@ fn bound_holds(problem: &Problem, placement: &Placement) -> Result<()> {
         .items()
         .iter()
         .map(|item| u128::from(item.demand[resource]).saturating_mul(u128::from(item.replicas)));
-    let cover = cheapest_cover(problem, resource, needed.sum());
+    let cover = up_to_a_sum_of_costs(problem, cheapest_cover(problem, resource, needed.sum()));
     holds(u128::from(placement.lower_bound) <= cover, || {
         format!(
             "the lower bound is {}, its proof by resource {resource} gives {cover}",
@@ -203,9 +203,11 @@ fn cheapest_cover(problem: &Problem, resource: usize, needed: u128) -> u128 {
     let cost = |kind: usize| u128::from(problem.kinds()[kind].cost);
     let mut kinds: Vec<usize> = (0..problem.kinds().len()).filter(|&kind| usable(kind) > 0).collect();
     kinds.sort_by(|&a, &b| (cost(a).saturating_mul(usable(b))).cmp(&cost(b).saturating_mul(usable(a))));
+    // No placement uses more devices than there are replicas.
+    let replicas = problem.items().iter().map(|item| u128::from(item.replicas)).sum::<u128>();
     let (mut rest, mut paid) = (needed, 0_u128);
     for kind in kinds {
-        let copies = problem.kinds()[kind].count.map_or(u128::MAX, u128::from);
+        let copies = problem.kinds()[kind].count.map_or(u128::MAX, u128::from).min(replicas);
         let whole = rest.checked_div(usable(kind)).unwrap_or(0).min(copies);
         paid = paid.saturating_add(whole.saturating_mul(cost(kind)));
         rest = rest.saturating_sub(whole.saturating_mul(usable(kind)));
@@ -214,6 +216,18 @@ fn cheapest_cover(problem: &Problem, resource: usize, needed: u128) -> u128 {
         }
     }
     if rest > 0 { u128::MAX } else { paid }
+}
+
+/// The least that is no less and a multiple of what all costs are multiples of.
+fn up_to_a_sum_of_costs(problem: &Problem, cost: u128) -> u128 {
+    let mut step = 0_u128;
+    for kind in problem.kinds() {
+        let mut other = u128::from(kind.cost);
+        while let Some(rest) = step.checked_rem(other) {
+            (step, other) = (other, rest);
+        }
+    }
+    cost.checked_next_multiple_of(step).unwrap_or(cost)
 }
 
 fn conflict_speaks_of_the_problem(problem: &Problem, placement: &Placement) -> Result<()> {

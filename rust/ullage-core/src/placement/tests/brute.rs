@@ -49,9 +49,6 @@ impl<'a> World<'a> {
         places: &mut Vec<Vec<usize>>,
         best: &mut Option<Least>,
     ) {
-        if !self.fits(devices, places) {
-            return;
-        }
         let Some(item) = self.problem.items().get(at) else {
             if self.keeps_rules(devices, places)
                 && let Some(score) = self.score(devices, places)
@@ -62,13 +59,14 @@ impl<'a> World<'a> {
             return;
         };
         if !self.has(Demand::Item(at)) {
-            places[at] = Vec::new();
             return self.place(at + 1, devices, places, best);
         }
         let distinct = self.has(Demand::Replicas(at));
         for choice in choices(devices.len(), item.replicas as usize, distinct) {
-            places[at] = choice;
-            self.place(at + 1, devices, places, best);
+            places[at].clone_from(&choice);
+            if choice.iter().all(|&device| self.fits(devices, places, device)) {
+                self.place(at + 1, devices, places, best);
+            }
         }
         places[at] = Vec::new();
         if self.problem.keep() == Keep::BestValue {
@@ -76,23 +74,17 @@ impl<'a> World<'a> {
         }
     }
 
-    fn fits(&self, devices: &[(usize, u64)], places: &[Vec<usize>]) -> bool {
-        devices.iter().enumerate().all(|(device, &(kind, _))| {
-            let kind = &self.problem.kinds()[kind];
-            (0..self.problem.resources().len()).all(|resource| {
-                let load: u64 = self
-                    .problem
-                    .items()
-                    .iter()
-                    .zip(places)
-                    .map(|(item, places)| {
-                        item.demand[resource] * places.iter().filter(|&&place| place == device).count() as u64
-                    })
-                    .sum();
-                let reserve = if self.has(Demand::Reserve) { kind.reserve[resource] } else { 0 };
-                !self.has(Demand::Resource(resource))
-                    || kind.capacity[resource].is_none_or(|capacity| load + reserve <= capacity)
-            })
+    fn fits(&self, devices: &[(usize, u64)], places: &[Vec<usize>], device: usize) -> bool {
+        let kind = &self.problem.kinds()[devices[device].0];
+        (0..self.problem.resources().len()).all(|resource| {
+            let mut load = if self.has(Demand::Reserve) { kind.reserve[resource] } else { 0 };
+            for (item, places) in self.problem.items().iter().zip(places) {
+                for _ in places.iter().filter(|&&place| place == device) {
+                    load += item.demand[resource];
+                }
+            }
+            !self.has(Demand::Resource(resource))
+                || kind.capacity[resource].is_none_or(|capacity| load <= capacity)
         })
     }
 
@@ -109,7 +101,7 @@ impl<'a> World<'a> {
                 standing.windows(2).all(|pair| sorted(&places[pair[0]]) == sorted(&places[pair[1]]))
             }
             Rule::Apart(members) => (0..devices.len()).all(|device| {
-                let here = members.iter().filter(|&&member| places[member].contains(&device));
+                let here = members.iter().flat_map(|&member| &places[member]).filter(|&&place| place == device);
                 here.count() <= 1
             }),
         })

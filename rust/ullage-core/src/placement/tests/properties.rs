@@ -1,6 +1,7 @@
 //! Random problems against brute force.
 
-use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{Just, ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
+use proptest::strategy::Strategy as Generator;
 
 use super::brute::World;
 use super::*;
@@ -49,6 +50,47 @@ proptest! {
         for given_up in &conflict.demands {
             let rest: Vec<Demand> = conflict.demands.iter().filter(|demand| *demand != given_up).copied().collect();
             prop_assert!(with(rest).is_some(), "{:?} without {:?} is impossible still", conflict, given_up);
+        }
+    }
+}
+
+/// A problem with a placement of it, and what changes: items that go, demands that come, how much may move.
+fn changing() -> impl Generator<Value = (Problem, Vec<usize>, Vec<(Vec<u64>, u32)>, Option<u64>)> {
+    small(4).prop_flat_map(|problem| {
+        let (items, width) = (problem.items().len(), problem.resources().len());
+        let gone = proptest::sample::subsequence((0..items).collect::<Vec<_>>(), 0..=items);
+        let come = proptest::collection::vec((proptest::collection::vec(0..=9_u64, width), 1..=2_u32), 0..=2);
+        (Just(problem), gone, come, proptest::option::of(0..=3_u64))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_repack_moves_no_more_than_brute_force((problem, remove, come, most_migrations) in changing()) {
+        let placement = solved(&problem, Strategy::Greedy);
+        let add = come.into_iter().enumerate().map(|(index, (demand, replicas))| {
+            Item { name: format!("new{index}"), demand, value: 3, replicas }
+        });
+        let changes = Changes { add: add.collect(), remove, rules: Vec::new(), most_migrations };
+        let repacking = repack(&problem, &placement, &changes, Strategy::Exact, 3, &Limits::default()).unwrap();
+        if let Err(error) = validate_repacking(&repacking) {
+            panic!("{error}\n{repacking:?}");
+        }
+        let world = World {
+            homes: repacking.before.clone(),
+            most_moves: most_migrations.unwrap_or(u64::MAX),
+            ..World::of(&repacking.problem)
+        };
+        let found = &repacking.placement;
+        match world.best() {
+            None => prop_assert_eq!(found.status, Status::Infeasible),
+            Some((dropped, moved, cost)) => {
+                let value = repacking.problem.total_value() - dropped;
+                prop_assert_eq!((found.value, found.moved, found.cost), (value, moved, cost));
+                prop_assert_eq!(found.status, Status::Optimal);
+            }
         }
     }
 }
