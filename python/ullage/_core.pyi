@@ -1449,8 +1449,8 @@ def place_items(
 ) -> Placement:
     """Place items on devices: what `ullage.place` calls, once it has found what was named.
 
-    `resources` have a name and whether they are bytes, `items` a name, amounts by resource, a value and replicas,
-    `kinds` a name, amounts by resource (`None`: no limit), reserves by resource, a cost and a count (`None`: any number).
+    `resources` have a name and whether they are bytes; `items` a name, amounts by resource, a value and replicas;
+    `kinds` a name, amounts by resource (`None`: no limit), reserves by resource, a cost and a count (`None`: any).
     """
 
 def repack_items(

@@ -54,9 +54,9 @@ def place(
     of `memory`, and `value`, `replicas` and `on` may stand for the arguments below. A resource that is not named is not
     needed. A list of catalog names will do too.
 
-    `devices` has for each name the bytes that a process may use, a catalog name or `Device`, a pair of that and a number
-    of copies (`None`: as many as needed), or a dict of amounts with `device`, `count`, `cost` and `reserve`. Each must
-    state every resource that a model needs; `None` is no limit.
+    `devices` has for each name the bytes that a process may use, a catalog name or `Device`, a pair of that and the
+    number of copies (`None`: as many as needed), or a dict of amounts with `device`, `count`, `cost` and `reserve`.
+    Each must state every resource that a model needs; `None` is no limit.
 
     `pins` says where a model may go: a device such as `"h100"` or `"h100:3"`, or several. Those of a group in
     `together` share their devices, of those in `apart` no two share one. `replicas` go onto different devices.
@@ -106,22 +106,18 @@ def repack(
 ) -> Placement:
     """Take models in and out of a placement, and move as few bytes as possible.
 
-    `add` is as the `models` of `place`, `remove` has names. At most `max_migrations` replicas may move. The rules of the
-    placement stay; those given here are added. First everything is placed (or what is worth most), then as few bytes
-    as possible move, then the devices cost as little as possible. The answer lists in `steps` the moves in an order in
-    which no device is ever over-full; where moves wait for each other's room, a step `unload` takes a model out of
-    service until its `load`.
+    `add` is as the `models` of `place`, `remove` has names. At most `max_migrations` replicas may move. The rules of
+    the placement stay; those given here are added. First everything is placed (or what is worth most), then as few
+    bytes as possible move, then the devices cost as little as possible. The answer lists in `steps` the moves in an
+    order in which no device is ever over-full; where moves wait for each other's room, a step `unload` takes a model
+    out of service until its `load`.
     """
     needs = {} if add is None else _models(add, book)
     resources = [name for name, _ in placement.resources]
     for name, amounts in needs.items():
         for resource in amounts:
             if resource not in resources and resource not in OF_A_MODEL:
-                raise ProblemError(
-                    f"models[{name!r}]: no device states {resource!r}",
-                    field=f"models[{name!r}]",
-                    reason=f"no device states {resource!r}",
-                )
+                raise _wrong(f"models[{name!r}]", f"no device states {resource!r}")
     return repack_items(
         placement,
         _items(needs, resources, values, replicas),

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ullage._footprint import footprint
-from ullage.errors import ProblemError, UnreadableError
 from ullage.errors import ModelNotFoundError as FileMissingError
+from ullage.errors import ProblemError, UnreadableError
 
 __all__ = ["MOST_BYTES", "read_fleet"]
 

@@ -48,8 +48,8 @@ Examples:
 @click.option(
     "--devices",
     metavar="LIST",
-    help="Devices, separated by commas: names of the catalog or sizes, each as it is or as NAME=DEVICE, and with xN for "
-    "copies or x* for as many as needed.",
+    help="Devices, separated by commas: names of the catalog or sizes, each as it is or as NAME=DEVICE, and with xN "
+    "for copies or x* for as many as needed.",
 )
 @click.option("--pin", "pins", multiple=True, metavar="MODEL=DEVICE[,DEVICE]", help="Where a model may go.")
 @click.option("--together", multiple=True, metavar="MODEL,MODEL", help="Models that share their devices.")

@@ -82,7 +82,9 @@ impl Placement {
         let fields = PyDict::new(py);
         fields.set_item("kind", demand.name(problem))?;
         match demand {
-            Demand::Item(item) | Demand::Replicas(item) => fields.set_item("items", [problem.item_name(item)])?,
+            Demand::Item(item) | Demand::Replicas(item) => {
+                fields.set_item("items", [problem.item_name(item)])?
+            }
             Demand::Resource(resource) => {
                 fields.set_item("resource", problem.resources().get(resource).map(|found| &found.name))?;
             }
@@ -162,7 +164,9 @@ impl Placement {
     /// The devices in use, and the unused ones that are alone of their kind, in the order given.
     #[getter]
     fn devices(&self) -> Vec<PlacedDevice> {
-        (0..self.0.answer.bins.len()).map(|index| PlacedDevice { solved: Arc::clone(&self.0), index }).collect()
+        (0..self.0.answer.bins.len())
+            .map(|index| PlacedDevice { solved: Arc::clone(&self.0), index })
+            .collect()
     }
 
     /// How many devices hold a model.

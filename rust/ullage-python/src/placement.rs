@@ -127,9 +127,10 @@ fn amount(value: &Bound<'_, PyAny>, field: impl FnOnce() -> String) -> Outcome<u
 
 fn item_of(given: GivenItem<'_>, value: u64, resources: &[Resource]) -> Outcome<Item> {
     let (name, amounts, _, replicas) = given;
-    let demand = amounts.iter().zip(resources).map(|(needs, resource)| {
-        amount(needs, || format!("models[{name:?}][{:?}]", resource.name))
-    });
+    let demand = amounts
+        .iter()
+        .zip(resources)
+        .map(|(needs, resource)| amount(needs, || format!("models[{name:?}][{:?}]", resource.name)));
     Ok(Item { demand: demand.collect::<Outcome<_>>()?, name, value, replicas })
 }
 
@@ -146,7 +147,13 @@ fn kind_of(given: GivenKind<'_>, cost: u64, resources: &[Resource]) -> Outcome<K
     Ok(Kind { capacity, reserve, name, cost, count })
 }
 
-fn rules(items: &[Item], kinds: &[Kind], pins: &Pins, together: &Groups, apart: &Groups) -> Outcome<Vec<Rule>> {
+fn rules(
+    items: &[Item],
+    kinds: &[Kind],
+    pins: &Pins,
+    together: &Groups,
+    apart: &Groups,
+) -> Outcome<Vec<Rule>> {
     let item = |field: &str, name: &str| {
         let at = items.iter().position(|item| item.name == name);
         at.ok_or_else(|| wrong(field, format!("there is no model {:?}", clipped(name))))
@@ -154,8 +161,9 @@ fn rules(items: &[Item], kinds: &[Kind], pins: &Pins, together: &Groups, apart: 
     let mut rules = Vec::new();
     for (name, places) in pins {
         let spots = places.iter().map(|place| {
-            Problem::spot_named(kinds, place)
-                .ok_or_else(|| wrong(format!("pins[{name:?}]"), format!("there is no device {:?}", clipped(place))))
+            Problem::spot_named(kinds, place).ok_or_else(|| {
+                wrong(format!("pins[{name:?}]"), format!("there is no device {:?}", clipped(place)))
+            })
         });
         let spots: Vec<Spot> = spots.collect::<Outcome<_>>()?;
         rules.push(Rule::Only { item: item("pins", name)?, spots });
@@ -199,9 +207,11 @@ fn scaled_by(field: &str, value: &Bound<'_, PyAny>, per_one: u64) -> Outcome<u64
     if value.is_instance_of::<pyo3::types::PyBool>() {
         return Err(wrong(field, "a truth value is not a number"));
     }
-    let text = if value.is_instance_of::<PyFloat>() { value.repr()?.to_string() } else { value.str()?.to_string() };
+    let text =
+        if value.is_instance_of::<PyFloat>() { value.repr()?.to_string() } else { value.str()?.to_string() };
     decimal(&text, per_one).ok_or_else(|| {
-        let reason = format!("{:?} is not a number from 0 to 2^64 - 1 with at most 9 decimals", clipped(&text));
+        let reason =
+            format!("{:?} is not a number from 0 to 2^64 - 1 with at most 9 decimals", clipped(&text));
         wrong(field, reason)
     })
 }

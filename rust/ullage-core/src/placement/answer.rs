@@ -70,7 +70,7 @@ pub enum Proof {
         devices: usize,
     },
     /// The cover of a resource made from others, a dual feasible function or a weighted sum; or of what pinned items need
-    /// of the devices they are pinned to.
+    /// of the devices they are pinned to, or of all where devices were left out that others can stand for.
     Derived,
     /// The search looked at everything that is better.
     Search,

@@ -69,7 +69,14 @@ fn typical_demand(problem: &Problem) -> Vec<u64> {
 }
 
 /// Adds `copies` devices of `kind` that hold `load` each.
-fn add(problem: &Problem, all: &mut [Fragmentation], kind: usize, load: &[u64], copies: u64, typical: &[u64]) {
+fn add(
+    problem: &Problem,
+    all: &mut [Fragmentation],
+    kind: usize,
+    load: &[u64],
+    copies: u64,
+    typical: &[u64],
+) {
     if copies == 0 {
         return;
     }

@@ -77,6 +77,8 @@ pub(super) struct Model {
     pub(super) allowed: Vec<Vec<bool>>,
     /// The classes of the bins that are there from the start, each the only one of its class.
     pub(super) homes: Vec<usize>,
+    /// Whether devices were left out in whose place others serve as well.
+    pub(super) is_reduced: bool,
     pub(super) may_drop: bool,
     pub(super) most_moves: u64,
     /// Replicas of all units.
@@ -120,7 +122,7 @@ impl Model {
             set_homes(problem, homes, &home_atoms, &mut units);
         }
         let mut classes = grouped.classes;
-        drop_dominated(&mut classes, &allowed, &grouped.homes, copies);
+        let is_reduced = drop_dominated(&mut classes, &allowed, &grouped.homes, copies);
         derived::append(problem.resources().len(), &mut units, &mut classes);
         let most_moves = homes.and_then(|homes| homes.most_moves).filter(|_| active.has(Demand::Migrations));
         Self {
@@ -130,6 +132,7 @@ impl Model {
             classes,
             allowed,
             homes: grouped.homes,
+            is_reduced,
             may_drop: problem.keep() == Keep::BestValue,
             most_moves: most_moves.unwrap_or(u64::MAX),
         }
@@ -411,8 +414,9 @@ fn set_homes(problem: &Problem, homes: &Homes, bins: &BTreeMap<(usize, u64), usi
     }
 }
 
-/// Takes away the classes in whose place another, of which there are enough, serves as well for no more.
-fn drop_dominated(classes: &mut [Class], allowed: &[Vec<bool>], homes: &[usize], copies: usize) {
+/// Takes away the classes in whose place another, of which there are enough, serves as well for no more; whether there
+/// are such.
+fn drop_dominated(classes: &mut [Class], allowed: &[Vec<bool>], homes: &[usize], copies: usize) -> bool {
     let serves = |a: usize, b: usize, classes: &[Class]| {
         let (one, other) = (&classes[a], &classes[b]);
         let is_better = (other.cost, &one.usable) != (one.cost, &other.usable) || b < a;
@@ -422,9 +426,12 @@ fn drop_dominated(classes: &mut [Class], allowed: &[Vec<bool>], homes: &[usize],
             && is_better
             && allowed.iter().all(|set| set[b] || !set[a])
     };
+    let mut is_reduced = false;
     for a in 0..classes.len() {
         if !homes.contains(&a) && (0..classes.len()).any(|b| b != a && serves(a, b, classes)) {
             classes[a].count = 0;
+            is_reduced = true;
         }
     }
+    is_reduced
 }

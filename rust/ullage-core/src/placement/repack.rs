@@ -67,7 +67,10 @@ pub fn changed(
     let mut stays = vec![true; problem.items().len()];
     for &item in &changes.remove {
         let Some(found) = stays.get_mut(item) else {
-            return Err(Error::Problem { field: "remove".to_owned(), reason: format!("there is no item {item}") });
+            return Err(Error::Problem {
+                field: "remove".to_owned(),
+                reason: format!("there is no item {item}"),
+            });
         };
         if !std::mem::replace(found, false) {
             let reason = format!("{:?} stands there twice", clip(problem.item_name(item)));

@@ -303,7 +303,14 @@ fn cost_bound(model: &Model, bounds: &Bounds, mask: &[bool]) -> Option<(u64, Pro
     if by_count > by_cover {
         return Some((by_count, Proof::Count { devices }));
     }
-    Some((by_cover, if resource < model.resources { Proof::Cover { resource } } else { Proof::Derived }))
+    Some((
+        by_cover,
+        if resource < model.resources && !model.is_reduced {
+            Proof::Cover { resource }
+        } else {
+            Proof::Derived
+        },
+    ))
 }
 
 fn heuristics(model: &Model, weights: &Weights, enough: Score, watch: &mut Watch<'_>) -> Solution {

@@ -133,7 +133,11 @@ pub fn validate_repacking(repacking: &Repacking) -> Result<()> {
     validate(problem, placement)?;
     let broken = |fact: String| Err(Error::Violation { fact });
     if before.len() != problem.items().len() {
-        return broken(format!("{} items stood somewhere, the problem has {}", before.len(), problem.items().len()));
+        return broken(format!(
+            "{} items stood somewhere, the problem has {}",
+            before.len(),
+            problem.items().len()
+        ));
     }
     let migrations = repacking.migrations();
     if most_migrations.is_some_and(|most| migrations > most) {
@@ -145,8 +149,8 @@ pub fn validate_repacking(repacking: &Repacking) -> Result<()> {
             let bin = &placement.bins[**place];
             before.is_empty() || before.contains(&(bin.kind, bin.copy))
         };
-        let moves = after.len().saturating_sub(after.iter().filter(stays).count()) as u128;
-        moved = moved.saturating_add(moves.saturating_mul(u128::from(item.demand[0])));
+        let going = after.len().saturating_sub(after.iter().filter(stays).count()) as u128;
+        moved = moved.saturating_add(going.saturating_mul(u128::from(item.demand[0])));
     }
     if moved != u128::from(placement.moved) {
         return broken(format!("{moved} bytes move, the placement says {}", placement.moved));
@@ -157,9 +161,7 @@ pub fn validate_repacking(repacking: &Repacking) -> Result<()> {
 fn walk(problem: &Problem, before: &[Vec<Device>], placement: &Placement, steps: &[Step]) -> Result<()> {
     let mut floor = Floor::of(problem, before.to_vec());
     for (index, &step) in steps.iter().enumerate() {
-        let wrong = |what: &str| {
-            Err(Error::Violation { fact: format!("step {index}, {step:?}, {what}") })
-        };
+        let wrong = |what: &str| Err(Error::Violation { fact: format!("step {index}, {step:?}, {what}") });
         let (item, from, to) = match step {
             Step::Move { item, from, to } => (item, Some(from), Some(to)),
             Step::Unload { item, from } => (item, Some(from), None),
@@ -175,15 +177,22 @@ fn walk(problem: &Problem, before: &[Vec<Device>], placement: &Placement, steps:
         if to.is_some_and(|to| !floor.admits(item, to)) {
             return wrong("finds no room");
         }
-        from.into_iter().for_each(|from| floor.leave(item, from));
-        to.into_iter().for_each(|to| floor.enter(item, to));
+        if let Some(from) = from {
+            floor.leave(item, from);
+        }
+        if let Some(to) = to {
+            floor.enter(item, to);
+        }
     }
     for (item, after) in placement.assignment.iter().enumerate() {
-        let mut end: Vec<Device> = after.iter().map(|&place| (placement.bins[place].kind, placement.bins[place].copy)).collect();
+        let mut end: Vec<Device> =
+            after.iter().map(|&place| (placement.bins[place].kind, placement.bins[place].copy)).collect();
         end.sort_unstable();
         floor.on[item].sort_unstable();
         if floor.on[item] != end {
-            return Err(Error::Violation { fact: format!("the steps leave item {item} on {:?}", floor.on[item]) });
+            return Err(Error::Violation {
+                fact: format!("the steps leave item {item} on {:?}", floor.on[item]),
+            });
         }
     }
     Ok(())

@@ -101,7 +101,8 @@ impl<'a> World<'a> {
                 standing.windows(2).all(|pair| sorted(&places[pair[0]]) == sorted(&places[pair[1]]))
             }
             Rule::Apart(members) => (0..devices.len()).all(|device| {
-                let here = members.iter().flat_map(|&member| &places[member]).filter(|&&place| place == device);
+                let here =
+                    members.iter().flat_map(|&member| &places[member]).filter(|&&place| place == device);
                 here.count() <= 1
             }),
         })

@@ -6,6 +6,11 @@ use proptest::strategy::Strategy as Generator;
 use super::brute::World;
 use super::*;
 
+/// Brute force takes its time: 600, or as many more as `PROPTEST_CASES` says.
+fn cases() -> u32 {
+    ProptestConfig::default().cases.max(600)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
 
@@ -54,8 +59,10 @@ proptest! {
     }
 }
 
-/// A problem with a placement of it, and what changes: items that go, demands that come, how much may move.
-fn changing() -> impl Generator<Value = (Problem, Vec<usize>, Vec<(Vec<u64>, u32)>, Option<u64>)> {
+/// A problem, and what changes: items that go, demands and replicas that come, how much may move.
+type Change = (Problem, Vec<usize>, Vec<(Vec<u64>, u32)>, Option<u64>);
+
+fn changing() -> impl Generator<Value = Change> {
     small(4).prop_flat_map(|problem| {
         let (items, width) = (problem.items().len(), problem.resources().len());
         let gone = proptest::sample::subsequence((0..items).collect::<Vec<_>>(), 0..=items);
@@ -65,7 +72,7 @@ fn changing() -> impl Generator<Value = (Problem, Vec<usize>, Vec<(Vec<u64>, u32
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn a_repack_moves_no_more_than_brute_force((problem, remove, come, most_migrations) in changing()) {

@@ -13,7 +13,10 @@ fn problem() -> Problem {
         Item { replicas: 2, ..item("c", &[3, 1]) },
         item("d", &[1, 1]),
     ];
-    let kinds = vec![kind("x", &[10, 9], Some(3)), Kind { cost: 2, reserve: vec![1, 0], ..kind("y", &[9, 9], Some(1)) }];
+    let kinds = vec![
+        kind("x", &[10, 9], Some(3)),
+        Kind { cost: 2, reserve: vec![1, 0], ..kind("y", &[9, 9], Some(1)) },
+    ];
     let rules = vec![
         Rule::Only { item: 0, spots: vec![Spot { kind: 0, copy: Some(1) }] },
         Rule::Together(vec![1, 3]),
@@ -127,7 +130,10 @@ fn two_that_change_places_in_full_devices_need_one_to_step_aside() {
     let repacking = repack(&problem, &placement, &changes, Strategy::Auto, 0, &Limits::default()).unwrap();
     validate_repacking(&repacking).unwrap();
     assert_eq!((repacking.placement.moved, repacking.migrations()), (12, 2));
-    assert!(matches!(repacking.steps.as_slice(), [Step::Unload { .. }, Step::Move { .. }, Step::Load { .. }]));
+    assert!(matches!(
+        repacking.steps.as_slice(),
+        [Step::Unload { .. }, Step::Move { .. }, Step::Load { .. }]
+    ));
     let held = Changes { most_migrations: Some(1), ..changes };
     let refused = repack(&problem, &placement, &held, Strategy::Auto, 0, &Limits::default()).unwrap();
     assert_eq!(refused.placement.status, Status::Infeasible);
