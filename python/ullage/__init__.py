@@ -19,6 +19,8 @@ from ullage._core import (
     Model,
     NumpyTracking,
     Pending,
+    PlacedDevice,
+    Placement,
     Plan,
     PlannedBin,
     PressureGuard,
@@ -47,7 +49,9 @@ from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 if TYPE_CHECKING:
     from ullage import catalog, errors, machine, measuring, tracking
     from ullage._footprint import fit, footprint
+    from ullage._placing import place, repack
     from ullage.catalog import device
+    from ullage.fleet import read_fleet
     from ullage.measuring import fingerprint, measure
     from ullage.pool import Pool
     from ullage.solving import Interrupted, Progress
@@ -66,6 +70,8 @@ __all__ = [
     "Model",
     "NumpyTracking",
     "Pending",
+    "PlacedDevice",
+    "Placement",
     "Plan",
     "PlannedBin",
     "Pool",
@@ -98,9 +104,12 @@ __all__ = [
     "open_model",
     "pack",
     "parse_bytes",
+    "place",
     "plan_arena",
     "read_arena_instance",
+    "read_fleet",
     "read_packing_instance",
+    "repack",
     "tracking",
     "validate",
 ]
@@ -119,6 +128,9 @@ _LAZY = {
     "machine": "",
     "measure": "ullage.measuring",
     "measuring": "",
+    "place": "ullage._placing",
+    "read_fleet": "ullage.fleet",
+    "repack": "ullage._placing",
     "tracking": "",
 }
 """Names that are imported when first asked for, with their modules: asyncio and psutil cost more than the rest."""

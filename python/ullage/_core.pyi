@@ -29,6 +29,8 @@ __all__ = [
     "Model",
     "NumpyTracking",
     "Pending",
+    "PlacedDevice",
+    "Placement",
     "Plan",
     "PlannedBin",
     "PressureGuard",
@@ -52,9 +54,11 @@ __all__ = [
     "pack",
     "parse_arena_csv",
     "parse_bytes",
+    "place_items",
     "plan_arena",
     "read_arena_instance",
     "read_packing_instance",
+    "repack_items",
     "runtime_policies",
     "validate",
 ]
@@ -1335,8 +1339,8 @@ def pack(
     naming the item or bin at fault and `ArgumentError` for an unknown strategy or a time limit that is none.
     """
 
-def validate(answer: Plan | Layout) -> None:
-    """Check a plan or a layout by code that shares nothing with the solvers.
+def validate(answer: Plan | Layout | Placement) -> None:
+    """Check a plan, a layout or a placement by code that shares nothing with the solvers.
 
     Raises `ViolationError` with the first fact that does not hold.
     """
@@ -1428,6 +1432,168 @@ class PlannedBin:
     @property
     def items(self) -> list[str] | list[int]:
         """What it holds, by name or position as the items were given."""
+
+def place_items(
+    resources: Sequence[tuple[str, bool]],
+    items: Sequence[tuple[str, Sequence[ByteCount], float, int]],
+    kinds: Sequence[tuple[str, Sequence[ByteCount | None], Sequence[ByteCount], float, int | None]],
+    *,
+    pins: Sequence[tuple[str, Sequence[str]]],
+    together: Sequence[Sequence[str]],
+    apart: Sequence[Sequence[str]],
+    keep: str,
+    strategy: str,
+    time_limit: float | None,
+    seed: int,
+    progress: Callable[[Progress], object] | None,
+) -> Placement:
+    """Place items on devices: what `ullage.place` calls, once it has found what was named.
+
+    `resources` have a name and whether they are bytes; `items` a name, amounts by resource, a value and replicas;
+    `kinds` a name, amounts by resource (`None`: no limit), reserves by resource, a cost and a count (`None`: any).
+    """
+
+def repack_items(
+    placement: Placement,
+    items: Sequence[tuple[str, Sequence[ByteCount], float, int]],
+    remove: Sequence[str],
+    *,
+    pins: Sequence[tuple[str, Sequence[str]]],
+    together: Sequence[Sequence[str]],
+    apart: Sequence[Sequence[str]],
+    max_migrations: int | None,
+    strategy: str,
+    time_limit: float | None,
+    seed: int,
+    progress: Callable[[Progress], object] | None,
+) -> Placement:
+    """Place what comes beside what stays: what `ullage.repack` calls, once it has found what was named."""
+
+@final
+class Placement:
+    """Which model goes onto which device, and what is proven of it."""
+
+    @property
+    def status(self) -> Literal["optimal", "feasible", "infeasible", "timeout"]:
+        """`optimal`: nothing is better; `feasible`: all that was asked for is placed, and better is not ruled out.
+
+        `infeasible`: proven that not everything can be placed; `timeout`: neither a complete placement nor such a proof
+        was found. In both cases what is placed is valid.
+        """
+
+    @property
+    def strategy(self) -> str:
+        """The strategy asked for."""
+
+    @property
+    def keep(self) -> Literal["all", "best_value"]:
+        """What was asked for where not everything fits."""
+
+    @property
+    def assignment(self) -> dict[str, list[str]]:
+        """For each model the names of its devices, one a replica; an empty list for one without a place."""
+
+    @property
+    def devices(self) -> list[PlacedDevice]:
+        """The devices in use, and the unused ones of which there is a single copy."""
+
+    @property
+    def devices_used(self) -> int:
+        """Devices that hold a model."""
+
+    @property
+    def unplaced(self) -> list[str]:
+        """Models without a place."""
+
+    @property
+    def value(self) -> float:
+        """What the placed models are worth; an `int` where all values are."""
+
+    @property
+    def value_bound(self) -> float:
+        """No placement is worth more."""
+
+    @property
+    def cost(self) -> float:
+        """What the devices in use cost; an `int` where all costs are."""
+
+    @property
+    def lower_bound(self) -> float:
+        """No placement that is worth as much, and moves no more, costs less."""
+
+    @property
+    def gap(self) -> float | None:
+        """`cost - lower_bound`; `None` where not all that was asked for is placed."""
+
+    @property
+    def proof(self) -> Literal["cover", "count", "derived", "search"]:
+        """Why the bound on the cost holds."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why not everything can be placed, as a sentence, where that is proven."""
+
+    @property
+    def conflict(self) -> dict[str, Any] | None:
+        """The demands that cannot be met together, as data, and whether they are proven to be `minimal`."""
+
+    @property
+    def fragmentation(self) -> dict[str, dict[str, Any]]:
+        """How much of what is free can be used, by resource."""
+
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes that leave a device for another in a repack."""
+
+    @property
+    def migrations(self) -> int:
+        """Replicas that end on another device than before in a repack."""
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """The steps of a repack in an order in which no device is ever over-full."""
+
+    @property
+    def resources(self) -> list[tuple[str, bool]]:
+        """The resources with whether they are bytes, memory first."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the solve."""
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of search trees visited."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the placement as a dictionary ready for JSON."""
+
+@final
+class PlacedDevice:
+    """One device of a placement."""
+
+    @property
+    def name(self) -> str:
+        """Name; copies of a kind are numbered, as in `h100:2`."""
+
+    @property
+    def load(self) -> dict[str, int]:
+        """What it holds, by resource."""
+
+    @property
+    def usable(self) -> dict[str, int | None]:
+        """What it may hold beside its reserve, by resource; `None` for no limit."""
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models it holds."""
+
+    @property
+    def cost(self) -> float:
+        """What it costs, where it holds anything."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the device as a dictionary ready for JSON."""
 
 def plan_arena(
     sizes: Iterable[ByteCount] | npt.NDArray[np.integer[Any]],

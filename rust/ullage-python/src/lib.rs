@@ -12,6 +12,8 @@ mod machine;
 mod model;
 mod numpy_memory;
 mod pack;
+mod placed;
+mod placement;
 mod plan;
 mod pool;
 mod shared;
@@ -44,6 +46,10 @@ mod _core {
     use super::numpy_memory::NumpyTracking;
     #[pymodule_export]
     use super::pack::{pack_items, read_packing_instance};
+    #[pymodule_export]
+    use super::placed::{PlacedDevice, Placement};
+    #[pymodule_export]
+    use super::placement::{place_items, repack_items};
     #[pymodule_export]
     use super::plan::{Plan, PlannedBin};
     #[pymodule_export]
