@@ -3,6 +3,7 @@
 //! A scheme says which [`Piece`]s it stores for one [`Weight`]; a container says how pieces lie in a file. Without one,
 //! pieces are packed end to end ([`Scheme::tensor_bytes`]). [`core_ml`] is the `weight.bin` of a Core ML package.
 
+mod coded;
 pub mod core_ml;
 mod dense;
 mod gguf;
@@ -16,6 +17,7 @@ mod sparse;
 mod text;
 mod weight;
 
+pub use coded::{Coded, Distortion};
 pub use dense::Dense;
 pub use gguf::Gguf;
 pub use linear::{Granularity, Linear};

@@ -77,6 +77,18 @@ impl Plan {
         named.map_or(self.scheme, |&(_, scheme)| scheme)
     }
 
+    /// # Errors
+    /// [`Error::Argument`] for a pattern that none of `names` matches: it is not what was meant.
+    pub(super) fn check<'a>(&self, names: &(impl Iterator<Item = &'a str> + Clone)) -> Result<()> {
+        for (pattern, _) in &self.overrides {
+            if !names.clone().any(|name| matches(pattern, name)) {
+                let reason = format!("no weight has a name such as {:?}", clip(pattern));
+                return Err(Error::Argument { name: "overrides", reason });
+            }
+        }
+        Ok(())
+    }
+
     /// Every scheme that it names.
     pub fn schemes(&self) -> impl Iterator<Item = Scheme> {
         std::iter::once(self.scheme).chain(self.overrides.iter().map(|&(_, scheme)| scheme))
@@ -86,7 +98,8 @@ impl Plan {
 /// Sizes of `model` with the schemes of `plan` in `container`.
 ///
 /// # Errors
-/// [`Error::Argument`] for a model of which no tensor is known or a scheme that the container does not know,
+/// [`Error::Argument`] for a model of which no tensor is known, a scheme that the container does not know or an override
+/// that no tensor has the name for,
 /// [`Error::Overflow`] beyond 2^64 − 1 bytes.
 pub fn compress(model: &Model, plan: &Plan, container: Container) -> Result<Compressed> {
     match container {
@@ -100,6 +113,7 @@ fn raw(model: &Model, plan: &Plan) -> Result<Compressed> {
         let reason = format!("no weights of {} are known that could be compressed", clip(&model.name));
         return Err(Error::Argument { name: "model", reason });
     }
+    plan.check(&model.tensors.iter().map(|tensor| tensor.name.as_str()))?;
     let mut rows = Vec::with_capacity(model.tensors.len());
     for tensor in &model.tensors {
         let scheme = plan.scheme_of(&tensor.name);

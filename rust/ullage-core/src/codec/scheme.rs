@@ -33,8 +33,8 @@ pub enum Scheme {
     Sparse(Sparse),
 }
 
-const FORMS: &str = "dense:f16, sparse:0.75, palettized:4[,group=16], linear:8[,symmetric|affine][,block=32], \
-     sparse:0.5+palettized:4, gguf:q4_k and lossless";
+const FORMS: &str = "dense:f16, gguf:q4_k, palettized:4[,group=16], linear:8[,symmetric|affine][,block=32], sparse:0.75, \
+     sparse:0.5+palettized:4 or lossless";
 
 impl Scheme {
     /// Every number in 16 bits.
@@ -167,7 +167,7 @@ impl FromStr for Scheme {
     /// `sparse:0.5+palettized:4`, `gguf:q4_k` or `q4_k` alone, `lossless`, with the options of each kind.
     fn from_str(text: &str) -> Result<Self> {
         Self::read(text).map_err(|fault| {
-            let reason = format!("{:?} is no scheme: {fault}; schemes are {FORMS}", clip(text));
+            let reason = format!("{:?} is none of {FORMS}: {fault}", clip(text));
             Error::Argument { name: "scheme", reason }
         })
     }

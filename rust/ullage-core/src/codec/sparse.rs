@@ -127,10 +127,12 @@ impl Kept {
 impl Sparse {
     pub(super) fn pieces(self, weight: &Weight, remainder: Remainder) -> Outcome<Option<Vec<Piece>>> {
         let Some(kept) = self.zeros.kept(weight) else { return Ok(None) };
-        let mut pieces = vec![Piece::new(Part::Mask, weight.elements(), 1)];
-        let stored = self.kept.pieces(weight, kept, remainder)?;
-        pieces.extend(stored.unwrap_or_else(|| vec![Piece::new(Part::Values, kept, 16)]));
-        Ok(Some(pieces))
+        let mask = Piece::new(Part::Mask, weight.elements(), 1);
+        // In the order of the operations' inputs, which decides what the end of a file is.
+        Ok(Some(match self.kept.pieces(weight, kept, remainder)? {
+            Some(pieces) => std::iter::once(mask).chain(pieces).collect(),
+            None => vec![Piece::new(Part::Values, kept, 16), mask],
+        }))
     }
 
     /// Bits of an element, the mask left out, rounded down.

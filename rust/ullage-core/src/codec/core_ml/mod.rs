@@ -61,11 +61,13 @@ impl fmt::Display for Target {
 /// Lays `network` out with the schemes of `plan`.
 ///
 /// # Errors
-/// [`crate::Error::Argument`] for a scheme that `target` does not know, [`crate::Error::Overflow`] beyond 2^64 − 1 bytes.
+/// [`crate::Error::Argument`] for a scheme that `target` does not know or an override that no layer has the name for,
+/// [`crate::Error::Overflow`] beyond 2^64 − 1 bytes.
 pub fn compress(network: &Network, plan: &Plan, target: Target) -> Result<Compressed> {
     for scheme in plan.schemes() {
         constants::check(scheme, target)?;
     }
+    plan.check(&network.layers.iter().map(|layer| layer.name.as_str()))?;
     let mut writer = Writer::new(target);
     for layer in &network.layers {
         writer.layer(layer, plan)?;

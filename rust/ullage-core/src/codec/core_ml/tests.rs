@@ -126,6 +126,15 @@ fn awkward_sizes_are_those_of_real_files() {
     }
 }
 
+/// The end of a file is not padded, so what comes last counts: of a sparse weight, the mask.
+#[test]
+fn the_last_constant_is_not_padded() {
+    let network = rows(&[("Linear", &[16, 64]), ("Linear", &[16, 16]), ("Conv2d", &[8, 4, 3, 3])]); // its bias is inline
+    assert_eq!(bytes(&network, "sparse:0.75 > 0", Target::Ios16), 1764);
+    assert_eq!(bytes(&network, "sparse:0.75+palettized:4 > 0", Target::Ios18), 1568);
+    assert_eq!(bytes(&network, "palettized:4 > 0", Target::Ios16), 1696);
+}
+
 /// A scheme, threshold, norms and overrides for a label of the truth file.
 fn labelled(label: &str) -> Plan {
     let (trained, label) = label.strip_prefix("TT_").map_or((false, label), |rest| (true, rest));
@@ -223,7 +232,13 @@ fn every_real_file_is_met() {
     for line in text.lines().skip(1) {
         let cells: Vec<&str> = line.split(',').collect();
         let target = if cells[1] == "iOS16" { Target::Ios16 } else { Target::Ios18 };
-        let found = compress(&networks[cells[0]], &labelled(cells[2]), target).unwrap();
+        let network = &networks[cells[0]];
+        let mut plan = labelled(cells[2]);
+        plan.overrides.retain(|(pattern, scheme)| {
+            let plan = Plan { overrides: vec![(pattern.clone(), *scheme)], ..Plan::new(*scheme) };
+            plan.check(&network.layers.iter().map(|layer| layer.name.as_str())).is_ok()
+        });
+        let found = compress(network, &plan, target).unwrap();
         let (found, expected): (u64, u64) = (found.compressed.get(), cells[3].parse().unwrap());
         let is_pruned = cells[2].starts_with("sparse") && !cells[2].contains("nm");
         if found == expected {
@@ -285,6 +300,15 @@ fn a_transformer_is_laid_out_as_converted() {
     let data = 2 * (4000 * 512 + 2 * 512 * 512 + 512 + 2048 * 512 + 2048 + 2 * 512);
     assert_eq!(found.compressed.get(), 64 + data + 8 * 64);
     assert_eq!(found.dense, found.compressed);
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_is_refused() {
+    let plan = Plan { overrides: vec![("layer9*".to_owned(), Scheme::F16)], ..plan("linear:8") };
+    match compress(&small(), &plan, Target::Ios18) {
+        Err(Error::Argument { name: "overrides", reason }) => assert!(reason.contains("layer9*"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
