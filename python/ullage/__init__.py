@@ -12,6 +12,7 @@ from ullage._core import VERSION as __version__  # noqa: N811 - a constant there
 from ullage._core import (
     Account,
     AccountSnapshot,
+    Compression,
     Footprint,
     Interval,
     Layout,
@@ -48,12 +49,14 @@ from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
     from ullage import catalog, errors, machine, measuring, tracking
+    from ullage._codec import compress
     from ullage._footprint import fit, footprint
     from ullage._placing import place, repack
     from ullage.catalog import device
     from ullage.fleet import read_fleet
     from ullage.measuring import fingerprint, measure
     from ullage.pool import Pool
+    from ullage.schemes import Dense, Gguf, Linear, Lossless, Palettized, Sparse
     from ullage.solving import Interrupted, Progress
     from ullage.timeline import Timeline
 
@@ -61,14 +64,20 @@ __all__ = [
     "Account",
     "AccountSnapshot",
     "BudgetExceeded",
+    "Compression",
     "DebugBuildWarning",
+    "Dense",
     "Footprint",
+    "Gguf",
     "Interrupted",
     "Interval",
     "Layout",
     "Ledger",
+    "Linear",
+    "Lossless",
     "Model",
     "NumpyTracking",
+    "Palettized",
     "Pending",
     "PlacedDevice",
     "Placement",
@@ -86,12 +95,14 @@ __all__ = [
     "SharedLedger",
     "SharedProcess",
     "SharedReservation",
+    "Sparse",
     "Tensor",
     "Timeline",
     "UllageError",
     "Verdict",
     "__version__",
     "catalog",
+    "compress",
     "device",
     "errors",
     "fingerprint",
@@ -115,11 +126,18 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Dense": "ullage.schemes",
+    "Gguf": "ullage.schemes",
     "Interrupted": "ullage.solving",
+    "Linear": "ullage.schemes",
+    "Lossless": "ullage.schemes",
+    "Palettized": "ullage.schemes",
     "Pool": "ullage.pool",
     "Progress": "ullage.solving",
+    "Sparse": "ullage.schemes",
     "Timeline": "ullage.timeline",
     "catalog": "",
+    "compress": "ullage._codec",
     "device": "ullage.catalog",
     "errors": "",
     "fingerprint": "ullage.measuring",

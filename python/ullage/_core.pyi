@@ -22,6 +22,7 @@ __all__ = [
     "AccountSnapshot",
     "Brain",
     "Buffer",
+    "Compression",
     "Footprint",
     "Interval",
     "Layout",
@@ -47,6 +48,8 @@ __all__ = [
     "Tensor",
     "Verdict",
     "Watch",
+    "compress_layers",
+    "compress_model",
     "estimate",
     "format_bytes",
     "judge",
@@ -60,6 +63,7 @@ __all__ = [
     "read_packing_instance",
     "repack_items",
     "runtime_policies",
+    "scheme_text",
     "validate",
 ]
 
@@ -1027,6 +1031,75 @@ def open_model(path: str | PathLike[str]) -> Model:
     that cannot be read, and `ModelFileError` with path, offset and field for a damaged, lying or foreign file, a
     missing shard or a directory without weights.
     """
+
+def scheme_text(text: str) -> str:
+    """Give a scheme's text in its plainest form. Raises `ArgumentError` for what is no scheme."""
+
+def compress_model(
+    model: Model,
+    scheme: str,
+    container: str,
+    overrides: Sequence[tuple[str, str]],
+    *,
+    threshold: int | None = None,
+    norms_kept: bool = False,
+) -> Compression:
+    """Size `model` with its weights compressed. `ullage.compress` is how it is called."""
+
+def compress_layers(
+    layers: Sequence[tuple[str, str, Sequence[int], bool | None]],
+    scheme: str,
+    container: str,
+    overrides: Sequence[tuple[str, str]],
+    *,
+    threshold: int | None = None,
+    norms_kept: bool = False,
+) -> Compression:
+    """Size a network in a Core ML package: name, kind and shape of each layer, and whether a batch norm follows."""
+
+@final
+class Compression:
+    """A model with its weights compressed: sizes, tensor by tensor. Nothing was written."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all tensors; in a Core ML package, of `weight.bin`."""
+
+    @property
+    def dense_bytes(self) -> int:
+        """The same without compression: of the tensors as stored; of the `weight.bin` of 16-bit numbers."""
+
+    @property
+    def ratio(self) -> float | None:
+        """`dense_bytes / bytes`; `None` where nothing is left."""
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of every weight that no override names."""
+
+    @property
+    def container(self) -> str:
+        """What lies around the weights: `raw`, `coreml:ios16` or `coreml:ios18`."""
+
+    @property
+    def per_tensor(self) -> list[dict[str, Any]]:
+        """For each tensor `name`, `shape`, `scheme` (`None` as it was), `dense_bytes` and `bytes`.
+
+        In a Core ML package `bytes` leaves metadata and padding out, and is 0 where an equal constant is stored.
+        """
+
+    def package_bytes(self, program_bytes: ByteCount | None = None) -> int:
+        """Give the bytes of the whole Core ML package; `program_bytes` is the size of its program uncompressed.
+
+        Without it that is estimated from the number of layers, within some 20 KB.
+        Raises `ArgumentError` where there is no package.
+        """
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the sizes as plain values, ready for JSON."""
+
+    def __len__(self) -> int:
+        """Count the tensors."""
 
 @final
 class Interval:

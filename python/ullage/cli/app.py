@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "Commands", "app"]
 COMMANDS = {
     "footprint": "Show what a model needs, part by part.",
     "fit": "Say whether a model fits a device, and what makes it fit.",
+    "compress": "Say what a model takes with its weights compressed.",
     "score": "Compare estimates with what was measured.",
     "pack": "Place models on as few devices as possible.",
     "place": "Decide which model goes onto which of unlike devices.",

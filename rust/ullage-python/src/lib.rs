@@ -2,6 +2,7 @@
 
 mod arena;
 mod buffer;
+mod codec;
 mod detach;
 mod error;
 mod footprint;
@@ -30,6 +31,8 @@ mod _core {
     use super::arena::{parse_arena_csv, plan_arena, read_arena_instance};
     #[pymodule_export]
     use super::buffer::Buffer;
+    #[pymodule_export]
+    use super::codec::{Compression, compress_layers, compress_model, scheme_text};
     #[pymodule_export]
     use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
     #[pymodule_export]
