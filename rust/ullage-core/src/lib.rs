@@ -76,6 +76,7 @@ pub mod pack;
 pub mod pool;
 pub mod solving;
 mod sync;
+mod table;
 pub mod units;
 
 pub use codec::Scheme;
