@@ -45,7 +45,7 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import catalog, errors, machine, measuring, tracking
+    from ullage import benchmark, catalog, errors, machine, measuring, tracking
     from ullage._footprint import fit, footprint
     from ullage.catalog import device
     from ullage.measuring import fingerprint, measure
@@ -85,6 +85,7 @@ __all__ = [
     "UllageError",
     "Verdict",
     "__version__",
+    "benchmark",
     "catalog",
     "device",
     "errors",
@@ -110,6 +111,7 @@ _LAZY = {
     "Pool": "ullage.pool",
     "Progress": "ullage.solving",
     "Timeline": "ullage.timeline",
+    "benchmark": "",
     "catalog": "",
     "device": "ullage.catalog",
     "errors": "",

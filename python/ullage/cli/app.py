@@ -21,6 +21,7 @@ COMMANDS = {
     "score": "Compare estimates with what was measured.",
     "pack": "Place models on as few devices as possible.",
     "arena": "Lay buffers with lifetimes out in one block of memory.",
+    "bench": "Compare strategies on public instances.",
     "timeline": "Show when a memory trace peaked, and who held what then.",
     "machine": "Show the memory of this machine: limits, GPUs, this process.",
     "catalog": "Look up models, devices, runtimes and what was measured.",

@@ -57,6 +57,8 @@ fn vectors_are_read_wherever_lines_end() {
     assert_eq!(instance.capacities, [10, 20]);
     assert_eq!(instance.items, [item(&[6, 1], 3), item(&[5, 20], 2)]);
     assert_eq!(parse_vbp("2 10 20 2 6 1 3\n5\n20\n2").unwrap(), instance);
+    assert_eq!(parse_vbp(&format!("{VBP}BINARY{{0}};\nVTYPE{{I}};\n")).unwrap(), instance);
+    assert_eq!(place(parse_vbp(&format!("{VBP}BINARY{{1}};\n")).unwrap_err()), "line 6");
 }
 
 #[test]

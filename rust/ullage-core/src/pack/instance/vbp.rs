@@ -3,6 +3,9 @@
 use super::{VectorInstance, VectorItem, at, capacity, end, whole, words, wrong};
 use crate::error::Result;
 
+/// What `VPSolver` writes below the items where they are packed as everywhere: whole, and any number of copies in a bin.
+const HARMLESS: [&str; 2] = ["BINARY{0};", "VTYPE{I};"];
+
 /// Reads the text format of vector packing: the number of dimensions, the capacity in each, the number of kinds of
 /// items, then for each kind what an item needs in each dimension, and how many there are.
 ///
@@ -35,7 +38,7 @@ pub fn parse_vbp(text: &str) -> Result<VectorInstance> {
         let (_, count) = whole(words.next(), "a number of items")?;
         items.push(VectorItem { demand, count });
     }
-    end(words.next(), count)?;
+    end(words.find(|(_, word)| !HARMLESS.contains(word)), count)?;
     let resources = (0..dimensions).map(|index| index.to_string()).collect();
     Ok(VectorInstance { resources, capacities, items })
 }
