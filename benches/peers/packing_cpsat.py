@@ -17,13 +17,17 @@ def solve(instance: Any, time_limit: float) -> tuple[list[int | None], int]:  # 
         return shape.places(shape.start), shape.area_bound
     model = cp_model.CpModel()
     used = [model.new_bool_var("") for _ in bins]
-    held = [[model.new_int_var(0, _most(shape, kind), "") for _ in bins] for kind in kinds]
+    held: list[list[cp_model.IntVar]] = []
     for kind in kinds:
+        held.append([model.new_int_var(0, _most(shape, kind), "") for _ in bins])
         model.add(sum(held[kind]) == shape.counts[kind])
         if shape.seconds_left < LEAST_S:
             return shape.places(shape.start), shape.area_bound
-    loads = [_loads(shape, held, place) for place in bins]
+    loads: list[list[Any]] = []
     for place in bins:
+        loads.append(_loads(shape, held, place))
+        if shape.seconds_left < LEAST_S:
+            return shape.places(shape.start), shape.area_bound
         for load, capacity in zip(loads[place], shape.capacities, strict=True):
             model.add(load <= capacity * used[place])
         if place:

@@ -22,7 +22,10 @@ def solve(instance: Any, time_limit: float) -> tuple[list[int | None], int]:  # 
     highs = highspy.Highs()
     for name, value in {"output_flag": False, "threads": THREADS, "mip_rel_gap": 0.0, "mip_abs_gap": 0.999}.items():
         highs.setOptionValue(name, value)
-    highs.passModel(_model(shape))
+    model = _model(shape)
+    if model is None:
+        return shape.places(shape.start), shape.area_bound
+    highs.passModel(model)
     start = highspy.HighsSolution()
     start.col_value = [1.0] * count + [float(held.get(kind, 0)) for held in shape.start for kind in range(kinds)]
     highs.setSolution(start)
@@ -41,8 +44,11 @@ def solve(instance: Any, time_limit: float) -> tuple[list[int | None], int]:  # 
     return shape.places([{kind: round(value) for kind, value in enumerate(row)} for row in rows]), bound
 
 
-def _model(shape: Shape) -> highspy.HighsLp:
-    """Columns are the use of each bin, then by bins what it holds of each kind; the matrix is given by columns."""
+def _model(shape: Shape) -> highspy.HighsLp | None:
+    """Give the model, or nothing once time is up.
+
+    Columns are the use of each bin, then by bins what it holds of each kind; the matrix is given by columns.
+    """
     count, kinds, resources = len(shape.start), len(shape.counts), len(shape.capacities)
     demands = np.array(shape.demands, dtype=np.float64).reshape(kinds, resources)
     lp = highspy.HighsLp()
@@ -73,6 +79,8 @@ def _model(shape: Shape) -> highspy.HighsLp:
         starts.append(len(indices))
     for place in range(count):
         rows = [first_load + place * resources + resource for resource in range(resources)]
+        if shape.seconds_left < LEAST_S:
+            return None
         for kind in range(kinds):
             indices += [kind, *rows]
             values += [1.0, *demands[kind]]

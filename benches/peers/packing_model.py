@@ -30,12 +30,13 @@ class Shape:
 
     @property
     def area_bound(self) -> int:
-        """So many bins are needed to cover the total."""
+        """So many bins are needed to cover the total, and one for anything at all."""
         totals = [
-            sum(demand[r] * count for demand, count in zip(self.demands, self.counts, strict=True))
-            for r in range(len(self.capacities))
+            sum(demand[resource] * count for demand, count in zip(self.demands, self.counts, strict=True))
+            for resource in range(len(self.capacities))
         ]
-        return max([-(-total // has) for total, has in zip(totals, self.capacities, strict=True) if has], default=0)
+        least = [-(-total // has) for total, has in zip(totals, self.capacities, strict=True) if has]
+        return max([*least, min(self.items, 1)])
 
     def _share(self, demand: tuple[int, ...]) -> float:
         return sum(need / has for need, has in zip(demand, self.capacities, strict=True) if has)

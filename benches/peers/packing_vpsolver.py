@@ -1,5 +1,9 @@
-"""Packing by VPSolver's arc-flow model (F. Brandão and J. P. Pedroso, 2016), solved by HiGHS."""
+"""Packing by VPSolver's arc-flow model (F. Brandão and J. P. Pedroso, 2016), solved by HiGHS.
 
+Only its programs are used: what it has in Python needs a package that no longer builds.
+"""
+
+import ast
 import math
 import os
 import subprocess
@@ -10,9 +14,10 @@ from typing import Any
 
 import highspy
 from packing_model import Shape
-from pyvpsolver import VPSolver
 
 THREADS = 2
+MARK = "PYSOL="
+"""Stands before the answer in what vbpsol says."""
 FEASIBLE = 2
 """Of `primal_solution_status`."""
 
@@ -20,6 +25,8 @@ FEASIBLE = 2
 def solve(instance: Any, time_limit: float) -> tuple[list[int | None], int | None]:  # noqa: ANN401
     """Make the graph, solve its flow and take the bins out of it; `None` for all items where there was no flow."""
     shape = Shape(instance, time_limit)
+    if not shape.items or not all(any(demand) for demand in shape.demands):
+        raise NotImplementedError("VPSolver takes no items without size")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -58,7 +65,8 @@ def solve(instance: Any, time_limit: float) -> tuple[list[int | None], int | Non
             text=True,
             check=True,
         ).stdout
-    _, (patterns, *_) = VPSolver.parse_vbpsol(said)
+    listed = said[said.index(MARK) + len(MARK) :].partition("\n")[0]
+    _, (patterns, *_) = ast.literal_eval(listed)
     bins: list[dict[int, int]] = []
     for times, pattern in patterns:
         held: dict[int, int] = {}

@@ -56,10 +56,10 @@ def _opened(path: Path, *, is_asked_for: bool) -> Iterator[File]:
         elif lower.endswith(".gz"):
             with gzip.open(path) as unpacked:
                 content = _read(cast("BinaryIO", unpacked), str(path))
-            yield File(path.parent.name, path.name[:-3], content, str(path), is_asked_for)
+            yield File(path.resolve().parent.name, path.name[:-3], content, str(path), is_asked_for)
         else:
             with path.open("rb") as plain:
-                yield File(path.parent.name, path.name, _read(plain, str(path)), str(path), is_asked_for)
+                yield File(path.resolve().parent.name, path.name, _read(plain, str(path)), str(path), is_asked_for)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, NotImplementedError) as error:
         reason = f"cannot be unpacked: {str(error) or type(error).__name__}"
         raise ProblemError(f"{path}: {reason}", field=str(path), reason=reason) from error

@@ -9,7 +9,7 @@ from typing import Literal
 from ullage.benchmark.summary import Judged
 from ullage.errors import ArgumentError, UnreadableError
 
-__all__ = ["FLOOR_S", "Profile", "draw_profile", "performance_profile"]
+__all__ = ["FLOOR_S", "Profile", "check_drawable", "draw_profile", "performance_profile"]
 
 FLOOR_S = 0.001
 """Shorter times count as this: below, a ratio tells of the clock."""
@@ -52,15 +52,21 @@ def performance_profile(judged: Iterable[Judged], measure: Literal["solved", "pr
     return Profile(measure, len(times), curves)
 
 
+def check_drawable(path: Path) -> None:
+    """Raise `ArgumentError` where `draw_profile` would for this path."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise _refused(f"{path.name} does not end in {', '.join(SUFFIXES)}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise _refused("drawing needs matplotlib: pip install 'ullage[report]'")
+
+
 def draw_profile(profile: Profile, path: Path) -> None:
     """Draw to a PNG, SVG or PDF file, by the end of its name.
 
     Raises `ArgumentError` for another name, or where matplotlib (the extra `report`) is not installed.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise _refused(f"{path.name} does not end in {', '.join(SUFFIXES)}")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise _refused("drawing needs matplotlib: pip install 'ullage[report]'")
+    check_drawable(path)
+    from matplotlib import rc_context  # noqa: PLC0415 - an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
 
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
@@ -86,9 +92,11 @@ def draw_profile(profile: Profile, path: Path) -> None:
     axes.set_ylabel(f"share of {profile.instances:,} instances {profile.measure}")
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     axes.grid(visible=True, which="major", linewidth=0.4, alpha=0.6)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="small")
+    if profile.curves:
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="small")
     try:
-        figure.savefig(path)
+        with rc_context({"svg.fonttype": "none"}):  # text that can be searched
+            figure.savefig(path)
     except OSError as error:
         raise UnreadableError(f"{path}: {error.strerror}", path=str(path)) from error
 

@@ -79,7 +79,8 @@ def _take(file: File, found: Found, tables: dict[str, dict[str, File]], at_days:
     if is_optima(file.content):
         found.optima |= parse_optima(file.content, file.where)
         return
-    header = {name.strip().strip('"') for name in _first_line(file.content).split(",")}
+    is_text = not file.content.startswith(SQLITE)
+    header = {name.strip().strip('"') for name in _first_line(file.content).split(",")} if is_text else set()
     for kinds in (OF_AZURE, OF_OPENB):
         kind = next((kind for kind, names in kinds.items() if header >= set(names)), None)
         if kind is not None:

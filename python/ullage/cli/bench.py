@@ -31,12 +31,13 @@ from ullage.benchmark import (
     write_json,
     write_markdown,
 )
+from ullage.benchmark.profile import check_drawable
 from ullage.benchmark.summary import ALL
 from ullage.benchmark.writing import HEADER, as_dict, cells
 from ullage.cli import INTERRUPTED, options
 from ullage.cli.show import Page, print_json
 from ullage.cli.text import printable
-from ullage.errors import ProblemError
+from ullage.errors import ProblemError, UnreadableError
 from ullage.solving import Interrupted
 
 __all__ = ["bench"]
@@ -196,6 +197,9 @@ def pack(
     """
     if resume and journal is None:
         raise click.UsageError("--resume needs --journal", click.get_current_context())
+    _check_writable(journal, csv_path, markdown, output, profile)
+    if profile is not None:
+        check_drawable(profile)
     found = read_instances(paths, optima=None if optima is None else read_optima(optima), at_days=at_days)
     instances = _chosen(found, families, sample)
     kinds = {instance.kind for instance in instances}
@@ -231,6 +235,13 @@ def pack(
     if is_interrupted:
         return INTERRUPTED
     return 1 if any(line.failed for line in lines) else 0
+
+
+def _check_writable(*paths: Path | None) -> None:
+    """Refuse what could not be written, before hours of work."""
+    for path in paths:
+        if path is not None and not path.parent.is_dir():
+            raise UnreadableError(f"{path}: there is no such folder", path=str(path))
 
 
 def _chosen(found: Found, families: tuple[str, ...], sample: int | None) -> list[Instance]:
