@@ -8,7 +8,7 @@ from ortools.sat.python import cp_model
 WORKERS = 2
 
 
-def solve(instance: Any, time_limit: float) -> tuple[list[int | None], int]:  # noqa: ANN401
+def solve(instance: Any, time_limit: float) -> tuple[list[int] | None, int]:  # noqa: ANN401
     """Find offsets by `no_overlap_2d` with a redundant `cumulative`; sizes are divided by their common divisor."""
     if instance.kind != "arena":
         raise NotImplementedError(instance.kind)
@@ -34,5 +34,5 @@ def solve(instance: Any, time_limit: float) -> tuple[list[int | None], int]:  # 
     status = solver.solve(model)
     bound = round(solver.best_objective_bound) * unit
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        return [None] * instance.count, bound
+        return None, bound
     return [solver.value(offset) * unit for offset in offsets], bound

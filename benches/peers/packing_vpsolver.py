@@ -22,8 +22,8 @@ FEASIBLE = 2
 """Of `primal_solution_status`."""
 
 
-def solve(instance: Any, time_limit: float) -> tuple[list[int | None], int | None]:  # noqa: ANN401
-    """Make the graph, solve its flow and take the bins out of it; `None` for all items where there was no flow."""
+def solve(instance: Any, time_limit: float) -> tuple[list[int | None] | None, int | None]:  # noqa: ANN401
+    """Make the graph, solve its flow and take the bins out of it; `None` where there was no flow in time."""
     shape = Shape(instance, time_limit)
     if not shape.items or not all(any(demand) for demand in shape.demands):
         raise NotImplementedError("VPSolver takes no items without size")
@@ -37,7 +37,7 @@ def solve(instance: Any, time_limit: float) -> tuple[list[int | None], int | Non
         if not (
             _made(shape, folder, "vbp2afg", "a.vbp", "a.afg") and _made(shape, folder, "afg2mps", "a.afg", "a.mps")
         ):
-            return [None] * shape.items, None
+            return None, None
         highs = highspy.Highs()
         for option, value in {
             "output_flag": False,
@@ -52,7 +52,7 @@ def solve(instance: Any, time_limit: float) -> tuple[list[int | None], int | Non
         info = highs.getInfo()
         bound = math.ceil(info.mip_dual_bound - 1e-6) if math.isfinite(info.mip_dual_bound) else None
         if info.primal_solution_status != FEASIBLE:
-            return [None] * shape.items, bound
+            return None, bound
         values = highs.getSolution().col_value
         text = "\n".join(
             f"{column} {round(value)}" for column, value in zip(highs.getLp().col_names_, values, strict=True)

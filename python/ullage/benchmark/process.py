@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from ullage.benchmark.answer import Answer, checked
+from ullage.benchmark.answer import checked
 from ullage.benchmark.instance import Instance
 from ullage.benchmark.row import Row, Status, row_of
 from ullage.benchmark.strategy import Strategy
@@ -117,15 +117,16 @@ def _judged(instance: Instance, found: dict[str, Any]) -> dict[str, Any]:
     """Check the answer here, out of the strategy's reach."""
     if found["status"] != "answered":
         return found
-    answer = Answer(found.pop("places"), found["lower_bound"])
+    places, bound = found.pop("places"), found["lower_bound"]
+    if places is None:
+        return found | {"status": "timeout", "fault": "it found no answer in its time"}
     try:
-        objective = checked(instance, answer)
+        objective = checked(instance, places)
     except ViolationError as error:
         return found | {"status": "invalid", "fault": error.fact, "lower_bound": None}
     except (OverflowError, TypeError) as error:
         return found | {"status": "invalid", "fault": f"no such place: {error}", "lower_bound": None}
     found["objective"] = objective
-    bound = answer.lower_bound
     if bound is not None and bound > objective:
         fault = f"claims that at least {bound} are needed and takes {objective} itself"
         return found | {"status": "invalid", "fault": fault, "lower_bound": None}

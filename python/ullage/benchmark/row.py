@@ -45,8 +45,8 @@ class Row:
     status: Status
     """`proven`: valid, and as few as its own lower bound; `feasible`: valid. `invalid`: an answer that breaks a fact.
 
-    `timeout`, `memory`, `error`: ended by the harness or by itself without an answer. `unsupported`: it does not solve
-    this kind of instance.
+    `timeout`: no answer in its time, said by itself or ended by the harness; `memory`, `error`: ended without one;
+    `unsupported`: it does not solve this kind of instance.
     """
     objective: int | None = None
     """Bins, or height; as counted by the validator."""

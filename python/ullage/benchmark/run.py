@@ -68,9 +68,9 @@ def run(
     total = len(rows) + len(work)
 
     def add(row: Row) -> None:
+        rows.append(row)  # before it is kept: Ctrl-C may come in between
         if kept is not None:
             kept.add(row)
-        rows.append(row)
         if told is not None:
             told(row, len(rows), total)
 
