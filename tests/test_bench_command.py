@@ -158,5 +158,5 @@ def test_ctrl_c_shows_what_is_there_and_ends_in_status_130(folder: Path, tmp_pat
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "1 instances, 1 runs" in out
+    assert "1 instance, 1 run;" in out
     assert "interrupted" in err

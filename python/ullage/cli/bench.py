@@ -237,6 +237,10 @@ def pack(
     return 1 if any(line.failed for line in lines) else 0
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _check_writable(*paths: Path | None) -> None:
     """Refuse what could not be written, before hours of work."""
     for path in paths:
@@ -304,12 +308,11 @@ def _write(
 
 def _draw(page: Page, judged: list[Judged], lines: list[Line], left_out: list[tuple[str, str]]) -> None:
     instances = len({(one.row.family, one.row.instance) for one in judged})
-    page.line(f"{instances:,} instances, {len(judged):,} runs; every answer was checked.", "bold")
+    page.line(f"{_count(instances, 'instance')}, {_count(len(judged), 'run')}; every answer was checked.", "bold")
     for family in dict.fromkeys(line.family for line in lines):
         among = [line for line in lines if line.family == family]
-        page.title(
-            f"{'All families' if family == ALL else family} ({max(line.instances for line in among):,} instances)"
-        )
+        size = _count(max(line.instances for line in among), "instance")
+        page.title(f"{'All families' if family == ALL else family} ({size})")
         places = [place for place, name in enumerate(HEADER) if name not in (HIDDEN if page.wide else HIDDEN_IF_NARROW)]
         headed = [HEADER[place] if place < 2 else f">{HEADER[place]}" for place in places]  # noqa: PLR2004 - two names
         page.table(headed, [[cells(line)[place] for place in places] for line in among])
@@ -324,7 +327,9 @@ def _draw(page: Page, judged: list[Judged], lines: list[Line], left_out: list[tu
             page.line(f"and {len(faults) - MOST_FAULTS:,} more; --csv and --json have all")
     unsupported = sum(one.row.status == "unsupported" for one in judged)
     if unsupported:
-        page.line(f"{unsupported:,} runs of strategies that do not solve that kind of instance are left out.", "dim")
+        page.line(
+            f"left out: {_count(unsupported, 'run')} of strategies that do not solve that kind of instance", "dim"
+        )
     if left_out:
         name, reason = left_out[0]
-        page.line(f"{len(left_out):,} files are no instances and left out, such as {name}: {reason}", "dim")
+        page.line(f"left out: {_count(len(left_out), 'file')} without an instance, such as {name}: {reason}", "dim")
