@@ -48,7 +48,7 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import catalog, errors, machine, measuring, tracking
+    from ullage import benchmark, catalog, errors, machine, measuring, tracking
     from ullage._codec import compress
     from ullage._footprint import fit, footprint
     from ullage._placing import place, repack
@@ -101,6 +101,7 @@ __all__ = [
     "UllageError",
     "Verdict",
     "__version__",
+    "benchmark",
     "catalog",
     "compress",
     "device",
@@ -136,6 +137,7 @@ _LAZY = {
     "Progress": "ullage.solving",
     "Sparse": "ullage.schemes",
     "Timeline": "ullage.timeline",
+    "benchmark": "",
     "catalog": "",
     "compress": "ullage._codec",
     "device": "ullage.catalog",

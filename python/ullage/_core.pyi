@@ -48,6 +48,8 @@ __all__ = [
     "Tensor",
     "Verdict",
     "Watch",
+    "check_assignment",
+    "check_offsets",
     "compress_layers",
     "compress_model",
     "estimate",
@@ -56,7 +58,10 @@ __all__ = [
     "open_model",
     "pack",
     "parse_arena_csv",
+    "parse_azure_trace",
     "parse_bytes",
+    "parse_openb_trace",
+    "parse_packing_instance",
     "place_items",
     "plan_arena",
     "read_arena_instance",
@@ -1419,9 +1424,55 @@ def validate(answer: Plan | Layout | Placement) -> None:
     """
 
 def read_packing_instance(path: str | PathLike[str]) -> tuple[list[int] | list[tuple[str, int]], int | None]:
-    """Read items, and the capacity where the file gives one: BPPLIB text, or CSV with `name,size`.
+    """Read items, and the capacity where the file gives one: BPPLIB text, CSP, or CSV with `name,size`.
 
-    Raises `ModelNotFoundError` or `UnreadableError` for a path that cannot be read, `ProblemError` naming the line.
+    `.bpp`, `.csp`, `.vbp` and `.csv` say what they are, of other names the content does; VBP has to have one dimension,
+    and demands are listed up to some four million items. Raises `ModelNotFoundError` or `UnreadableError` for a path
+    that cannot be read, `ProblemError` naming the line.
+    """
+
+def parse_packing_instance(
+    content: bytes, name: str | PathLike[str]
+) -> tuple[list[str], list[int], list[tuple[list[int], int]]]:
+    """Read resources, capacities (none in CSV), and demand and count of each kind of item, from bytes.
+
+    Formats are told as by `read_packing_instance`. Raises `ProblemError` naming the line.
+    """
+
+def parse_openb_trace(
+    pods: bytes, nodes: bytes
+) -> list[tuple[str, tuple[list[str], list[int], list[tuple[list[int], int]]]]]:
+    """Read a list of pods and one of nodes of OpenB: for each kind of node its name, and all pods that fit on one.
+
+    Raises `ProblemError` naming list, line and column.
+    """
+
+def parse_azure_trace(
+    types: bytes, requests: bytes, at: float
+) -> list[tuple[str, tuple[list[str], list[int], list[tuple[list[int], int]]]]]:
+    """Read the tables of the Azure trace for packing as CSV: for each machine its name, and what is alive at `at` days.
+
+    Shares of a machine are counted in millionths. Raises `ProblemError` naming table, line and column.
+    """
+
+def check_assignment(
+    instance: tuple[list[str], list[int], list[tuple[list[int], int]]], assignment: Sequence[int | None]
+) -> int:
+    """Check that every item has a bin and none is over-full; give the number of bins in use.
+
+    Raises `ViolationError` with the first fact that does not hold.
+    """
+
+def check_offsets(
+    sizes: Iterable[ByteCount],
+    starts: Iterable[SupportsIndex],
+    ends: Iterable[SupportsIndex],
+    alignments: Iterable[ByteCount] | None,
+    offsets: Sequence[int],
+) -> int:
+    """Check that offsets are aligned and no two buffers alive at once share a byte; give the height.
+
+    Raises `ViolationError` with the first fact that does not hold.
     """
 
 @final

@@ -23,6 +23,7 @@ COMMANDS = {
     "pack": "Place models on as few devices as possible.",
     "place": "Decide which model goes onto which of unlike devices.",
     "arena": "Lay buffers with lifetimes out in one block of memory.",
+    "bench": "Compare strategies on public instances.",
     "timeline": "Show when a memory trace peaked, and who held what then.",
     "machine": "Show the memory of this machine: limits, GPUs, this process.",
     "catalog": "Look up models, devices, runtimes and what was measured.",

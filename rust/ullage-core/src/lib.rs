@@ -78,6 +78,7 @@ pub mod placement;
 pub mod pool;
 pub mod solving;
 mod sync;
+mod table;
 pub mod units;
 
 pub use codec::Scheme;

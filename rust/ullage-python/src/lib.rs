@@ -2,10 +2,12 @@
 
 mod arena;
 mod buffer;
+mod check;
 mod codec;
 mod detach;
 mod error;
 mod footprint;
+mod instance;
 mod integers;
 mod layout;
 mod ledger;
@@ -32,9 +34,13 @@ mod _core {
     #[pymodule_export]
     use super::buffer::Buffer;
     #[pymodule_export]
+    use super::check::{check_assignment, check_offsets};
+    #[pymodule_export]
     use super::codec::{Compression, compress_layers, compress_model, scheme_text};
     #[pymodule_export]
     use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
+    #[pymodule_export]
+    use super::instance::{parse_azure_trace, parse_openb_trace, parse_packing_instance};
     #[pymodule_export]
     use super::layout::Layout;
     #[pymodule_export]

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use crate::arena::problem::Buffer;
 use crate::error::{Error, Result};
-use crate::units::{Bytes, UnitError, clip};
+use crate::table::{self, LARGEST_FILE, Row, text_of, wrong};
+use crate::units::{UnitError, clip};
 
 /// What an instance file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +18,6 @@ pub struct Instance {
     /// The buffers.
     pub buffers: Vec<Buffer>,
 }
-
-/// The largest file that is read. Twenty million buffers take half of it.
-const LARGEST_FILE: u64 = 1 << 30;
 
 const REQUIRED: [&str; 4] = ["id", "lower", "upper", "size"];
 const ALIGNMENT: &str = "alignment";
@@ -45,42 +43,30 @@ pub fn read_instance(path: &Path) -> Result<Instance> {
 /// [`Error::Problem`] naming line and column: a column missing or named twice, a row of other length, what is no whole
 /// number, an empty lifetime, an id that is taken; or `file`, for one above 1 GiB or not in UTF-8.
 pub fn parse_csv(content: &[u8]) -> Result<Instance> {
-    if content.len() as u64 > LARGEST_FILE {
-        return Err(wrong("file".to_owned(), format!("larger than {}", Bytes::new(LARGEST_FILE).binary())));
-    }
-    let text = std::str::from_utf8(content).map_err(|error| {
-        wrong("file".to_owned(), format!("not UTF-8 text from byte {} on", error.valid_up_to()))
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut lines = (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !line.is_empty());
-    let Some((line, header)) = lines.next() else {
-        return Err(wrong("file".to_owned(), format!("empty, expected the header {}", REQUIRED.join(","))));
+    let table = table::open(text_of(content)?, &REQUIRED)?;
+    let columns = Columns {
+        id: table.require("id")?,
+        lower: table.require("lower")?,
+        upper: table.require("upper")?,
+        size: table.require("size")?,
+        alignment: table.find(ALIGNMENT)?,
     };
-    let columns = Columns::of(&fields(header, line)?, line)?;
     let (mut ids, mut buffers) = (Vec::new(), Vec::new());
     let mut seen = HashMap::new();
-    for (line, text) in lines {
-        let row = Row { fields: fields(text, line)?, line };
-        if row.fields.len() != columns.count {
-            let reason = format!("{} fields, the header has {}", row.fields.len(), columns.count);
-            return Err(wrong(format!("line {line}"), reason));
-        }
+    for row in table.rows() {
+        let row = row?;
         let buffer = columns.buffer(&row)?;
         if let Some(fault) = buffer.fault() {
-            return Err(wrong(format!("line {line}"), fault));
+            return Err(wrong(format!("line {}", row.line), fault));
         }
         let id = row.text(columns.id).to_owned();
-        if let Some(first) = seen.insert(id.clone(), line) {
+        if let Some(first) = seen.insert(id.clone(), row.line) {
             return Err(row.wrong("id", format!("{:?} is taken by line {first}", clip(&id))));
         }
         ids.push(id);
         buffers.push(buffer);
     }
     Ok(Instance { ids, buffers })
-}
-
-fn wrong(field: String, reason: String) -> Error {
-    Error::Problem { field, reason }
 }
 
 /// Which column is which.
@@ -90,38 +76,9 @@ struct Columns {
     upper: usize,
     size: usize,
     alignment: Option<usize>,
-    count: usize,
 }
 
 impl Columns {
-    fn of(header: &[String], line: usize) -> Result<Self> {
-        let find = |name: &str| {
-            let mut found =
-                (0..).zip(header).filter(|(_, column)| column.trim() == name).map(|(index, _)| index);
-            match (found.next(), found.next()) {
-                (_, Some(_)) => {
-                    Err(wrong(format!("line {line}, column {name}"), "stands there twice".to_owned()))
-                }
-                (first, None) => Ok(first),
-            }
-        };
-        let require = |name: &str| {
-            let expected = REQUIRED.join(",");
-            let missing = || {
-                format!("is missing; expected {expected} in the header, not {:?}", clip(&header.join(",")))
-            };
-            find(name)?.ok_or_else(|| wrong(format!("line {line}, column {name}"), missing()))
-        };
-        Ok(Self {
-            id: require("id")?,
-            lower: require("lower")?,
-            upper: require("upper")?,
-            size: require("size")?,
-            alignment: find(ALIGNMENT)?,
-            count: header.len(),
-        })
-    }
-
     fn buffer(&self, row: &Row) -> Result<Buffer> {
         let size =
             row.text(self.size).parse().map_err(|error: UnitError| row.wrong("size", error.to_string()))?;
@@ -129,50 +86,4 @@ impl Columns {
         let (lower, upper) = (row.whole(self.lower, "lower")?, row.whole(self.upper, "upper")?);
         Ok(Buffer { lower, upper, size, alignment })
     }
-}
-
-struct Row {
-    fields: Vec<String>,
-    line: usize,
-}
-
-impl Row {
-    fn text(&self, column: usize) -> &str {
-        self.fields.get(column).map_or("", |field| field.trim())
-    }
-
-    fn whole<T: std::str::FromStr>(&self, column: usize, name: &str) -> Result<T> {
-        let text = self.text(column);
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        let number = if digits.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
-        number.ok_or_else(|| self.wrong(name, format!("{:?} is not a whole number of 64 bits", clip(text))))
-    }
-
-    fn wrong(&self, column: &str, reason: String) -> Error {
-        wrong(format!("line {}, column {column}", self.line), reason)
-    }
-}
-
-/// The fields of a line. In quotes, two quotes are one, and a comma is only a comma.
-fn fields(text: &str, line: usize) -> Result<Vec<String>> {
-    let mut all = Vec::new();
-    let mut field = String::new();
-    let mut is_quoted = false;
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '"' if is_quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                field.push('"');
-            }
-            '"' if is_quoted || field.trim().is_empty() => is_quoted = !is_quoted,
-            ',' if !is_quoted => all.push(std::mem::take(&mut field)),
-            other => field.push(other),
-        }
-    }
-    if is_quoted {
-        return Err(wrong(format!("line {line}"), "a quote is never closed".to_owned()));
-    }
-    all.push(field);
-    Ok(all)
 }

@@ -6,28 +6,14 @@ use crate::arena::problem::{Buffer, Problem};
 use crate::arena::solution::{Infeasibility, Layout, Proof};
 use crate::error::{Error, Result};
 use crate::solving::Status;
+use crate::units::Bytes;
 
 /// Checks every fact that `layout` states, in O(n log n).
 ///
 /// # Errors
 /// [`Error::Violation`] with the first violated fact.
 pub fn validate(problem: &Problem, layout: &Layout) -> Result<()> {
-    let (given, buffers) = (layout.offsets.len(), problem.buffers().len());
-    holds(given == buffers, || format!("{given} offsets are given for {buffers} buffers"))?;
-    for (index, (buffer, offset)) in problem.buffers().iter().zip(&layout.offsets).enumerate() {
-        holds(offset.get().is_multiple_of(buffer.alignment), || {
-            format!(
-                "buffer {index} lies at {}, no multiple of its alignment {}",
-                offset.get(),
-                buffer.alignment
-            )
-        })?;
-    }
-    nobody_shares(problem, layout)?;
-    let ends = problem.buffers().iter().zip(&layout.offsets);
-    let height =
-        ends.map(|(b, offset)| u128::from(offset.get()).saturating_add(u128::from(b.size.get()))).max();
-    let height = height.unwrap_or(0);
+    let height = check_offsets(problem, &layout.offsets)?;
     holds(height == u128::from(layout.height.get()), || {
         format!("the highest buffer ends at {height}, the height is given as {}", layout.height.get())
     })?;
@@ -39,14 +25,38 @@ pub fn validate(problem: &Problem, layout: &Layout) -> Result<()> {
     status_agrees(problem, layout)
 }
 
+/// Checks that every buffer has an offset that its alignment allows and that no two alive at once share a byte; gives
+/// the height.
+///
+/// # Errors
+/// [`Error::Violation`] with the first violated fact.
+pub fn check_offsets(problem: &Problem, offsets: &[Bytes]) -> Result<u128> {
+    let (given, buffers) = (offsets.len(), problem.buffers().len());
+    holds(given == buffers, || format!("{given} offsets are given for {buffers} buffers"))?;
+    for (index, (buffer, offset)) in problem.buffers().iter().zip(offsets).enumerate() {
+        holds(offset.get().is_multiple_of(buffer.alignment), || {
+            format!(
+                "buffer {index} lies at {}, no multiple of its alignment {}",
+                offset.get(),
+                buffer.alignment
+            )
+        })?;
+    }
+    nobody_shares(problem, offsets)?;
+    let ends = problem.buffers().iter().zip(offsets);
+    let height =
+        ends.map(|(b, offset)| u128::from(offset.get()).saturating_add(u128::from(b.size.get()))).max();
+    Ok(height.unwrap_or(0))
+}
+
 fn holds(fact: bool, broken: impl FnOnce() -> String) -> Result<()> {
     if fact { Ok(()) } else { Err(Error::Violation { fact: broken() }) }
 }
 
 /// Goes through time with what is alive, by offset: disjoint before, a newcomer can only touch its two neighbours.
-fn nobody_shares(problem: &Problem, layout: &Layout) -> Result<()> {
+fn nobody_shares(problem: &Problem, offsets: &[Bytes]) -> Result<()> {
     let mut events: Vec<(i64, bool, usize, u64, u128)> = Vec::new();
-    for (index, (buffer, offset)) in problem.buffers().iter().zip(&layout.offsets).enumerate() {
+    for (index, (buffer, offset)) in problem.buffers().iter().zip(offsets).enumerate() {
         let &Buffer { lower, upper, size, .. } = buffer;
         if !size.is_zero() {
             let end = u128::from(offset.get()).saturating_add(u128::from(size.get()));
