@@ -44,6 +44,7 @@ from ullage.benchmark import (
 )
 from ullage.benchmark.answer import answer_of, checked
 from ullage.benchmark.instance import of_dict
+from ullage.benchmark.strategy import _digest
 from ullage.errors import ArgumentError, InputError, ModelNotFoundError, ProblemError, ViolationError
 from ullage.solving import Interrupted
 
@@ -77,7 +78,7 @@ def names() -> set[str]:
 
 def row(strategy: str, instance: str = "i", **fields: Any) -> Row:
     usual: dict[str, Any] = {"family": "f", "instance": instance, "kind": "packing", "items": 3, "digest": instance}
-    usual |= {"strategy": strategy, "spec": f"m:{strategy}", "time_limit": 1.0, "status": "feasible"}
+    usual |= {"strategy": strategy, "spec": f"m:{strategy}", "version": "", "time_limit": 1.0, "status": "feasible"}
     return Row(**(usual | {"objective": 4, "seconds": 1.0} | fields))
 
 
@@ -421,6 +422,16 @@ def test_work_is_resumed_where_it_ended(tmp_path: Path) -> None:
     journal.write_text("{}\n")
     with pytest.raises(ProblemError, match="line 1"):
         run([FOUR], ["auto"], journal=journal, resume=True)
+
+
+def test_a_strategy_that_was_changed_runs_again(tmp_path: Path) -> None:
+    journal, path = tmp_path / "run.jsonl", tmp_path / "mine.py"
+    found = []
+    for step in ("instance.count - i", "i"):
+        path.write_text(f"def solve(instance, seconds): return [{step} for i in range(instance.count)]\n")
+        _digest.cache_clear()
+        found += [row.version for row in run([FOUR], [f"{path}:solve"], journal=journal, resume=True)]
+    assert len(set(found)) == len(list(Journal(journal).rows())) == 2
 
 
 def test_ctrl_c_leaves_what_is_there(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ ANSWERED = ("proven", "feasible")
 FAILED = ("invalid", "timeout", "memory", "error")
 """Without one."""
 
-Key: TypeAlias = tuple[str, str, str, str, str, float]
+Key: TypeAlias = tuple[str, str, str, str, str, str, float]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Row:
     """The name of the strategy."""
     spec: str
     """Where the strategy was found."""
+    version: str
+    """What changes with the code of the strategy, where that is one file or ours."""
     time_limit: float
     """Seconds that it was told to take."""
     status: Status
@@ -75,6 +77,7 @@ def row_of(strategy: Strategy, instance: Instance, time_limit: float, **found: A
         digest=instance.digest,
         strategy=strategy.name,
         spec=strategy.spec,
+        version=strategy.version,
         time_limit=time_limit,
         target=instance.target,
         **known,
@@ -83,7 +86,7 @@ def row_of(strategy: Strategy, instance: Instance, time_limit: float, **found: A
 
 def key_of(row: Row) -> Key:
     """Give what a row is told by when work is resumed."""
-    return row.family, row.instance, row.digest, row.strategy, row.spec, row.time_limit
+    return row.family, row.instance, row.digest, row.strategy, row.spec, row.version, row.time_limit
 
 
 class Journal:

@@ -1,5 +1,6 @@
 """Strategies by name: ours, installed ones, and any Python function."""
 
+import hashlib
 import importlib
 import importlib.util
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import ullage
+from ullage import _core
 from ullage.benchmark.answer import Answer
 from ullage.benchmark.instance import ArenaInstance, Instance
 from ullage.errors import ArgumentError
@@ -35,6 +37,14 @@ class Strategy:
     spec: str
     """Where it is found: `ullage:NAME`, `entry:NAME`, `module:function` or `path.py:function`."""
 
+    @property
+    def version(self) -> str:
+        """What changes with the code: a digest of our extension or of the file, nothing for other modules."""
+        where = self.spec.rpartition(":")[0]
+        if where == "ullage":
+            return _digest(Path(_core.__file__))
+        return _digest(Path(where)) if where.endswith(".py") else ""
+
     def load(self) -> Solve:
         """Import the function; raises whatever its import raises."""
         where, _, name = self.spec.rpartition(":")
@@ -48,6 +58,11 @@ class Strategy:
         if not callable(loaded):
             raise TypeError(f"{self.spec} is {type(loaded).__name__}, not a function")
         return loaded
+
+
+@cache
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 @cache
