@@ -32,8 +32,11 @@ use crate::units::ByteCount;
 #[pyfunction]
 #[pyo3(
     name = "pack",
-    signature = (items, bins, strategy = "auto", time_limit = Some(10.0), *, progress = None),
-    text_signature = "(items, bins, strategy='auto', time_limit=10.0, *, progress=None)"
+    signature = (
+        items, bins, strategy = "auto", time_limit = Some(10.0), *, counts = None, seed = WholeNumber::ZERO,
+        progress = None
+    ),
+    text_signature = "(items, bins, strategy='auto', time_limit=10.0, *, counts=None, seed=0, progress=None)"
 )]
 pub(crate) fn pack_items(
     py: Python<'_>,
@@ -41,14 +44,17 @@ pub(crate) fn pack_items(
     bins: &Bound<'_, PyAny>,
     strategy: &str,
     time_limit: Option<f64>,
+    counts: Option<&Bound<'_, PyAny>>,
+    seed: WholeNumber,
     progress: Option<Py<PyAny>>,
 ) -> Outcome<Plan> {
     let strategy: Strategy = strategy.parse()?;
-    let problem = problem_of(items, bin_kinds(bins)?)?;
+    let seed = seed.count("seed")?;
+    let problem = problem_of(items, counts, bin_kinds(bins)?)?;
     Errand::new(time_limit, progress)?.run(
         py,
         |limits| {
-            let plan = pack::solve(&problem, strategy, limits);
+            let plan = pack::solve(&problem, strategy, seed, limits);
             Ok((problem, plan))
         },
         |(problem, plan), seconds| Plan::new(problem, plan, strategy, seconds),

@@ -30,25 +30,28 @@
 //! cheap proofs of infeasibility, `first_fit` and `best_fit` the decreasing heuristics in O(n log n), `search` the exact
 //! depth-first branch and bound, and [`solve`](fn@solve) chooses among them.
 
-mod best_fit;
 mod bounds;
-mod decreasing;
-mod first_fit;
+mod heuristics;
 mod instance;
+mod order;
 mod packing;
 mod plan;
 mod problem;
+mod reduce;
 mod search;
 mod solve;
+mod strategy;
 mod supply;
 #[cfg(test)]
 mod tests;
+mod types;
 mod validate;
-mod waiting;
 
 pub use crate::solving::{Limits, Status};
+pub use bounds::{Bounds, bounds};
 pub use instance::{Instance, parse_bpp, parse_csv, read_instance};
-pub use plan::{Infeasibility, Plan, PlannedBin, Proof};
+pub use plan::{DualFunction, Infeasibility, Plan, PlannedBin, Proof};
 pub use problem::{BinKind, Item, Problem};
-pub use solve::{Strategy, solve};
+pub use solve::solve;
+pub use strategy::Strategy;
 pub use validate::validate;

@@ -1,85 +1,21 @@
 //! [`solve`](fn@solve): which solvers run, in which order, and what the outcome is called.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::error::Error;
-use crate::pack::best_fit::best_fit;
-use crate::pack::bounds::{Bound, lower_bound};
-use crate::pack::decreasing::Decreasing;
-use crate::pack::first_fit::first_fit;
+use crate::pack::bounds::{Bound, improved, lower_bound};
+use crate::pack::heuristics::{Heuristic, Rule};
+use crate::pack::order::Order;
 use crate::pack::packing::Packing;
 use crate::pack::plan::{Infeasibility, Plan, Proof};
 use crate::pack::problem::Problem;
 use crate::pack::search::search;
+use crate::pack::strategy::Strategy;
 use crate::pack::supply::{Opening, Supply};
-use crate::solving::{Limits, Status, Watch, strategy_named};
-
-/// How to pack.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Strategy {
-    /// The best of both heuristics, then the search where that is not proven best and there are at most
-    /// [`Strategy::SEARCHED_ITEMS`] items.
-    #[default]
-    Auto,
-    /// First fit on decreasing sizes.
-    FirstFitDecreasing,
-    /// Best fit on decreasing sizes.
-    BestFitDecreasing,
-    /// The best of both heuristics, then the search, however many items there are.
-    Exact,
-}
-
-impl Strategy {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Auto, Self::FirstFitDecreasing, Self::BestFitDecreasing, Self::Exact];
-
-    /// The most items for which [`Strategy::Auto`] searches. Beyond, a depth-first search only rearranges the last
-    /// few small items of the heuristics' plan before any sensible time is up.
-    pub const SEARCHED_ITEMS: usize = 200;
-
-    /// The name as written by users.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::FirstFitDecreasing => "first_fit_decreasing",
-            Self::BestFitDecreasing => "best_fit_decreasing",
-            Self::Exact => "exact",
-        }
-    }
-
-    fn searches(self, items: usize) -> bool {
-        match self {
-            Self::Auto => items <= Self::SEARCHED_ITEMS,
-            Self::FirstFitDecreasing | Self::BestFitDecreasing => false,
-            Self::Exact => true,
-        }
-    }
-}
-
-impl fmt::Display for Strategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Strategy {
-    type Err = Error;
-
-    /// Reads a name.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] listing the names there are.
-    fn from_str(text: &str) -> Result<Self, Error> {
-        strategy_named(Self::ALL, Self::name, text)
-    }
-}
+use crate::solving::{Limits, Status, Watch};
 
 /// Packs the items of `problem` into few bins.
 ///
-/// Where capacities differ, heuristics run twice: opening the largest bin left, then the smallest that holds the item.
-/// The better plan stands: the one that leaves fewer items over, then the one with fewer bins.
+/// Where capacities differ, plain heuristics run twice: opening the largest bin left, then the smallest that holds the
+/// item. The better plan stands: the one that leaves fewer items over, then the one with fewer bins. `seed` is for the
+/// strategies that draw lots.
 ///
 /// ```
 /// use ullage_core::pack::{BinKind, Limits, Problem, Status, Strategy, solve, validate};
@@ -87,79 +23,149 @@ impl FromStr for Strategy {
 ///
 /// let bins = vec![BinKind { name: "gpu".into(), capacity: Bytes::new(10), count: None }];
 /// let problem = Problem::from_sizes([6, 5, 5, 4].map(Bytes::new).to_vec(), bins)?;
-/// let plan = solve(&problem, Strategy::Auto, &Limits::default());
+/// let plan = solve(&problem, Strategy::Auto, 0, &Limits::default());
 /// assert_eq!((plan.status, plan.bins_used), (Status::Optimal, 2));
 /// validate(&problem, &plan)?;
 /// # Ok::<(), ullage_core::Error>(())
 /// ```
 #[must_use]
-pub fn solve(problem: &Problem, strategy: Strategy, limits: &Limits<'_>) -> Plan {
-    let mut watch = Watch::start(limits);
-    let order = Decreasing::of(problem);
+pub fn solve(problem: &Problem, strategy: Strategy, seed: u64, limits: &Limits<'_>) -> Plan {
+    let order = Order::decreasing(problem);
     let supply = Supply::of(problem);
     let bound = lower_bound(&order, &supply);
-    let mut best = heuristics(&order.sizes, &supply, strategy, bound.ok(), limits);
-    let mut bound = bound;
-    let mut nodes = 0;
-    if let Ok(known) = bound {
-        let open = best.unplaced > 0 || best.class_of.len() > known.bins;
-        if open && strategy.searches(order.sizes.len()) && !limits.interrupted() {
-            let to_beat = if best.unplaced == 0 { best.class_of.len() } else { usize::MAX };
-            watch.found((best.unplaced == 0).then_some(to_beat as u64), known.bins as u64);
-            let found = search(&order.sizes, &supply, to_beat, known.bins, &mut watch);
-            nodes = found.nodes;
-            best = found.best.unwrap_or(best);
-            bound = match (found.proven, best.unplaced) {
-                (true, 0) if best.class_of.len() > known.bins => {
-                    Ok(Bound { bins: best.class_of.len(), proof: Proof::Search })
-                }
-                (true, 1..) => Err(Infeasibility::SearchExhausted),
-                _ => Ok(known),
-            };
-        }
+    if let Some((rule, is_decreasing)) = strategy.rule() {
+        let given = (!is_decreasing).then(|| Order::given(problem));
+        let order = given.as_ref().unwrap_or(&order);
+        let best = plain(&order.sizes, &supply, rule, is_decreasing, bound.ok(), limits);
+        return conclude(problem, order, &supply, best, bound, 0);
     }
+    let solver = Solver { sizes: &order.sizes, supply: &supply, strategy, seed, limits };
+    let Answer { best, bound, nodes } = solver.solve(bound);
     conclude(problem, &order, &supply, best, bound, nodes)
 }
 
-fn heuristics(
+/// A plain heuristic with either opening.
+fn plain(
     sizes: &[u64],
     supply: &Supply,
-    strategy: Strategy,
+    rule: Rule,
+    is_decreasing: bool,
     bound: Option<Bound>,
     limits: &Limits<'_>,
 ) -> Packing {
-    let first = strategy != Strategy::BestFitDecreasing;
-    let fit = if first { first_fit } else { best_fit };
-    let other = matches!(strategy, Strategy::Auto | Strategy::Exact);
-    let mut best = fit(sizes, supply, Opening::Largest, limits);
-    let runs = [
-        (supply.classes.len() > 1).then_some((fit, Opening::Tightest)),
-        other.then_some((best_fit, Opening::Largest)),
-        (other && supply.classes.len() > 1).then_some((best_fit, Opening::Tightest)),
-    ];
-    for (fit, opening) in runs.into_iter().flatten() {
-        let proven = bound.is_some_and(|bound| best.unplaced == 0 && best.class_of.len() <= bound.bins);
-        if proven || limits.interrupted() {
-            break;
-        }
-        let next = fit(sizes, supply, opening, limits);
-        if next.beats(&best) {
-            best = next;
+    let with = |opening| Heuristic { sizes, supply, opening, limits }.pack(rule, is_decreasing);
+    let largest = with(Opening::Largest);
+    let proven = bound.is_some_and(|bound| largest.unplaced == 0 && largest.bins() <= bound.bins);
+    if supply.classes.len() < 2 || proven || limits.interrupted() {
+        return largest;
+    }
+    let tightest = with(Opening::Tightest);
+    if tightest.beats(&largest) { tightest } else { largest }
+}
+
+/// The strategies that do more than one thing.
+struct Solver<'a> {
+    sizes: &'a [u64],
+    supply: &'a Supply,
+    strategy: Strategy,
+    seed: u64,
+    limits: &'a Limits<'a>,
+}
+
+struct Answer {
+    best: Packing,
+    bound: Result<Bound, Infeasibility>,
+    nodes: u64,
+}
+
+impl Answer {
+    /// The proven number of bins, while the plan has more.
+    fn gap(&self) -> Option<Bound> {
+        let known = self.bound.ok()?;
+        (self.best.unplaced > 0 || self.best.bins() > known.bins).then_some(known)
+    }
+
+    fn take(&mut self, other: Packing) {
+        if other.beats(&self.best) {
+            self.best = other;
         }
     }
-    best
+
+    /// A plan of fewer bins is better; any complete one if there is none.
+    fn to_beat(&self) -> usize {
+        if self.best.unplaced == 0 { self.best.bins() } else { usize::MAX }
+    }
+
+    /// Notes that every better plan was looked at.
+    fn prove(&mut self) {
+        if self.best.unplaced > 0 {
+            self.bound = Err(Infeasibility::SearchExhausted);
+        } else if self.gap().is_some() {
+            self.bound = Ok(Bound { bins: self.best.bins(), proof: Proof::Search });
+        }
+    }
+
+    fn tell(&self, watch: &mut Watch<'_>) {
+        if let Ok(bound) = self.bound {
+            watch.found((self.best.unplaced == 0).then_some(self.best.bins() as u64), bound.bins as u64);
+        }
+    }
+}
+
+impl Solver<'_> {
+    fn solve(&self, bound: Result<Bound, Infeasibility>) -> Answer {
+        let mut watch = Watch::start(self.limits);
+        let plain = |rule| plain(self.sizes, self.supply, rule, true, bound.ok(), self.limits);
+        let mut answer = Answer { best: plain(Rule::First), bound, nodes: 0 };
+        if answer.gap().is_some() && !self.limits.interrupted() {
+            answer.take(plain(Rule::Best));
+        }
+        let steps: [fn(&Self, Bound, &mut Answer, &mut Watch<'_>); 2] = [Self::bound, Self::search];
+        for step in steps {
+            if let Some(known) = answer.gap()
+                && !watch.look()
+            {
+                answer.tell(&mut watch);
+                step(self, known, &mut answer, &mut watch);
+            }
+        }
+        answer
+    }
+
+    fn bound(&self, known: Bound, answer: &mut Answer, _: &mut Watch<'_>) {
+        answer.bound = improved(known, self.sizes, self.supply, answer.to_beat());
+    }
+
+    fn search(&self, known: Bound, answer: &mut Answer, watch: &mut Watch<'_>) {
+        let is_exact = match self.strategy {
+            Strategy::Exact => true,
+            Strategy::Auto => self.sizes.len() <= Strategy::SEARCHED_ITEMS,
+            _ => false,
+        };
+        if !is_exact {
+            return;
+        }
+        let found = search(self.sizes, self.supply, answer.to_beat(), known.bins, watch);
+        answer.nodes = found.nodes;
+        if let Some(better) = found.best {
+            answer.best = better;
+        }
+        if found.proven {
+            answer.prove();
+        }
+    }
 }
 
 fn conclude(
     problem: &Problem,
-    order: &Decreasing,
+    order: &Order,
     supply: &Supply,
     best: Packing,
     bound: Result<Bound, Infeasibility>,
     nodes: u64,
 ) -> Plan {
     let complete = best.unplaced == 0;
-    let bins_used = best.class_of.len();
+    let bins_used = best.bins();
     let (bins, assignment) = best.into_plan(problem, order, supply);
     let unplaced = if complete {
         Vec::new()

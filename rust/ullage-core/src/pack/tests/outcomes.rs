@@ -102,7 +102,7 @@ fn ten_thousand_items_are_searched_without_deep_recursion() {
     let limits =
         Limits { time: Some(std::time::Duration::from_millis(200)), interrupted: None, progress: None };
     let problem = problem(&sizes, &[(1000, None)]);
-    validate(&problem, &solve(&problem, Strategy::Exact, &limits)).unwrap();
+    validate(&problem, &solve(&problem, Strategy::Exact, 0, &limits)).unwrap();
 }
 
 #[test]
