@@ -31,8 +31,10 @@
 //! depth-first branch and bound, and [`solve`](fn@solve) chooses among them.
 
 mod bounds;
+mod completion;
 mod heuristics;
 mod instance;
+mod local;
 mod order;
 mod packing;
 mod plan;
@@ -41,6 +43,7 @@ mod reduce;
 mod search;
 mod solve;
 mod strategy;
+mod subsets;
 mod supply;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,9 @@
 //! [`solve`](fn@solve): which solvers run, in which order, and what the outcome is called.
 
 use crate::pack::bounds::{Bound, improved, lower_bound};
-use crate::pack::heuristics::{Heuristic, Rule};
+use crate::pack::completion::complete;
+use crate::pack::heuristics::{Heuristic, Rule, minimum_slack, perturb};
+use crate::pack::local;
 use crate::pack::order::Order;
 use crate::pack::packing::Packing;
 use crate::pack::plan::{Infeasibility, Plan, Proof};
@@ -9,6 +11,7 @@ use crate::pack::problem::Problem;
 use crate::pack::search::search;
 use crate::pack::strategy::Strategy;
 use crate::pack::supply::{Opening, Supply};
+use crate::pack::types::Types;
 use crate::solving::{Limits, Status, Watch};
 
 /// Packs the items of `problem` into few bins.
@@ -86,7 +89,7 @@ impl Answer {
     }
 
     fn take(&mut self, other: Packing) {
-        if other.beats(&self.best) {
+        if other.bin_of.len() == self.best.bin_of.len() && other.beats(&self.best) {
             self.best = other;
         }
     }
@@ -112,41 +115,115 @@ impl Answer {
     }
 }
 
+/// A part of the work that betters the answer or its bound.
+#[derive(Clone, Copy)]
+enum Step {
+    Bound,
+    Slack,
+    Perturb,
+    /// With a patience in hundredths.
+    Local(usize),
+    Complete,
+    Search,
+}
+
 impl Solver<'_> {
     fn solve(&self, bound: Result<Bound, Infeasibility>) -> Answer {
         let mut watch = Watch::start(self.limits);
         let plain = |rule| plain(self.sizes, self.supply, rule, true, bound.ok(), self.limits);
         let mut answer = Answer { best: plain(Rule::First), bound, nodes: 0 };
+        if let Strategy::MinimumBinSlack | Strategy::MinimumBinSlackSeeded = self.strategy {
+            let is_seeded = self.strategy == Strategy::MinimumBinSlackSeeded;
+            answer.best = self.by_slack(is_seeded, &mut watch).unwrap_or(answer.best);
+            return answer;
+        }
         if answer.gap().is_some() && !self.limits.interrupted() {
             answer.take(plain(Rule::Best));
         }
-        let steps: [fn(&Self, Bound, &mut Answer, &mut Watch<'_>); 2] = [Self::bound, Self::search];
-        for step in steps {
-            if let Some(known) = answer.gap()
-                && !watch.look()
-            {
-                answer.tell(&mut watch);
-                step(self, known, &mut answer, &mut watch);
+        for &step in self.steps() {
+            let Some(known) = answer.gap() else { break };
+            answer.tell(&mut watch);
+            if watch.look() {
+                break;
             }
+            self.work(step, known, &mut answer, &mut watch);
         }
+        answer.tell(&mut watch);
         answer
     }
 
-    fn bound(&self, known: Bound, answer: &mut Answer, _: &mut Watch<'_>) {
-        answer.bound = improved(known, self.sizes, self.supply, answer.to_beat());
+    /// What is done while there is a gap, in this order.
+    fn steps(&self) -> &'static [Step] {
+        const EXACT: &[Step] = &[Step::Bound, Step::Slack, Step::Local(10), Step::Complete, Step::Search];
+        match (self.strategy, self.sizes.len()) {
+            (Strategy::PerturbedBinSlack, _) => &[Step::Bound, Step::Slack, Step::Perturb],
+            (Strategy::LocalSearch, _) => &[Step::Bound, Step::Slack, Step::Local(100)],
+            (Strategy::Exact, _) | (_, ..=Strategy::SEARCHED_ITEMS) => EXACT,
+            (_, ..=Strategy::IMPROVED_ITEMS) => &[Step::Bound, Step::Slack, Step::Local(10)],
+            _ => &[Step::Bound],
+        }
     }
 
-    fn search(&self, known: Bound, answer: &mut Answer, watch: &mut Watch<'_>) {
-        let is_exact = match self.strategy {
-            Strategy::Exact => true,
-            Strategy::Auto => self.sizes.len() <= Strategy::SEARCHED_ITEMS,
-            _ => false,
-        };
-        if !is_exact {
+    fn work(&self, step: Step, known: Bound, answer: &mut Answer, watch: &mut Watch<'_>) {
+        match step {
+            Step::Bound => answer.bound = improved(known, self.sizes, self.supply, answer.to_beat()),
+            Step::Slack => answer.take(self.by_slack(true, watch).unwrap_or_default()),
+            Step::Perturb => self.perturb(known, answer, watch),
+            Step::Local(patience) => {
+                local::search(
+                    &mut answer.best,
+                    self.sizes,
+                    self.supply,
+                    known.bins,
+                    self.seed,
+                    patience,
+                    watch,
+                );
+            }
+            Step::Complete => self.complete(known, answer, watch),
+            Step::Search => self.search(known, answer, watch),
+        }
+    }
+
+    fn by_slack(&self, is_seeded: bool, watch: &mut Watch<'_>) -> Option<Packing> {
+        let types = Types::positive(self.sizes);
+        let contents = minimum_slack(&types, self.supply, is_seeded, watch)?;
+        Some(Packing::of_contents(&contents, self.sizes, self.supply))
+    }
+
+    fn perturb(&self, known: Bound, answer: &mut Answer, watch: &mut Watch<'_>) {
+        if let ([class], 0) = (self.supply.classes.as_slice(), answer.best.unplaced) {
+            let mut contents = answer.best.contents(self.sizes);
+            perturb(&mut contents, class.capacity, known.bins, self.seed, watch);
+            answer.take(Packing::of_contents(&contents, self.sizes, self.supply));
+        }
+    }
+
+    /// The exact search for bins of one capacity.
+    fn complete(&self, known: Bound, answer: &mut Answer, watch: &mut Watch<'_>) {
+        let [class] = self.supply.classes.as_slice() else { return };
+        let types = Types::positive(self.sizes);
+        if types.len() == 0 {
             return;
         }
+        let to_beat = answer.to_beat().min(class.copies.saturating_add(1));
+        let found = complete(&types, class.capacity, known.bins, to_beat, watch);
+        answer.nodes = answer.nodes.saturating_add(found.nodes);
+        if found.lower_bound > known.bins {
+            answer.bound = Ok(Bound { bins: found.lower_bound, proof: Proof::Search });
+        }
+        if let Some(contents) = found.best {
+            answer.best = Packing::of_contents(&contents, self.sizes, self.supply);
+        }
+        if found.is_proven {
+            answer.prove();
+        }
+    }
+
+    /// The exact search for bins of any capacity.
+    fn search(&self, known: Bound, answer: &mut Answer, watch: &mut Watch<'_>) {
         let found = search(self.sizes, self.supply, answer.to_beat(), known.bins, watch);
-        answer.nodes = found.nodes;
+        answer.nodes = answer.nodes.saturating_add(found.nodes);
         if let Some(better) = found.best {
             answer.best = better;
         }

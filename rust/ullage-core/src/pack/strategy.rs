@@ -71,6 +71,9 @@ impl Strategy {
     /// The most items for which [`Strategy::Auto`] searches exhaustively.
     pub const SEARCHED_ITEMS: usize = 200;
 
+    /// The most items for which [`Strategy::Auto`] goes on after the plain heuristics.
+    pub const IMPROVED_ITEMS: usize = 20_000;
+
     /// The name as written by users, who may append `:k` to `best_k_fit`.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::pack::packing::Packing;
+use crate::pack::supply::Supply;
 
 /// How often each size occurs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +53,11 @@ impl Types {
         self.sizes.iter().copied().zip(self.counts.iter().copied())
     }
 
+    /// Without items of no size.
+    pub(crate) fn positive(sizes: &[u64]) -> Self {
+        Self::of(sizes.get(..sizes.partition_point(|&size| size > 0)).unwrap_or_default())
+    }
+
     /// The sizes of all items, decreasing.
     pub(crate) fn expanded(&self) -> Vec<u64> {
         self.iter().flat_map(|(size, count)| std::iter::repeat_n(size, count as usize)).collect()
@@ -77,9 +83,20 @@ impl Types {
 }
 
 impl Packing {
-    /// The packing of `sizes`, which do not increase, whose bins, all of the first class, hold `contents`. Items of no size
-    /// that stand in none join the first bin.
-    pub(crate) fn of_contents(contents: &Contents, sizes: &[u64]) -> Self {
+    /// The sizes in each bin, but for zeros.
+    pub(crate) fn contents(&self, sizes: &[u64]) -> Contents {
+        let mut contents = vec![Vec::new(); self.class_of.len()];
+        for (&bin, &size) in self.bin_of.iter().zip(sizes).filter(|(_, size)| **size > 0) {
+            if let Some(content) = contents.get_mut(bin as usize) {
+                content.push(size);
+            }
+        }
+        contents
+    }
+
+    /// The packing of `sizes`, which do not increase, whose bins, the largest of `supply` first, hold `contents`. Items of no
+    /// size that stand in none join the first bin.
+    pub(crate) fn of_contents(contents: &Contents, sizes: &[u64], supply: &Supply) -> Self {
         let mut next: HashMap<u64, usize> = HashMap::new();
         let mut position = 0_usize;
         for run in sizes.chunk_by(|a, b| a == b) {
@@ -101,6 +118,9 @@ impl Packing {
             *slot = 0;
         }
         let unplaced = bin_of.iter().filter(|&&bin| bin == Self::NOWHERE).count();
-        Self { bin_of, class_of: vec![0; contents.len()], unplaced }
+        let classes = (0..)
+            .zip(&supply.classes)
+            .flat_map(|(class, members)| std::iter::repeat_n(class, members.copies));
+        Self { bin_of, class_of: classes.take(contents.len()).collect(), unplaced }
     }
 }

@@ -10,7 +10,7 @@ mod reduction;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use quick::{Bound, lower_bound};
+pub(crate) use quick::{Bound, lower_bound, threshold};
 
 use crate::pack::order::Order;
 use crate::pack::plan::{Infeasibility, Proof};

@@ -77,7 +77,7 @@ fn area(total: u128, supply: &Supply) -> usize {
 ///
 /// As t falls along the decreasing sizes, J3 grows at its end and J1 gives items to J2, so both are kept as sums.
 #[expect(clippy::arithmetic_side_effects, reason = "u128 sums of fewer than 2^32 u64 terms; counts of items")]
-pub(super) fn threshold(sizes: &[u64], capacity: u64) -> (usize, Bytes) {
+pub(crate) fn threshold(sizes: &[u64], capacity: u64) -> (usize, Bytes) {
     let half = sizes.partition_point(|&size| size > capacity / 2);
     let (large, small) = sizes.split_at(half);
     // Without J3 the bound is the number of items above half.

@@ -11,9 +11,12 @@ mod bits;
 mod first_fit;
 mod first_fit_decreasing;
 mod next_fit;
+mod slack;
 mod worst_fit;
 
 use std::num::NonZeroU32;
+
+pub(crate) use slack::{minimum_slack, perturb};
 
 use crate::pack::packing::Packing;
 use crate::pack::supply::{Opening, Supply};
