@@ -16,11 +16,13 @@ use crate::solving::{Random, Watch};
 /// Moves without a smaller rest before items trade places, for each bin and item left over at least one.
 const MOVES: usize = 300;
 /// Rounds of moves and trades that bring nothing in a row.
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 2_000;
 /// Moves for which an item that went out stays out, at least; up to as many more are drawn.
 const TENURE: u64 = 5;
 /// Items of a bin, and items left over, that moves are made of.
 const MOST_ITEMS: usize = 40;
+/// Bins that are filled anew at once.
+const MOST_REFILLED: u64 = 4;
 /// Steps to find what of the rest fills a bin.
 const MOST_STEPS: usize = 1 << 12;
 
@@ -151,8 +153,19 @@ impl Search {
             if self.improve(&mut least, random, watch) {
                 continue;
             }
-            stale = if least < before { 0 } else { stale.saturating_add(1) };
-            self.trade(random);
+            for _ in 0..self.bins.len() {
+                self.refill(random);
+                if watch.spent(MOST_STEPS / 16) {
+                    return None;
+                }
+                if self.size_of_rest() < least {
+                    break;
+                }
+            }
+            stale = if self.size_of_rest().min(least) < before { 0 } else { stale.saturating_add(1) };
+            if stale % 8 == 7 {
+                self.trade(random);
+            }
             if watch.look() {
                 return None;
             }
@@ -169,7 +182,7 @@ impl Search {
                 return false;
             }
             self.make(best, random);
-            let size: u128 = self.rest.iter().map(|left| u128::from(left.size)).sum();
+            let size = self.size_of_rest();
             idle = if size < *least { 0 } else { idle.saturating_add(1) };
             if size < *least {
                 *least = size;
@@ -256,6 +269,52 @@ impl Search {
                 }
             }
         }
+    }
+
+    fn size_of_rest(&self) -> u128 {
+        self.rest.iter().map(|left| u128::from(left.size)).sum()
+    }
+
+    /// Fills a few bins anew with what they hold and what is left over, each from an item drawn by lot; kept if no more is
+    /// left over then.
+    fn refill(&mut self, random: &mut Random) {
+        let count = random.below(MOST_REFILLED).saturating_add(1);
+        let mut drawn: Vec<usize> = (0..count).map(|_| random.position(self.bins.len())).collect();
+        drawn.sort_unstable();
+        drawn.dedup();
+        let held =
+            drawn.iter().filter_map(|&bin| self.bins.get(bin)).flat_map(|bin| bin.items.iter().copied());
+        let mut sizes: Vec<u64> = held.chain(self.rest.iter().map(|left| left.size)).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        let mut types = Types::of(&sizes);
+        let mut filled = Vec::with_capacity(drawn.len());
+        for &bin in &drawn {
+            types.drop_empty();
+            let capacity = self.bins.get(bin).map_or(0, |bin| bin.capacity);
+            let seed = random.position(types.len());
+            let size = types.size(seed);
+            let mut items = Vec::new();
+            if size > 0 && size <= capacity {
+                types.take(seed);
+                items.push(size);
+            }
+            let load: u64 = items.iter().sum();
+            for index in fullest(&types, capacity.saturating_sub(load), MOST_STEPS) {
+                items.push(types.size(index));
+                types.take(index);
+            }
+            filled.push(items);
+        }
+        if types.total() > self.size_of_rest() {
+            return;
+        }
+        for (&bin, items) in drawn.iter().zip(filled) {
+            if let Some(bin) = self.bins.get_mut(bin) {
+                bin.load = items.iter().sum();
+                bin.items = items;
+            }
+        }
+        self.rest = types.expanded().into_iter().map(|size| Left { size, free_at: 0 }).collect();
     }
 
     /// What of the rest goes into the first of the bins aside, if the other holds what is left then.
