@@ -17,6 +17,8 @@ use crate::solving::{Random, Watch};
 const MOVES: usize = 300;
 /// Rounds of moves and trades that bring nothing in a row.
 const ROUNDS: usize = 2_000;
+/// For few items fewer rounds: so many an item.
+const ROUNDS_OF_ITEM: usize = 20;
 /// Moves for which an item that went out stays out, at least; up to as many more are drawn.
 const TENURE: u64 = 5;
 /// Items of a bin, and items left over, that moves are made of.
@@ -145,7 +147,8 @@ impl Search {
     fn run(mut self, random: &mut Random, patience: usize, watch: &mut Watch<'_>) -> Option<Contents> {
         let mut stale = 0_usize;
         let mut least = u128::MAX;
-        while stale < ROUNDS.saturating_mul(patience).div_ceil(100) {
+        let rounds = ROUNDS.min(ROUNDS_OF_ITEM.saturating_mul(self.items()));
+        while stale < rounds.saturating_mul(patience).div_ceil(100) {
             if let Some(contents) = self.complete() {
                 return Some(contents);
             }
@@ -271,6 +274,10 @@ impl Search {
         }
     }
 
+    fn items(&self) -> usize {
+        self.bins.iter().map(|bin| bin.items.len()).sum::<usize>().saturating_add(self.rest.len())
+    }
+
     fn size_of_rest(&self) -> u128 {
         self.rest.iter().map(|left| u128::from(left.size)).sum()
     }
@@ -310,7 +317,7 @@ impl Search {
         }
         for (&bin, items) in drawn.iter().zip(filled) {
             if let Some(bin) = self.bins.get_mut(bin) {
-                bin.load = items.iter().sum();
+                bin.load = items.iter().fold(0, |sum, &size| sum.saturating_add(size));
                 bin.items = items;
             }
         }

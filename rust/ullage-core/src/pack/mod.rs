@@ -21,14 +21,15 @@
 //!   proven too, and carries the reason as data ([`Infeasibility`]).
 //! - [`validate`](fn@validate) checks all of this from the problem and the plan alone; it shares no code with the
 //!   solvers and knows the bounds only by their definitions.
-//! - The same problem and strategy give the same plan, but for a search that the time limit or an interruption cuts
-//!   short. Only the search reads a clock.
+//! - The same problem, strategy and seed give the same plan, but for work that the time limit or an interruption cuts
+//!   short.
 //!
 //! # How
 //!
-//! `supply` joins kinds of equal capacity and drops bins that no plan needs. `bounds` gives the lower bounds and the
-//! cheap proofs of infeasibility, `first_fit` and `best_fit` the decreasing heuristics in O(n log n), `search` the exact
-//! depth-first branch and bound, and [`solve`](fn@solve) chooses among them.
+//! `supply` joins kinds of equal capacity and drops bins that no plan needs; `order` sorts the items. `bounds` gives the
+//! lower bounds and the cheap proofs of infeasibility, `reduce` the bins that some best plan has, `heuristics` what packs in
+//! one pass and bin by bin, `local` the search among packings with fewer bins, `completion` the exact search for bins that
+//! are alike and `search` the one for bins of any capacity. [`solve`](fn@solve) chooses among them, by [`Strategy`].
 
 mod bounds;
 mod completion;

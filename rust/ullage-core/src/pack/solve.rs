@@ -154,10 +154,13 @@ impl Solver<'_> {
 
     /// What is done while there is a gap, in this order.
     fn steps(&self) -> &'static [Step] {
+        /// So few that the exact search needs no head start.
+        const FEW: usize = 24;
         const EXACT: &[Step] = &[Step::Bound, Step::Slack, Step::Local(10), Step::Complete, Step::Search];
         match (self.strategy, self.sizes.len()) {
             (Strategy::PerturbedBinSlack, _) => &[Step::Bound, Step::Slack, Step::Perturb],
             (Strategy::LocalSearch, _) => &[Step::Bound, Step::Slack, Step::Local(100)],
+            (_, ..=FEW) => &[Step::Bound, Step::Slack, Step::Complete, Step::Search],
             (Strategy::Exact, _) | (_, ..=Strategy::SEARCHED_ITEMS) => EXACT,
             (_, ..=Strategy::IMPROVED_ITEMS) => &[Step::Bound, Step::Slack, Step::Local(10)],
             _ => &[Step::Bound],

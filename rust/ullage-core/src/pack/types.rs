@@ -118,9 +118,11 @@ impl Packing {
             *slot = 0;
         }
         let unplaced = bin_of.iter().filter(|&&bin| bin == Self::NOWHERE).count();
+        // Items of no size alone still need a bin.
+        let bins = contents.len().max(usize::from(!sizes.is_empty()));
         let classes = (0..)
             .zip(&supply.classes)
             .flat_map(|(class, members)| std::iter::repeat_n(class, members.copies));
-        Self { bin_of, class_of: classes.take(contents.len()).collect(), unplaced }
+        Self { bin_of, class_of: classes.take(bins).collect(), unplaced }
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
 
-use proptest::prelude::*;
+use proptest::prelude::{Just, ProptestConfig, prop, prop_assert, prop_oneof, proptest};
 
 use super::*;
 use crate::pack::tests::{naive, problem};

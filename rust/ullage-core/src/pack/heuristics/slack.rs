@@ -103,5 +103,8 @@ fn renew(bins: &Contents, capacity: u64, random: &mut Random) -> Contents {
 /// The sum of the squares of the loads, rounded: large where some bins are full and others all but empty.
 #[expect(clippy::cast_precision_loss, reason = "a measure to compare by")]
 fn unevenness(contents: &Contents) -> f64 {
-    contents.iter().map(|content| (content.iter().sum::<u64>() as f64).powi(2)).sum()
+    contents
+        .iter()
+        .map(|content| (content.iter().map(|&size| u128::from(size)).sum::<u128>() as f64).powi(2))
+        .sum()
 }

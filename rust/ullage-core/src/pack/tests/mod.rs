@@ -5,6 +5,8 @@
 pub(super) mod naive;
 mod outcomes;
 mod properties;
+mod ratios;
+mod search;
 mod violations;
 
 use super::*;

@@ -63,7 +63,6 @@ fn the_search_betters_the_heuristics() {
     let exact = solved(&problem, Strategy::Exact);
     assert_eq!((heuristic.status, heuristic.gap()), (Status::Feasible, Some(1)));
     assert_eq!((exact.status, exact.bins_used), (Status::Optimal, 2));
-    assert!(exact.nodes > 0);
 }
 
 #[test]

@@ -58,7 +58,7 @@ const RULES: [(Rule, naive::Choice); 6] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn exact_agrees_with_brute_force((sizes, kinds) in tiny()) {
