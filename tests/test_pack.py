@@ -293,17 +293,18 @@ def test_no_time_still_gives_a_plan() -> None:
 def test_ctrl_c_ends_a_long_solve() -> None:
     program = textwrap.dedent("""
         import threading, signal, ullage
-        sizes = [(index * 7919) % 401 + 200 for index in range(180)]
+        sizes = [102 + 2 * ((index * 7919) % 100) for index in range(2000)]
+        capacity = next(size for size in (-(-sum(sizes) // bins) for bins in range(400, 500)) if size % 2)
         threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
-        try:
-            ullage.pack(sizes, 1000, "exact", time_limit=None)
+        try:  # no bin can be full, which no bound sees
+            ullage.pack(sizes, capacity, "local_search", time_limit=None)
         except ullage.Interrupted as stopped:
             ullage.validate(stopped.best)
             print("interrupted", len(stopped.best.assignment))
     """)
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - ours
-    assert done.stdout == "interrupted 180\n", done.stderr
+    assert done.stdout == "interrupted 2000\n", done.stderr
     assert done.returncode != -signal.SIGINT
 
 
@@ -326,9 +327,11 @@ def test_instance_files_are_read(tmp_path: Path) -> None:
 
 
 def test_progress_is_told_and_can_end_the_work() -> None:
-    sizes = [(index * 7919) % 401 + 200 for index in range(180)]
+    sizes = [102 + 2 * ((index * 7919) % 100) for index in range(2000)]
+    # No bin can be full, which no bound sees.
+    capacity = next(size for size in (-(-sum(sizes) // bins) for bins in range(400, 500)) if size % 2)
     heard: list[ullage.Progress] = []
-    plan = ullage.pack(sizes, 1000, "exact", time_limit=0.6, progress=heard.append)
+    plan = ullage.pack(sizes, capacity, "local_search", time_limit=0.6, progress=heard.append)
     assert heard[-1].best == plan.bins_used
     assert heard[-1].lower_bound == plan.lower_bound
     assert heard[-1].gap == plan.gap
@@ -338,4 +341,4 @@ def test_progress_is_told_and_can_end_the_work() -> None:
         raise LookupError("enough")
 
     with pytest.raises(LookupError, match="enough"):
-        ullage.pack(sizes, 1000, "exact", time_limit=None, progress=refuse)
+        ullage.pack(sizes, capacity, "local_search", time_limit=None, progress=refuse)

@@ -1331,16 +1331,16 @@ def pack(
 
     `items` are sizes, names with sizes, or an integer array of shape `(n,)`. `bins` is one capacity (as many copies as
     needed), a list of capacities, or names with capacities or with `(capacity, copies)`. `counts` gives the number of
-    items of each size, as in cutting stock; the copies follow each other, named `llama:0`, `llama:1` where there are names.
+    items of each size, as in cutting stock; the copies follow each other, named `llama:0`, `llama:1` if there are names.
 
-    `strategy` is `auto` (fast heuristics, a short local search, and for at most 200 items the exact search), `exact` (the
-    same for any number), `local_search`, `perturbed_bin_slack`, `minimum_bin_slack_seeded`, `minimum_bin_slack`, or one of
-    `next_fit`, `first_fit`, `best_fit` and `worst_fit`, in the order given or followed by `_decreasing`, or `best_k_fit`,
-    that keeps ten bins open, or as many as in `best_k_fit:4`. `time_limit` bounds all but the plain heuristics in seconds,
-    `None` not at all. The same `seed` gives the same plan unless time runs out. `progress` is called with a `Progress` for
-    every better plan or bound, and about four times a second in between; what it raises ends the work. Ctrl-C raises
-    `Interrupted` with the best plan so far. Raises `ProblemError` naming the item, bin or count at fault and
-    `ArgumentError` for an unknown strategy, a bad seed or a time limit that is none.
+    `strategy` is `auto` (fast heuristics, a short local search, and for at most 200 items the exact search), `exact`
+    (the same for any number), `local_search`, `perturbed_bin_slack`, `minimum_bin_slack_seeded`, `minimum_bin_slack`,
+    or one of `next_fit`, `first_fit`, `best_fit` and `worst_fit`, in the order given or followed by `_decreasing`, or
+    `best_k_fit`, that keeps ten bins open, or as many as in `best_k_fit:4`. `time_limit` bounds all but the plain
+    heuristics in seconds, `None` not at all. The same `seed` gives the same plan unless time runs out. `progress` is
+    called with a `Progress` for every better plan or bound, and about four times a second in between; what it raises
+    ends the work. Ctrl-C raises `Interrupted` with the best plan so far. Raises `ProblemError` naming the item, bin or
+    count at fault and `ArgumentError` for an unknown strategy, a bad seed or a time limit that is none.
     """
 
 def lower_bound(
@@ -1352,7 +1352,7 @@ def lower_bound(
     *,
     counts: Iterable[int] | npt.NDArray[np.integer[Any]] | None = None,
 ) -> LowerBound:
-    """Give a number of bins that no complete plan goes below, from all bounds there are; the arguments are those of `pack`."""
+    """Give a number of bins that no complete plan goes below, from all bounds; the arguments are those of `pack`."""
 
 @final
 class LowerBound:

@@ -53,7 +53,7 @@ pub(crate) fn complete(
     let mut rest = types.clone();
     let forced = reduce(&mut rest, capacity);
     rest.drop_empty();
-    let mut found = Completed { best: None, lower_bound: known, is_proven: true, nodes: 0 };
+    let mut found = Completed { best: None, lower_bound: known.max(forced.len()), is_proven: true, nodes: 0 };
     while found.lower_bound < to_beat {
         let bins = found.lower_bound.saturating_sub(forced.len());
         let mut search = Search {
@@ -103,6 +103,9 @@ struct Level {
 impl Search {
     /// A packing into `bins` bins; `None` if there is none, or where the search is not complete.
     fn pack(&mut self, bins: usize, watch: &mut Watch<'_>) -> Option<Contents> {
+        if self.rest.items() == 0 {
+            return Some(Contents::new());
+        }
         let mut path = vec![self.level(bins)?];
         loop {
             if watch.spent(self.rest.len().saturating_mul(16)) {
