@@ -1331,7 +1331,7 @@ def pack(
 
     `items` are sizes, names with sizes, or an integer array of shape `(n,)`. `bins` is one capacity (as many copies as
     needed), a list of capacities, or names with capacities or with `(capacity, copies)`. `counts` gives the number of
-    items of each size, as in cutting stock; the copies follow each other, named `llama:0`, `llama:1` if there are names.
+    items of each size, as in cutting stock; copies follow each other, named `llama:0`, `llama:1` if there are names.
 
     `strategy` is `auto` (fast heuristics, a short local search, and for at most 200 items the exact search), `exact`
     (the same for any number), `local_search`, `perturbed_bin_slack`, `minimum_bin_slack_seeded`, `minimum_bin_slack`,

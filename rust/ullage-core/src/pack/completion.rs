@@ -120,7 +120,9 @@ impl Search {
                 self.remember(level.counts, bins.saturating_sub(depth.saturating_sub(1)));
                 continue;
             };
-            content.iter().for_each(|&index| self.rest.take(index));
+            for &index in &content {
+                self.rest.take(index);
+            }
             level.tried = content;
             if self.rest.counts.iter().all(|&count| count == 0) {
                 let size = |&index: &usize| self.rest.size(index);

@@ -1,4 +1,4 @@
-//! Local search with fewer bins than known, after the consistent neighbourhood search CNS_BP of Buljubasic and Vasquez
+//! Local search with fewer bins than known, after the consistent neighbourhood search of Buljubasic and Vasquez
 //! ("Consistent neighborhood search for one-dimensional bin packing and two-dimensional vector packing", Computers &
 //! Operations Research 76, 2016).
 //!

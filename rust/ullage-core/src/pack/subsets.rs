@@ -39,12 +39,12 @@ pub(crate) fn subsets(
                 }
             }
         } else {
-            let Some(last) = chosen.pop() else { return true };
-            sum = sum.saturating_sub(types.size(last));
-            if let Some(left) = left.get_mut(last) {
+            let Some(gone) = chosen.pop() else { return true };
+            sum = sum.saturating_sub(types.size(gone));
+            if let Some(left) = left.get_mut(gone) {
                 *left = left.saturating_add(1);
             }
-            from = last.saturating_add(1);
+            from = gone.saturating_add(1);
         }
     }
     false

@@ -86,7 +86,9 @@ proptest! {
             .map(|mask| (0..sizes.len()).filter(|item| mask >> item & 1 == 1).map(|item| sizes[item]).collect())
             .filter(|chosen: &Vec<u64>| (least..=room).contains(&chosen.iter().sum::<u64>()))
             .collect();
-        expected.iter_mut().for_each(|chosen| chosen.sort_unstable());
+        for chosen in &mut expected {
+            chosen.sort_unstable();
+        }
         expected.sort();
         expected.dedup();
         shown.sort();
