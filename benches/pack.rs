@@ -34,7 +34,7 @@ fn heuristics(criterion: &mut Criterion) {
             .expect("the problem makes sense");
         for strategy in [Strategy::FirstFitDecreasing, Strategy::BestFitDecreasing] {
             group.bench_function(BenchmarkId::new(strategy.name(), count), |bencher| {
-                bencher.iter(|| solve(black_box(&problem), strategy, &Limits::default()));
+                bencher.iter(|| solve(black_box(&problem), strategy, 0, &Limits::default()));
             });
         }
     }

@@ -17,6 +17,22 @@ def sizes(count: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(20).integers(0, CAPACITY // 5 * 2, count)
 
 
+def many_bins() -> npt.NDArray[np.int64]:
+    """Give a million sizes of up to a bin."""
+    return np.random.default_rng(21).integers(0, CAPACITY, 1_000_000)
+
+
+@pytest.mark.benchmark(group="1,000,000 items in half as many bins")
+def test_sort_many(benchmark: Benchmark) -> None:
+    benchmark(np.sort, many_bins())
+
+
+@pytest.mark.benchmark(group="1,000,000 items in half as many bins")
+@pytest.mark.parametrize("strategy", ["first_fit_decreasing", "best_fit_decreasing"])
+def test_ours_many(benchmark: Benchmark, strategy: str) -> None:
+    ullage.validate(benchmark(ullage.pack, many_bins(), CAPACITY, strategy))
+
+
 @pytest.mark.benchmark(group="1,000,000 items")
 def test_sort(benchmark: Benchmark) -> None:
     benchmark(np.sort, sizes(1_000_000))

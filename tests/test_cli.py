@@ -504,9 +504,11 @@ def test_a_full_disk_is_one_sentence() -> None:
 
 def test_an_interrupted_search_ends_with_130(tmp_path: Path) -> None:
     path = tmp_path / "hard.txt"
-    sizes = [301 + (index * 7919) % 199 for index in range(150)]
-    path.write_text("\n".join(map(str, [len(sizes), 1000, *sizes])) + "\n")
-    command = [ULLAGE, "pack", str(path), "--strategy", "exact", "--time-limit", "50"]
+    sizes = [102 + 2 * ((index * 7919) % 100) for index in range(2000)]
+    # No bin can be full, which no bound sees.
+    capacity = next(size for size in (-(-sum(sizes) // bins) for bins in range(400, 500)) if size % 2)
+    path.write_text("\n".join(map(str, [len(sizes), capacity, *sizes])) + "\n")
+    command = [ULLAGE, "pack", str(path), "--strategy", "local_search", "--time-limit", "50"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:  # noqa: S603
         while psutil.Process(child.pid).cpu_times().user < 1:  # by then it has started and is searching
             assert child.poll() is None, "the search was over before it could be interrupted"
@@ -515,7 +517,7 @@ def test_an_interrupted_search_ends_with_130(tmp_path: Path) -> None:
         stdout, stderr = child.communicate(timeout=30)
     assert child.returncode == 130
     assert stderr == "interrupted; this is the best so far\n"
-    assert stdout.startswith("Feasible: 150 items in ")
+    assert stdout.startswith("Feasible: 2,000 items in ")
 
 
 def test_a_catalog_model_is_described_and_not_taken_for_a_file() -> None:

@@ -18,7 +18,23 @@ from hypothesis import strategies as st
 import ullage
 from ullage.errors import ArgumentError, ModelNotFoundError, ProblemError
 
-STRATEGIES = ["auto", "first_fit_decreasing", "best_fit_decreasing", "exact"]
+STRATEGIES = [
+    "auto",
+    "next_fit",
+    "first_fit",
+    "best_fit",
+    "worst_fit",
+    "best_k_fit",
+    "next_fit_decreasing",
+    "first_fit_decreasing",
+    "best_fit_decreasing",
+    "worst_fit_decreasing",
+    "minimum_bin_slack",
+    "minimum_bin_slack_seeded",
+    "perturbed_bin_slack",
+    "local_search",
+    "exact",
+]
 
 
 def check(sizes: list[int], capacities: list[int] | int, plan: ullage.Plan) -> None:
@@ -118,7 +134,7 @@ def test_a_dict_is_ready_for_json() -> None:
     }
     assert wanted.items() <= shape.items()
     assert shape["seconds"] >= 0
-    assert plan.nodes > 0
+    assert shape["proof"] == {"kind": "area"}
     greedy = ullage.pack([4, 3, 3, 2, 2, 2], 8, "first_fit_decreasing")
     assert (greedy.status, greedy.gap, greedy.nodes) == ("feasible", 1, 0)
 
@@ -178,6 +194,89 @@ def test_unknown_strategies_are_refused_with_the_known() -> None:
     assert all(strategy in caught.value.reason for strategy in STRATEGIES)
 
 
+@pytest.mark.parametrize("strategy", ["best_k_fit:", "best_k_fit:0", "best_k_fit:-1", "best_k_fit:two", "next_fit:2"])
+def test_bad_numbers_of_open_bins_are_refused(strategy: str) -> None:
+    with pytest.raises(ArgumentError, match="strategy"):
+        ullage.pack([1], 10, strategy)
+
+
+def test_open_bins_can_be_counted() -> None:
+    sizes = [6, 7, 3, 4]
+    assert ullage.pack(sizes, 10, "best_k_fit:1").assignment == ullage.pack(sizes, 10, "next_fit").assignment
+    assert ullage.pack(sizes, 10, "best_k_fit:2").bins_used == 2
+    assert ullage.pack(sizes, 10, "best_k_fit:2").strategy == "best_k_fit"
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**64 - 1])
+def test_the_same_seed_gives_the_same_plan(seed: int) -> None:
+    sizes = [(index * 7919) % 401 + 200 for index in range(60)]
+    plans = [ullage.pack(sizes, 1000, "local_search", seed=seed) for _ in range(2)]
+    assert plans[0].assignment == plans[1].assignment
+    check(sizes, 1000, plans[0])
+
+
+def test_bad_seeds_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="seed"):
+        ullage.pack([1], 10, "local_search", seed=-1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 4)), max_size=6), st.integers(40, 60))
+def test_counts_are_copies(stock: list[tuple[int, int]], capacity: int) -> None:
+    sizes, counts = [size for size, _ in stock], [count for _, count in stock]
+    expanded = [size for size, count in stock for _ in range(count)]
+    plan = ullage.pack(sizes, capacity, "exact", counts=counts)
+    assert plan.assignment == ullage.pack(expanded, capacity, "exact").assignment
+    array = ullage.pack(np.array(sizes, dtype="int64"), capacity, "exact", counts=np.array(counts, dtype="int64"))
+    assert array.assignment == plan.assignment
+    check(expanded, capacity, plan)
+
+
+def test_copies_of_named_items_are_numbered() -> None:
+    plan = ullage.pack({"a": 5, "b": 3, "c": 1}, 10, counts=[2, 1, 0])
+    assert list(plan.placement) == ["a:0", "a:1", "b"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "field"),
+    [
+        ([1], "counts"),
+        ([1, -1], "counts[1]"),
+        ([1, True], "counts[1]"),
+        ([1, 1.5], "counts[1]"),
+        ([1, 2**64], "counts[1]"),
+        ([1, 2**40], "counts"),
+        (np.array([1, -1]), "counts[1]"),
+        (np.array([[1, 1]]), "counts"),
+        (3, "counts"),
+    ],
+)
+def test_bad_counts_name_what_is_wrong(counts: Any, field: str) -> None:
+    with pytest.raises(ProblemError) as caught:
+        ullage.pack([5, 3], 10, counts=counts)
+    assert caught.value.field == field
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=9), st.integers(40, 60))
+def test_no_bound_is_above_the_fewest_bins(sizes: list[int], capacity: int) -> None:
+    bound = ullage.lower_bound(sizes, capacity)
+    fewest = ullage.pack(sizes, capacity, "exact")
+    assert fewest.status == "optimal"
+    assert max(bound.all.values()) == bound.bins == bound.__index__() <= fewest.bins_used
+    assert bound.all["area"] == math.ceil(sum(sizes) / capacity)
+    assert bound.all["area"] <= bound.all["dual_feasible_function"]
+    assert bound.all["threshold"] <= bound.all["reduction"]
+    assert json.loads(json.dumps(bound.as_dict()))["bins"] == bound.bins
+    assert bound.name in repr(bound)
+
+
+def test_a_bound_says_where_there_is_no_plan() -> None:
+    bound = ullage.lower_bound([6, 6], [10])
+    assert (bound.bins, bound.all) == (0, {})
+    assert bound.reason == "the items need 12 bytes and the bins hold 10"
+    assert ullage.lower_bound([34] * 7, {"bin": (100, 3)}).reason is not None
+    assert ullage.lower_bound([34], 100, counts=[7]).bins == 4
+
+
 def test_huge_numbers_are_only_numbers() -> None:
     plan = ullage.pack([2**64 - 1] * 3, {"all": (2**64 - 1, 10**18)})
     assert (plan.status, plan.bins_used) == ("optimal", 3)
@@ -194,17 +293,18 @@ def test_no_time_still_gives_a_plan() -> None:
 def test_ctrl_c_ends_a_long_solve() -> None:
     program = textwrap.dedent("""
         import threading, signal, ullage
-        sizes = [(index * 7919) % 401 + 200 for index in range(180)]
+        sizes = [102 + 2 * ((index * 7919) % 100) for index in range(2000)]
+        capacity = next(size for size in (-(-sum(sizes) // bins) for bins in range(400, 500)) if size % 2)
         threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
-        try:
-            ullage.pack(sizes, 1000, "exact", time_limit=None)
+        try:  # no bin can be full, which no bound sees
+            ullage.pack(sizes, capacity, "local_search", time_limit=None)
         except ullage.Interrupted as stopped:
             ullage.validate(stopped.best)
             print("interrupted", len(stopped.best.assignment))
     """)
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - ours
-    assert done.stdout == "interrupted 180\n", done.stderr
+    assert done.stdout == "interrupted 2000\n", done.stderr
     assert done.returncode != -signal.SIGINT
 
 
@@ -227,9 +327,11 @@ def test_instance_files_are_read(tmp_path: Path) -> None:
 
 
 def test_progress_is_told_and_can_end_the_work() -> None:
-    sizes = [(index * 7919) % 401 + 200 for index in range(180)]
+    sizes = [102 + 2 * ((index * 7919) % 100) for index in range(2000)]
+    # No bin can be full, which no bound sees.
+    capacity = next(size for size in (-(-sum(sizes) // bins) for bins in range(400, 500)) if size % 2)
     heard: list[ullage.Progress] = []
-    plan = ullage.pack(sizes, 1000, "exact", time_limit=0.6, progress=heard.append)
+    plan = ullage.pack(sizes, capacity, "local_search", time_limit=0.6, progress=heard.append)
     assert heard[-1].best == plan.bins_used
     assert heard[-1].lower_bound == plan.lower_bound
     assert heard[-1].gap == plan.gap
@@ -239,4 +341,4 @@ def test_progress_is_told_and_can_end_the_work() -> None:
         raise LookupError("enough")
 
     with pytest.raises(LookupError, match="enough"):
-        ullage.pack(sizes, 1000, "exact", time_limit=None, progress=refuse)
+        ullage.pack(sizes, capacity, "local_search", time_limit=None, progress=refuse)

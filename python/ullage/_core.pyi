@@ -1405,17 +1405,61 @@ def pack(
     strategy: str = "auto",
     time_limit: float | None = 10.0,
     *,
+    counts: Iterable[int] | npt.NDArray[np.integer[Any]] | None = None,
+    seed: int = 0,
     progress: Callable[[Progress], object] | None = None,
 ) -> Plan:
     """Put items into as few bins as possible.
 
     `items` are sizes, names with sizes, or an integer array of shape `(n,)`. `bins` is one capacity (as many copies as
-    needed), a list of capacities, or names with capacities or with `(capacity, copies)`. `strategy` is `auto`,
-    `first_fit_decreasing`, `best_fit_decreasing` or `exact`; `time_limit` bounds the search in seconds, `None` not at
-    all. `progress` is called with a `Progress` for every better plan or bound, and about four times a second in
-    between; what it raises ends the work. Ctrl-C raises `Interrupted` with the best plan so far. Raises `ProblemError`
-    naming the item or bin at fault and `ArgumentError` for an unknown strategy or a time limit that is none.
+    needed), a list of capacities, or names with capacities or with `(capacity, copies)`. `counts` gives the number of
+    items of each size, as in cutting stock; copies follow each other, named `llama:0`, `llama:1` if there are names.
+
+    `strategy` is `auto` (fast heuristics, a short local search, and for at most 200 items the exact search), `exact`
+    (the same for any number), `local_search`, `perturbed_bin_slack`, `minimum_bin_slack_seeded`, `minimum_bin_slack`,
+    or one of `next_fit`, `first_fit`, `best_fit` and `worst_fit`, in the order given or followed by `_decreasing`, or
+    `best_k_fit`, that keeps ten bins open, or as many as in `best_k_fit:4`. `time_limit` bounds all but the plain
+    heuristics in seconds, `None` not at all. The same `seed` gives the same plan unless time runs out. `progress` is
+    called with a `Progress` for every better plan or bound, and about four times a second in between; what it raises
+    ends the work. Ctrl-C raises `Interrupted` with the best plan so far. Raises `ProblemError` naming the item, bin or
+    count at fault and `ArgumentError` for an unknown strategy, a bad seed or a time limit that is none.
     """
+
+def lower_bound(
+    items: Mapping[str, ByteCount]
+    | Iterable[ByteCount]
+    | Iterable[tuple[str, ByteCount]]
+    | npt.NDArray[np.integer[Any]],
+    bins: ByteCount | Iterable[ByteCount] | Mapping[str, ByteCount | tuple[ByteCount, int | None]],
+    *,
+    counts: Iterable[int] | npt.NDArray[np.integer[Any]] | None = None,
+) -> LowerBound:
+    """Give a number of bins that no complete plan goes below, from all bounds; the arguments are those of `pack`."""
+
+@final
+class LowerBound:
+    """How many bins are needed at least, and by which bound."""
+
+    @property
+    def bins(self) -> int:
+        """The largest of `all`; 0 where there is no complete plan."""
+
+    @property
+    def name(self) -> Literal["area", "threshold", "dual_feasible_function", "reduction"]:
+        """The simplest bound that gives `bins`: total size, L2, dual feasible functions or L3."""
+
+    @property
+    def all(self) -> dict[str, int]:
+        """Each bound by name."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no complete plan, where a bound shows it."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the bounds with their parameters as a dictionary ready for JSON."""
+
+    def __index__(self) -> int: ...
 
 def validate(answer: Plan | Layout | Placement) -> None:
     """Check a plan, a layout or a placement by code that shares nothing with the solvers.
@@ -1513,6 +1557,10 @@ class Plan:
     @property
     def lower_bound(self) -> int:
         """No complete plan uses fewer bins; 0 where there is none."""
+
+    @property
+    def proof(self) -> Literal["area", "threshold", "dual_feasible_function", "reduction", "search"]:
+        """What shows `lower_bound`: total size, L2, dual feasible functions, L3 or the exact search."""
 
     @property
     def gap(self) -> int | None:

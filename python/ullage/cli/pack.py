@@ -76,7 +76,7 @@ Examples:
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="One of auto, first_fit_decreasing, best_fit_decreasing or exact.",
+    help="auto, exact, local_search, first_fit_decreasing, best_fit_decreasing or another that `ullage.pack` knows.",
 )
 @click.option(
     "--time-limit", type=float, metavar="SECONDS", default=10.0, show_default=True, help="Longest search, in seconds."

@@ -1,6 +1,7 @@
 //! The extension module `ullage._core`: it converts, calls `ullage-core` and converts back. No decision is taken here.
 
 mod arena;
+mod bound;
 mod buffer;
 mod check;
 mod codec;
@@ -31,6 +32,8 @@ use pyo3::prelude::{Bound, PyModule, PyResult, pymodule};
 mod _core {
     #[pymodule_export]
     use super::arena::{parse_arena_csv, plan_arena, read_arena_instance};
+    #[pymodule_export]
+    use super::bound::{LowerBound, lower_bound};
     #[pymodule_export]
     use super::buffer::Buffer;
     #[pymodule_export]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use ullage_core::pack::{self, BinKind, Item, Problem, Strategy};
 use ullage_core::{Bytes, Error};
 
@@ -12,7 +12,7 @@ use crate::error::{Failure, Outcome};
 use crate::integers::{Unfit, integers};
 use crate::plan::Plan;
 use crate::signals::Errand;
-use crate::units::ByteCount;
+use crate::units::{ByteCount, WholeNumber};
 
 /// Pack items into as few bins as possible.
 ///
@@ -21,19 +21,28 @@ use crate::units::ByteCount;
 /// each), or a dict from name to a capacity (one bin) or to a pair of capacity and count (`None`: as many as needed).
 /// Sizes and capacities may be texts such as "24GiB".
 ///
-/// `strategy` is `auto` (the better heuristic, then a search for at most 200 items), `first_fit_decreasing`,
-/// `best_fit_decreasing` or `exact` (the search whatever the number of items). `time_limit` is in seconds and bounds
-/// the search; `None` lets it finish. `progress` is called with a `Progress` whenever a better plan or a higher bound is known,
-/// and about four times a second in between. Ctrl-C raises `Interrupted`, a `KeyboardInterrupt` that holds the best
-/// plan so far.
+/// `counts` says how many items of each size there are, as in cutting stock; copies follow each other in the plan, and those
+/// of a named item are called `llama:0`, `llama:1` and so on.
+///
+/// `strategy` is a plain heuristic, in the order given (`next_fit`, `first_fit`, `best_fit`, `worst_fit`, `best_k_fit` or
+/// `best_k_fit:4`) or on decreasing sizes (`next_fit_decreasing` and so on); `minimum_bin_slack` or
+/// `minimum_bin_slack_seeded`; `perturbed_bin_slack` or `local_search`, which draw lots; `auto` (the best of the fast ones,
+/// then a short local search, and for at most 200 items the exact search); or `exact` (the same whatever the number of
+/// items). `time_limit` is in seconds and bounds all but the plain heuristics; `None` lets them finish. The same `seed`
+/// gives the same plan, if time does not run out. `progress` is called with a `Progress` whenever a better plan or a higher
+/// bound is known, and about four times a second in between. Ctrl-C raises `Interrupted`, a `KeyboardInterrupt` that holds
+/// the best plan so far.
 ///
 /// Raises `ProblemError` naming the item or bin at fault, `ArgumentError` for an unknown strategy or a time limit that
 /// is negative or not finite. A problem without solution is no error: see `Plan.status`.
 #[pyfunction]
 #[pyo3(
     name = "pack",
-    signature = (items, bins, strategy = "auto", time_limit = Some(10.0), *, progress = None),
-    text_signature = "(items, bins, strategy='auto', time_limit=10.0, *, progress=None)"
+    signature = (
+        items, bins, strategy = "auto", time_limit = Some(10.0), *, counts = None, seed = WholeNumber::ZERO,
+        progress = None
+    ),
+    text_signature = "(items, bins, strategy='auto', time_limit=10.0, *, counts=None, seed=0, progress=None)"
 )]
 pub(crate) fn pack_items(
     py: Python<'_>,
@@ -41,14 +50,17 @@ pub(crate) fn pack_items(
     bins: &Bound<'_, PyAny>,
     strategy: &str,
     time_limit: Option<f64>,
+    counts: Option<&Bound<'_, PyAny>>,
+    seed: WholeNumber,
     progress: Option<Py<PyAny>>,
 ) -> Outcome<Plan> {
     let strategy: Strategy = strategy.parse()?;
-    let problem = problem_of(items, bin_kinds(bins)?)?;
+    let seed = seed.count("seed")?;
+    let problem = problem_of(items, counts, bins)?;
     Errand::new(time_limit, progress)?.run(
         py,
         |limits| {
-            let plan = pack::solve(&problem, strategy, limits);
+            let plan = pack::solve(&problem, strategy, seed, limits);
             Ok((problem, plan))
         },
         |(problem, plan), seconds| Plan::new(problem, plan, strategy, seconds),
@@ -96,17 +108,61 @@ fn named(value: &Bound<'_, PyAny>, field: impl FnOnce() -> String) -> Outcome<St
     }
 }
 
-fn problem_of(items: &Bound<'_, PyAny>, kinds: Vec<BinKind>) -> Outcome<Problem> {
+/// Sizes, and names where the items have any.
+type Items = (Vec<Bytes>, Option<Vec<String>>);
+
+pub(crate) fn problem_of(
+    items: &Bound<'_, PyAny>,
+    counts: Option<&Bound<'_, PyAny>>,
+    bins: &Bound<'_, PyAny>,
+) -> Outcome<Problem> {
+    let kinds = bin_kinds(bins)?;
+    let (sizes, names) = items_of(items)?;
+    if let Some(counts) = counts {
+        return Ok(Problem::with_counts(&sizes, names.as_deref(), &counts_of(counts)?, kinds)?);
+    }
+    let Some(names) = names else { return Ok(Problem::from_sizes(sizes, kinds)?) };
+    let items = names.into_iter().zip(sizes).map(|(name, size)| Item { name, size });
+    Ok(Problem::new(items.collect(), kinds)?)
+}
+
+fn counts_of(counts: &Bound<'_, PyAny>) -> Outcome<Vec<u64>> {
+    fn negative(index: usize, value: impl std::fmt::Display) -> Failure {
+        wrong(format!("counts[{index}]"), format!("{value} is not a number of items"))
+    }
+    let array = integers::<u64>(counts, |unfit| match unfit {
+        Unfit::Dimensions(count) => wrong("counts", format!("an array of {count} dimensions, expected 1")),
+        Unfit::Value(index, value) => negative(index, value),
+    })?;
+    if let Some(counts) = array {
+        return Ok(counts);
+    }
+    let Ok(values) = counts.try_iter() else {
+        let given = counts.get_type().name()?;
+        return Err(wrong("counts", format!("expected a list or an array of integers, not {given}")));
+    };
+    let count = |(index, value): (usize, PyResult<Bound<'_, PyAny>>)| {
+        let value = value?;
+        let count = if value.is_instance_of::<PyBool>() { None } else { value.extract::<u64>().ok() };
+        count.ok_or_else(|| {
+            negative(index, value.repr().map_or_else(|_| "it".to_owned(), |text| text.to_string()))
+        })
+    };
+    values.enumerate().map(count).collect()
+}
+
+fn items_of(items: &Bound<'_, PyAny>) -> Outcome<Items> {
     if let Ok(items) = items.cast::<PyDict>() {
         let item = |(name, size): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
             let name = named(&name, || "items".to_owned())?;
             let size = size_at(&size, || format!("items[{name:?}]"))?;
-            Ok(Item { name, size })
+            Ok((size, name))
         };
-        return Ok(Problem::new(items.iter().map(item).collect::<Outcome<_>>()?, kinds)?);
+        let (sizes, names) = items.iter().map(item).collect::<Outcome<Vec<_>>>()?.into_iter().unzip();
+        return Ok((sizes, Some(names)));
     }
     if let Some(sizes) = sizes_in_buffer(items)? {
-        return Ok(Problem::from_sizes(sizes, kinds)?);
+        return Ok((sizes, None));
     }
     let values = match items.try_iter() {
         Ok(values) if !items.is_instance_of::<PyString>() => values,
@@ -135,12 +191,7 @@ fn problem_of(items: &Bound<'_, PyAny>, kinds: Vec<BinKind>) -> Outcome<Problem>
         names.push(named(&name, field)?);
         sizes.push(size_at(&size, field)?);
     }
-    Ok(if names.is_empty() {
-        Problem::from_sizes(sizes, kinds)?
-    } else {
-        let items = names.into_iter().zip(sizes).map(|(name, size)| Item { name, size });
-        Problem::new(items.collect(), kinds)?
-    })
+    Ok((sizes, (!names.is_empty()).then_some(names)))
 }
 
 /// The sizes of an array of integers; `None` for any other value.

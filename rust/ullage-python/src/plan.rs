@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
-use ullage_core::pack::{self, Infeasibility, Problem, Strategy};
+use ullage_core::pack::{self, Infeasibility, Problem, Proof, Strategy};
 
 struct Solved {
     problem: Problem,
@@ -56,8 +56,8 @@ impl Solved {
                 fields.set_item("needed", needed)?;
                 fields.set_item("available", available)?;
             }
-            Infeasibility::TooFewBins { threshold, needed, available } => {
-                fields.set_item("threshold", threshold.get())?;
+            Infeasibility::TooFewBins { proof, needed, available } => {
+                fields.set_item("bound", proof_fields(py, proof)?)?;
                 fields.set_item("needed", needed)?;
                 fields.set_item("available", available)?;
             }
@@ -91,6 +91,23 @@ impl Contents {
         }
         Self { starts, items }
     }
+}
+
+/// The name of a bound, with its parameters.
+pub(crate) fn proof_fields<'py>(py: Python<'py>, proof: Proof) -> PyResult<Bound<'py, PyDict>> {
+    let fields = PyDict::new(py);
+    fields.set_item("kind", proof.name())?;
+    match proof {
+        Proof::Threshold(threshold) => fields.set_item("threshold", threshold.get())?,
+        Proof::Dual { function, parameter, cut } => {
+            fields.set_item("function", function.name())?;
+            fields.set_item("parameter", parameter)?;
+            fields.set_item("cut", cut.get())?;
+        }
+        Proof::Reduction { left_out } => fields.set_item("left_out", left_out)?,
+        Proof::Area | Proof::Search => {}
+    }
+    Ok(fields)
 }
 
 /// Where every item goes, and what is proven about it.
@@ -176,6 +193,12 @@ impl Plan {
         self.0.plan.lower_bound
     }
 
+    /// Which bound `lower_bound` is: "area", "threshold" (L2), "dual_feasible_function", "reduction" (L3) or "search".
+    #[getter]
+    fn proof(&self) -> &'static str {
+        self.0.plan.proof.name()
+    }
+
     /// `bins_used - lower_bound`, `None` while items are unplaced.
     #[getter]
     fn gap(&self) -> Option<usize> {
@@ -213,6 +236,7 @@ impl Plan {
         fields.set_item("status", self.status())?;
         fields.set_item("bins_used", plan.bins_used)?;
         fields.set_item("lower_bound", plan.lower_bound)?;
+        fields.set_item("proof", proof_fields(py, plan.proof)?)?;
         fields.set_item("gap", plan.gap())?;
         fields.set_item("seconds", self.0.seconds)?;
         fields.set_item("assignment", &plan.assignment)?;

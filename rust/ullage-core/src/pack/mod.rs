@@ -21,39 +21,46 @@
 //!   proven too, and carries the reason as data ([`Infeasibility`]).
 //! - [`validate`](fn@validate) checks all of this from the problem and the plan alone; it shares no code with the
 //!   solvers and knows the bounds only by their definitions.
-//! - The same problem and strategy give the same plan, but for a search that the time limit or an interruption cuts
-//!   short. Only the search reads a clock.
+//! - The same problem, strategy and seed give the same plan, but for work that the time limit or an interruption cuts
+//!   short.
 //!
 //! # How
 //!
-//! `supply` joins kinds of equal capacity and drops bins that no plan needs. `bounds` gives the lower bounds and the
-//! cheap proofs of infeasibility, `first_fit` and `best_fit` the decreasing heuristics in O(n log n), `search` the exact
-//! depth-first branch and bound, and [`solve`](fn@solve) chooses among them.
+//! `supply` joins kinds of equal capacity and drops bins that no plan needs; `order` sorts the items. `bounds` gives the
+//! lower bounds and the cheap proofs of infeasibility, `reduce` the bins that some best plan has, `heuristics` what packs in
+//! one pass and bin by bin, `local` the search among packings with fewer bins, `completion` the exact search for bins that
+//! are alike and `search` the one for bins of any capacity. [`solve`](fn@solve) chooses among them, by [`Strategy`].
 
 mod assignment;
-mod best_fit;
 mod bounds;
-mod decreasing;
-mod first_fit;
+mod completion;
+mod heuristics;
 mod instance;
+mod local;
+mod order;
 mod packing;
 mod plan;
 mod problem;
+mod reduce;
 mod search;
 mod solve;
+mod strategy;
+mod subsets;
 mod supply;
 #[cfg(test)]
 mod tests;
+mod types;
 mod validate;
-mod waiting;
 
 pub use crate::solving::{Limits, Status};
 pub use assignment::check_assignment;
+pub use bounds::{Bounds, bounds};
 pub use instance::{
     Content, Instance, VectorInstance, VectorItem, parse_azure, parse_bpp, parse_content, parse_csp,
     parse_csv, parse_openb, parse_vbp, read_instance,
 };
-pub use plan::{Infeasibility, Plan, PlannedBin, Proof};
+pub use plan::{DualFunction, Infeasibility, Plan, PlannedBin, Proof};
 pub use problem::{BinKind, Item, Problem};
-pub use solve::{Strategy, solve};
+pub use solve::solve;
+pub use strategy::Strategy;
 pub use validate::validate;

@@ -1,15 +1,15 @@
 //! [`Packing`]: what a solver found, and its translation into the bins of a plan.
 
-use crate::pack::decreasing::Decreasing;
+use crate::pack::order::Order;
 use crate::pack::plan::PlannedBin;
 use crate::pack::problem::{BinKind, Problem};
-use crate::pack::supply::{Stock, Supply};
+use crate::pack::supply::{Opening, Stock, Supply};
 use crate::units::Bytes;
 
 /// Opened bins and who is in them, in the solver's terms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Packing {
-    /// For each position of [`Decreasing`] the opened bin, or [`Packing::NOWHERE`].
+    /// For each position of [`Order`] the opened bin, or [`Packing::NOWHERE`].
     pub(crate) bin_of: Vec<u32>,
     /// For each opened bin its class in [`Supply`].
     pub(crate) class_of: Vec<u32>,
@@ -21,33 +21,14 @@ impl Packing {
     /// In place of a bin: the item is unplaced.
     pub(crate) const NOWHERE: u32 = u32::MAX;
 
-    pub(crate) fn with_capacity(items: usize) -> Self {
-        Self { bin_of: Vec::with_capacity(items), class_of: Vec::new(), unplaced: 0 }
-    }
-
-    /// Opens a bin of `stock` for an item of `size`: its room, and its number.
-    pub(crate) fn open(&mut self, stock: &mut Stock<'_>, size: u64) -> Option<(u64, u32)> {
-        let (class, capacity) = stock.open(size)?;
-        let bin = u32::try_from(self.class_of.len()).ok()?;
-        self.class_of.push(u32::try_from(class).ok()?);
-        Some((capacity, bin))
-    }
-
-    /// Leaves the next item without a bin.
-    pub(crate) fn leave_out(&mut self) {
-        self.bin_of.push(Self::NOWHERE);
-        self.unplaced = self.unplaced.saturating_add(1);
-    }
-
-    /// Fills up with unplaced items, for a solver that was stopped.
-    pub(crate) fn give_up_at(&mut self, items: usize) {
-        self.unplaced = self.unplaced.saturating_add(items.saturating_sub(self.bin_of.len()));
-        self.bin_of.resize(items, Self::NOWHERE);
-    }
-
     /// Whether this is the better plan: fewer items left over, then fewer bins.
     pub(crate) fn beats(&self, other: &Self) -> bool {
         (self.unplaced, self.class_of.len()) < (other.unplaced, other.class_of.len())
+    }
+
+    /// Bins that hold something.
+    pub(crate) fn bins(&self) -> usize {
+        self.class_of.len()
     }
 
     /// The bins of the plan and the assignment by item.
@@ -56,7 +37,7 @@ impl Packing {
     pub(crate) fn into_plan(
         self,
         problem: &Problem,
-        order: &Decreasing,
+        order: &Order,
         supply: &Supply,
     ) -> (Vec<PlannedBin>, Vec<Option<usize>>) {
         let mut bins = self.copies(problem, supply);
@@ -65,16 +46,18 @@ impl Packing {
         list_lone_bins(problem, &mut bins);
         let place_of = sort_bins(&mut bins);
         let place_of = place_of.get(..opened).unwrap_or_default();
-        let mut assignment = vec![None; problem.sizes().len()];
+        // Scattered in the short form, which takes a quarter of the memory, and made long in order.
+        let mut places = vec![Self::NOWHERE; problem.sizes().len()];
         for (&bin, &item) in self.bin_of.iter().zip(&order.items) {
-            if let Some(slot) = assignment.get_mut(item as usize) {
-                *slot = place_of.get(bin as usize).map(|&place| place as usize);
+            if let (Some(slot), Some(&place)) = (places.get_mut(item as usize), place_of.get(bin as usize)) {
+                *slot = place;
             }
         }
-        (bins, assignment)
+        let place = |place: u32| (place != Self::NOWHERE).then_some(place as usize);
+        (bins, places.into_iter().map(place).collect())
     }
 
-    fn add_loads(&self, order: &Decreasing, bins: &mut [PlannedBin]) {
+    fn add_loads(&self, order: &Order, bins: &mut [PlannedBin]) {
         let mut loads = vec![0_u64; bins.len()];
         for (&bin, &size) in self.bin_of.iter().zip(&order.sizes) {
             if let Some(load) = loads.get_mut(bin as usize) {
@@ -108,6 +91,63 @@ impl Packing {
     }
 }
 
+/// A packing in the making: items are placed one after the other, in the order of the solver.
+pub(crate) struct Filling<'a> {
+    packing: Packing,
+    rooms: Vec<u64>,
+    stock: Stock<'a>,
+    items: usize,
+}
+
+impl<'a> Filling<'a> {
+    pub(crate) fn new(items: usize, supply: &'a Supply, opening: Opening) -> Self {
+        let packing = Packing { bin_of: Vec::with_capacity(items), class_of: Vec::new(), unplaced: 0 };
+        Self { packing, rooms: Vec::new(), stock: Stock::new(supply, opening), items }
+    }
+
+    /// Opens a bin for an item of `size`, if one is left that holds it.
+    pub(crate) fn open(&mut self, size: u64) -> Option<u32> {
+        let (class, capacity) = self.stock.open(size)?;
+        let bin = u32::try_from(self.rooms.len()).ok()?;
+        self.packing.class_of.push(u32::try_from(class).ok()?);
+        self.rooms.push(capacity);
+        Some(bin)
+    }
+
+    pub(crate) fn room(&self, bin: u32) -> u64 {
+        self.rooms.get(bin as usize).copied().unwrap_or(0)
+    }
+
+    /// Places the next items, all of `size`, into `bin`: one, which must fit, and of `most` as many more as do. Returns their
+    /// number and the room left.
+    #[inline]
+    pub(crate) fn place(&mut self, bin: u32, size: u64, most: usize) -> (usize, u64) {
+        let Some(room) = self.rooms.get_mut(bin as usize) else { return (0, 0) };
+        if most == 1 {
+            *room = room.saturating_sub(size);
+            self.packing.bin_of.push(bin);
+            return (1, *room);
+        }
+        let count =
+            room.checked_div(size).map_or(most, |count| usize::try_from(count).unwrap_or(most).min(most));
+        *room = room.saturating_sub(size.saturating_mul(count as u64));
+        self.packing.bin_of.extend(std::iter::repeat_n(bin, count));
+        (count, *room)
+    }
+
+    /// Leaves the next `count` items without a bin.
+    pub(crate) fn leave_out(&mut self, count: usize) {
+        self.packing.bin_of.extend(std::iter::repeat_n(Packing::NOWHERE, count));
+        self.packing.unplaced = self.packing.unplaced.saturating_add(count);
+    }
+
+    /// The packing; items that were not placed have no bin.
+    pub(crate) fn into_packing(mut self) -> Packing {
+        self.leave_out(self.items.saturating_sub(self.packing.bin_of.len()));
+        self.packing
+    }
+}
+
 /// Adds the bins that are the only copy of their kind and not among `bins`.
 fn list_lone_bins(problem: &Problem, bins: &mut Vec<PlannedBin>) {
     let mut used = vec![false; problem.kinds().len()];
@@ -128,6 +168,9 @@ fn list_lone_bins(problem: &Problem, bins: &mut Vec<PlannedBin>) {
 
 /// Sorts `bins` by kind and copy. Returns where each went.
 fn sort_bins(bins: &mut Vec<PlannedBin>) -> Vec<u32> {
+    if bins.is_sorted_by_key(|bin| (bin.kind, bin.copy)) {
+        return (0..).take(bins.len()).collect();
+    }
     let mut order: Vec<u32> = (0..).take(bins.len()).collect();
     order.sort_unstable_by_key(|&bin| bins.get(bin as usize).map(|bin| (bin.kind, bin.copy)));
     let mut place_of = vec![0; bins.len()];

@@ -58,8 +58,85 @@ pub enum Proof {
     Area,
     /// The bound L2 of Martello and Toth at this threshold, for the largest capacity.
     Threshold(Bytes),
+    /// The sum of a dual feasible function over all items, those below `cut` left out and those that leave less than
+    /// `cut` in the largest bin counted as that bin.
+    Dual {
+        /// Which function.
+        function: DualFunction,
+        /// Its parameter.
+        parameter: u64,
+        /// Half the largest capacity at most; zero for none.
+        cut: Bytes,
+    },
+    /// The bound L3 of Martello and Toth: bins that some best plan has, and L2 of the rest, after the smallest item of the
+    /// rest was left out so many times.
+    Reduction {
+        /// Items left out.
+        left_out: usize,
+    },
     /// The search looked at every plan with fewer bins.
     Search,
+}
+
+impl Proof {
+    /// A stable name for programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Area => "area",
+            Self::Threshold(_) => "threshold",
+            Self::Dual { .. } => "dual_feasible_function",
+            Self::Reduction { .. } => "reduction",
+            Self::Search => "search",
+        }
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Area => f.write_str("the total size"),
+            Self::Threshold(threshold) => write!(f, "L2 at {} bytes", threshold.get()),
+            Self::Dual { function, parameter, cut } => {
+                write!(
+                    f,
+                    "the dual feasible function {} at {parameter}, cut at {} bytes",
+                    function.name(),
+                    cut.get()
+                )
+            }
+            Self::Reduction { left_out } => write!(f, "L3 with {left_out} items left out"),
+            Self::Search => f.write_str("an exhaustive search"),
+        }
+    }
+}
+
+/// Functions f with f(a) + f(b) + ... at most f(C) for all sizes with a + b + ... at most the capacity C.
+///
+/// Names and forms are those of Clautiaux, Alves and Valerio de Carvalho, "A survey of dual-feasible and superadditive
+/// functions", Annals of Operations Research 179, 2010. All are given here as whole numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DualFunction {
+    /// `u^(k)` of Fekete and Schepers, k from 1, f(C) = k C: k x where C divides (k + 1) x, else C floor((k + 1) x / C).
+    FeketeSchepers,
+    /// `f_CCM,1` of Carlier, Clautiaux and Moukrim, k from 1 to C / 2, f(C) = 2 floor(C / k): 2 floor(x / k) for x below
+    /// C / 2, floor(C / k) at C / 2, f(C) - 2 floor((C - x) / k) above.
+    Counting,
+    /// `f_VB,2` of Vanderbeck, k from 2, f(C) = 2 (k - 1): 2 max(0, ceil(k x / C) - 1) for x below C / 2, k - 1 at C / 2,
+    /// f(C) - f(C - x) above.
+    Vanderbeck,
+}
+
+impl DualFunction {
+    /// A stable name for programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FeketeSchepers => "fekete_schepers",
+            Self::Counting => "carlier_clautiaux_moukrim",
+            Self::Vanderbeck => "vanderbeck",
+        }
+    }
 }
 
 /// Why not every item can be placed.
@@ -83,10 +160,10 @@ pub enum Infeasibility {
         /// Bytes of those bins, the largest first and no more of them than the problem has items.
         available: u128,
     },
-    /// The bound L2 at this threshold asks for more bins than there are.
+    /// A bound asks for more bins than there are.
     TooFewBins {
-        /// The threshold of [`Proof::Threshold`].
-        threshold: Bytes,
+        /// Which bound; never a search.
+        proof: Proof,
         /// Bins needed.
         needed: usize,
         /// Bins there are.
@@ -142,11 +219,14 @@ impl fmt::Display for Infeasibility {
                     "the items larger than {above} bytes need {needed} and the bins larger than that hold {available}"
                 )
             }
-            Self::TooFewBins { threshold, needed, available } => write!(
+            Self::TooFewBins { proof: Proof::Threshold(threshold), needed, available } => write!(
                 f,
                 "{needed} bins are needed for the items of at least {} bytes and there are {available}",
                 threshold.get()
             ),
+            Self::TooFewBins { proof, needed, available } => {
+                write!(f, "{needed} bins are needed, as {proof} shows, and there are {available}")
+            }
             Self::SearchExhausted => f.write_str("an exhaustive search found no way to place every item"),
         }
     }

@@ -39,6 +39,9 @@ impl Problem {
     /// The most items and the most kinds of bins.
     pub const LARGEST: usize = u32::MAX as usize - 1;
 
+    /// The most items that counts may make of few.
+    pub const MOST_COPIES: u64 = 1 << 26;
+
     /// A problem of named items.
     ///
     /// # Errors
@@ -56,6 +59,37 @@ impl Problem {
     /// As [`Problem::new`].
     pub fn from_sizes(sizes: Vec<Bytes>, kinds: Vec<BinKind>) -> Result<Self> {
         Self::checked(sizes, None, kinds)
+    }
+
+    /// A problem of sizes with the number of items of each, as in cutting stock. The copies of an item follow each other;
+    /// where items have names, those of which there are several are called `llama:0`, `llama:1` and so on.
+    ///
+    /// # Errors
+    /// As [`Problem::new`]; naming `counts` where there are not as many as sizes, or they sum to more than
+    /// [`Problem::MOST_COPIES`].
+    pub fn with_counts(
+        sizes: &[Bytes],
+        names: Option<&[String]>,
+        counts: &[u64],
+        kinds: Vec<BinKind>,
+    ) -> Result<Self> {
+        if counts.len() != sizes.len() {
+            return Err(wrong("counts", format!("{} counts for {} items", counts.len(), sizes.len())));
+        }
+        let total = counts.iter().fold(0_u64, |sum, &count| sum.saturating_add(count));
+        if total > Self::MOST_COPIES {
+            let most = Self::MOST_COPIES;
+            return Err(wrong("counts", format!("{total} items are more than the largest number, {most}")));
+        }
+        let copies = |count: &u64| usize::try_from(*count).unwrap_or(0);
+        let expanded =
+            sizes.iter().zip(counts).flat_map(|(size, count)| std::iter::repeat_n(*size, copies(count)));
+        let expanded: Vec<Bytes> = expanded.collect();
+        let Some(names) = names else { return Self::from_sizes(expanded, kinds) };
+        let copied = names.iter().zip(counts).flat_map(|(name, &count)| {
+            (0..count).map(move |copy| if count == 1 { name.clone() } else { format!("{name}:{copy}") })
+        });
+        Self::new(copied.zip(expanded).map(|(name, size)| Item { name, size }).collect(), kinds)
     }
 
     fn checked(sizes: Vec<Bytes>, names: Option<Vec<String>>, kinds: Vec<BinKind>) -> Result<Self> {

@@ -3,16 +3,18 @@
 #![allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
 
 mod assignments;
-mod naive;
+pub(super) mod naive;
 mod outcomes;
 mod properties;
+mod ratios;
+mod search;
 mod violations;
 
 use super::*;
 use crate::units::Bytes;
 
 /// A problem of nameless items and kinds `(capacity, count)`.
-fn problem(sizes: &[u64], kinds: &[(u64, Option<u64>)]) -> Problem {
+pub(super) fn problem(sizes: &[u64], kinds: &[(u64, Option<u64>)]) -> Problem {
     let kind = |(index, &(capacity, count)): (usize, &(u64, Option<u64>))| BinKind {
         name: index.to_string(),
         capacity: Bytes::new(capacity),
@@ -24,7 +26,7 @@ fn problem(sizes: &[u64], kinds: &[(u64, Option<u64>)]) -> Problem {
 
 /// Solves without limits, and validates.
 fn solved(problem: &Problem, strategy: Strategy) -> Plan {
-    let plan = solve(problem, strategy, &Limits::default());
+    let plan = solve(problem, strategy, 7, &Limits::default());
     validate(problem, &plan).unwrap_or_else(|error| panic!("{strategy}: {error}\n{problem:?}\n{plan:?}"));
     plan
 }

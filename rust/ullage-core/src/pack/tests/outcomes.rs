@@ -63,7 +63,6 @@ fn the_search_betters_the_heuristics() {
     let exact = solved(&problem, Strategy::Exact);
     assert_eq!((heuristic.status, heuristic.gap()), (Status::Feasible, Some(1)));
     assert_eq!((exact.status, exact.bins_used), (Status::Optimal, 2));
-    assert!(exact.nodes > 0);
 }
 
 #[test]
@@ -102,7 +101,7 @@ fn ten_thousand_items_are_searched_without_deep_recursion() {
     let limits =
         Limits { time: Some(std::time::Duration::from_millis(200)), interrupted: None, progress: None };
     let problem = problem(&sizes, &[(1000, None)]);
-    validate(&problem, &solve(&problem, Strategy::Exact, &limits)).unwrap();
+    validate(&problem, &solve(&problem, Strategy::Exact, 0, &limits)).unwrap();
 }
 
 #[test]

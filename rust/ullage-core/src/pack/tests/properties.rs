@@ -1,14 +1,15 @@
 //! Facts that hold for every problem.
 
+use std::num::NonZeroU32;
+
 use proptest::prelude::{Just, ProptestConfig, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::strategy::Strategy as _;
 
 use super::naive;
 use super::*;
-use crate::pack::best_fit::best_fit;
 use crate::pack::bounds::lower_bound;
-use crate::pack::decreasing::Decreasing;
-use crate::pack::first_fit::first_fit;
+use crate::pack::heuristics::{Heuristic, Rule};
+use crate::pack::order::Order;
 use crate::pack::packing::Packing;
 use crate::pack::supply::{Opening, Supply};
 
@@ -39,7 +40,7 @@ fn all_bins(sizes: &[u64], kinds: &[(u64, Option<u64>)]) -> Vec<u64> {
 }
 
 /// The bin of each item, and the capacity of each bin.
-fn by_item(packing: &Packing, order: &Decreasing, supply: &Supply) -> (Vec<u64>, Vec<Option<usize>>) {
+fn by_item(packing: &Packing, order: &Order, supply: &Supply) -> (Vec<u64>, Vec<Option<usize>>) {
     let mut bin_of = vec![None; order.items.len()];
     for (&item, &bin) in order.items.iter().zip(&packing.bin_of) {
         bin_of[item as usize] = (bin != Packing::NOWHERE).then_some(bin as usize);
@@ -47,14 +48,23 @@ fn by_item(packing: &Packing, order: &Decreasing, supply: &Supply) -> (Vec<u64>,
     (packing.class_of.iter().map(|&class| supply.classes[class as usize].capacity).collect(), bin_of)
 }
 
+const RULES: [(Rule, naive::Choice); 6] = [
+    (Rule::Next, naive::next),
+    (Rule::First, naive::first),
+    (Rule::Best, naive::best),
+    (Rule::Worst, naive::worst),
+    (Rule::BestOf(NonZeroU32::MIN), naive::next),
+    (Rule::BestOf(NonZeroU32::new(3).unwrap()), naive::best_of_3),
+];
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn exact_agrees_with_brute_force((sizes, kinds) in tiny()) {
         let problem = problem(&sizes, &kinds);
         let fewest = naive::fewest(&sizes, &all_bins(&sizes, &kinds));
-        let order = Decreasing::of(&problem);
+        let order = Order::decreasing(&problem);
         match (lower_bound(&order, &Supply::of(&problem)), fewest) {
             (Ok(bound), Some(fewest)) => prop_assert!(bound.bins <= fewest),
             (Err(reason), Some(fewest)) => prop_assert!(false, "{reason}, yet {fewest} bins do"),
@@ -76,27 +86,30 @@ proptest! {
     #[test]
     fn heuristics_do_what_their_definition_says((sizes, kinds) in larger()) {
         let problem = problem(&sizes, &kinds);
-        let (order, supply) = (Decreasing::of(&problem), Supply::of(&problem));
-        for opening in [Opening::Largest, Opening::Tightest] {
-            // The definition is about the bins that a plan may need, so that it opens the same ones.
-            let bins: Vec<u64> =
-                supply.classes.iter().flat_map(|class| std::iter::repeat_n(class.capacity, class.copies)).collect();
-            let tightest = opening == Opening::Tightest;
-            let (open, bin_of) = naive::decreasing(&sizes, bins.clone(), tightest, naive::first);
-            let packing = first_fit(&order.sizes, &supply, opening, &Limits::default());
-            let capacities: Vec<u64> = open.iter().map(|bin| bin.0).collect();
-            prop_assert_eq!(by_item(&packing, &order, &supply), (capacities, bin_of));
-            let (open, bin_of) = naive::decreasing(&sizes, bins, tightest, naive::best);
-            let packing = best_fit(&order.sizes, &supply, opening, &Limits::default());
-            let capacities: Vec<u64> = open.iter().map(|bin| bin.0).collect();
-            prop_assert_eq!(by_item(&packing, &order, &supply), (capacities, bin_of));
+        let supply = Supply::of(&problem);
+        // The definition is about the bins that a plan may need, so that it opens the same ones.
+        let bins: Vec<u64> =
+            supply.classes.iter().flat_map(|class| std::iter::repeat_n(class.capacity, class.copies)).collect();
+        let limits = Limits::default();
+        for is_decreasing in [false, true] {
+            let order = if is_decreasing { Order::decreasing(&problem) } else { Order::given(&problem) };
+            for opening in [Opening::Largest, Opening::Tightest] {
+                for (rule, choose) in RULES {
+                    let tightest = opening == Opening::Tightest;
+                    let (open, bin_of) = naive::greedy(&order, bins.clone(), tightest, choose);
+                    let given = Heuristic { sizes: &order.sizes, supply: &supply, opening, limits: &limits };
+                    let packing = given.pack(rule, is_decreasing);
+                    let capacities: Vec<u64> = open.iter().map(|bin| bin.0).collect();
+                    prop_assert_eq!(by_item(&packing, &order, &supply), (capacities, bin_of), "{:?}", rule);
+                }
+            }
         }
     }
 
     #[test]
     fn every_plan_is_valid_and_repeats((sizes, kinds) in larger()) {
         let problem = problem(&sizes, &kinds);
-        for strategy in [Strategy::FirstFitDecreasing, Strategy::BestFitDecreasing] {
+        for strategy in Strategy::ALL.into_iter().filter(|strategy| strategy.rule().is_some()) {
             prop_assert_eq!(solved(&problem, strategy), solved(&problem, strategy));
         }
     }
@@ -119,10 +132,10 @@ proptest! {
     fn a_stopped_search_still_tells_the_truth((sizes, kinds) in larger()) {
         let problem = problem(&sizes, &kinds);
         let limits = Limits { time: Some(std::time::Duration::ZERO), interrupted: None, progress: None };
-        let plan = solve(&problem, Strategy::Exact, &limits);
+        let plan = solve(&problem, Strategy::Exact, 0, &limits);
         validate(&problem, &plan).unwrap();
         let limits = Limits { time: None, interrupted: Some(&|| true), progress: None };
-        let plan = solve(&problem, Strategy::Exact, &limits);
+        let plan = solve(&problem, Strategy::Exact, 0, &limits);
         validate(&problem, &plan).unwrap();
         prop_assert_eq!((plan.bins_used, plan.nodes), (0, 0));
     }

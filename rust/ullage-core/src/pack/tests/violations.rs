@@ -78,8 +78,8 @@ fn an_untrue_reason_is_found() {
         Infeasibility::ItemTooLarge { item: 9, size: Bytes::new(5), largest: Bytes::new(4) },
         Infeasibility::TooLittleCapacity { above: Bytes::ZERO, needed: 16, available: 14 },
         Infeasibility::TooLittleCapacity { above: Bytes::new(5), needed: 0, available: 14 },
-        Infeasibility::TooFewBins { threshold: Bytes::new(4), needed: 3, available: 2 },
-        Infeasibility::TooFewBins { threshold: Bytes::new(3), needed: 4, available: 2 },
+        Infeasibility::TooFewBins { proof: Proof::Threshold(Bytes::new(4)), needed: 3, available: 2 },
+        Infeasibility::TooFewBins { proof: Proof::Threshold(Bytes::new(3)), needed: 4, available: 2 },
     ] {
         assert!(
             fact(&problem, &Plan { reason: Some(reason), ..plan.clone() }).contains("not true"),

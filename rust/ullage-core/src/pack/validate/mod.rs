@@ -1,7 +1,9 @@
 //! [`validate`](fn@validate): a plan checked against its problem by someone who does not know how it was made.
 
+mod proofs;
+
 use crate::error::{Error, Result};
-use crate::pack::plan::{Infeasibility, Plan, PlannedBin, Proof};
+use crate::pack::plan::{Infeasibility, Plan, PlannedBin};
 use crate::pack::problem::{BinKind, Problem};
 use crate::solving::Status;
 use crate::units::Bytes;
@@ -106,11 +108,7 @@ fn bound_holds(problem: &Problem, plan: &Plan) -> Result<()> {
     if plan.reason.is_some() {
         return holds(plan.lower_bound == 0, || "an infeasible problem has a lower bound".to_owned());
     }
-    let proven = match plan.proof {
-        Proof::Area => Some(area(problem)),
-        Proof::Threshold(threshold) => Some(by_threshold(problem, threshold)),
-        Proof::Search => None,
-    };
+    let proven = proofs::bins(problem, plan.proof);
     holds(proven.is_none_or(|bins| plan.lower_bound <= bins), || {
         format!("the lower bound is {}, its proof {:?} gives {proven:?}", plan.lower_bound, plan.proof)
     })
@@ -128,8 +126,8 @@ fn reason_holds(problem: &Problem, reason: Infeasibility) -> Result<()> {
                 .fold(0, |sum, capacity| sum.saturating_add(u128::from(capacity)));
             needed == total && available == room && needed > available
         }
-        Infeasibility::TooFewBins { threshold, needed, available } => {
-            needed <= by_threshold(problem, threshold)
+        Infeasibility::TooFewBins { proof, needed, available } => {
+            proofs::bins(problem, proof).is_some_and(|bins| needed <= bins)
                 && available == largest_bins(problem, Bytes::ZERO).count()
                 && needed > available
         }
@@ -154,37 +152,4 @@ fn largest_bins(problem: &Problem, above: Bytes) -> impl Iterator<Item = u64> {
     };
     let bins = kinds.into_iter().flat_map(copies).take(items);
     bins.take_while(move |&capacity| capacity > above.get())
-}
-
-/// The fewest of the largest bins that cover the total size, and one if there is any item.
-fn area(problem: &Problem) -> usize {
-    let mut rest = problem.total_size();
-    let covering = largest_bins(problem, Bytes::ZERO).take_while(|&capacity| {
-        let needed = rest > 0;
-        rest = rest.saturating_sub(u128::from(capacity));
-        needed
-    });
-    covering.count().max(usize::from(!problem.sizes().is_empty()))
-}
-
-/// L2 of Martello and Toth at `threshold` (at most half a bin), for the largest capacity.
-fn by_threshold(problem: &Problem, threshold: Bytes) -> usize {
-    let capacity = u128::from(largest_bin(problem).get());
-    let threshold = u128::from(threshold.get());
-    if threshold.saturating_mul(2) > capacity {
-        return 0;
-    }
-    let (mut large, mut slack, mut filling) = (0_usize, 0_u128, 0_u128);
-    for size in problem.sizes().iter().map(|size| u128::from(size.get())) {
-        if size > capacity.saturating_sub(threshold) {
-            large = large.saturating_add(1);
-        } else if size.saturating_mul(2) > capacity {
-            large = large.saturating_add(1);
-            slack = slack.saturating_add(capacity.saturating_sub(size));
-        } else if size >= threshold {
-            filling = filling.saturating_add(size);
-        }
-    }
-    let more = filling.saturating_sub(slack).div_ceil(capacity.max(1));
-    large.saturating_add(usize::try_from(more).unwrap_or(usize::MAX))
 }

@@ -1,4 +1,4 @@
-//! Lower bounds on the number of bins, and the cheap proofs that there is no complete plan.
+//! The bounds that cost next to nothing, and the cheap proofs that there is no complete plan.
 //!
 //! *Area*: the fewest of the largest bins whose capacities cover the total size; for equal bins this is L1 =
 //! ceil(total / capacity). *Threshold*: L2 of Martello and Toth ("Lower bounds and reduction procedures for the bin
@@ -9,7 +9,8 @@
 //!
 //! L2(t) = |J1| + |J2| + max(0, ceil((size(J3) - (|J2| C - size(J2))) / C)).
 
-use crate::pack::decreasing::Decreasing;
+use crate::pack::bounds::{checked, largest};
+use crate::pack::order::Order;
 use crate::pack::plan::{Infeasibility, Proof};
 use crate::pack::supply::Supply;
 use crate::units::Bytes;
@@ -21,10 +22,15 @@ pub(crate) struct Bound {
     pub(crate) proof: Proof,
 }
 
-/// The largest of the bounds, or why there is no complete plan.
-pub(crate) fn lower_bound(order: &Decreasing, supply: &Supply) -> Result<Bound, Infeasibility> {
+/// The larger of the bounds here, or why there is no complete plan.
+pub(crate) fn lower_bound(order: &Order, supply: &Supply) -> Result<Bound, Infeasibility> {
+    quick(order, supply).map(|all| largest(&all))
+}
+
+/// Area and threshold.
+pub(super) fn quick(order: &Order, supply: &Supply) -> Result<Vec<Bound>, Infeasibility> {
     let (Some(&size), Some(&item)) = (order.sizes.first(), order.items.first()) else {
-        return Ok(Bound { bins: 0, proof: Proof::Area });
+        return Ok(vec![Bound { bins: 0, proof: Proof::Area }]);
     };
     let largest = supply.largest();
     if size > largest {
@@ -34,11 +40,8 @@ pub(crate) fn lower_bound(order: &Decreasing, supply: &Supply) -> Result<Bound, 
     enough_capacity(&order.sizes, supply)?;
     let area = Bound { bins: area(order.total(), supply), proof: Proof::Area };
     let (bins, threshold) = threshold(&order.sizes, largest);
-    let available = supply.bins();
-    if bins > available {
-        return Err(Infeasibility::TooFewBins { threshold, needed: bins, available });
-    }
-    Ok(if bins > area.bins { Bound { bins, proof: Proof::Threshold(threshold) } } else { area })
+    let threshold = checked(Bound { bins, proof: Proof::Threshold(threshold) }, supply)?;
+    Ok(vec![area, threshold])
 }
 
 /// Checks, for every capacity, that what fits into no bin of it or smaller has enough room in the larger ones.
@@ -74,11 +77,11 @@ fn area(total: u128, supply: &Supply) -> usize {
 ///
 /// As t falls along the decreasing sizes, J3 grows at its end and J1 gives items to J2, so both are kept as sums.
 #[expect(clippy::arithmetic_side_effects, reason = "u128 sums of fewer than 2^32 u64 terms; counts of items")]
-fn threshold(sizes: &[u64], capacity: u64) -> (usize, Bytes) {
+pub(crate) fn threshold(sizes: &[u64], capacity: u64) -> (usize, Bytes) {
     let half = sizes.partition_point(|&size| size > capacity / 2);
     let (large, small) = sizes.split_at(half);
     // Without J3 the bound is the number of items above half.
-    let mut best = (half, Bytes::new(capacity / 2));
+    let mut best = (0, Bytes::new(capacity / 2));
     let mut beyond = half; // J1 is large[..beyond]
     let (mut slack, mut filling) = (0_u128, 0_u128);
     for run in small.chunk_by(|a, b| a == b) {
@@ -88,11 +91,11 @@ fn threshold(sizes: &[u64], capacity: u64) -> (usize, Bytes) {
             slack += u128::from(capacity - large[beyond]);
         }
         filling += u128::from(threshold) * run.len() as u128;
-        let more = filling.saturating_sub(slack).div_ceil(u128::from(capacity).max(1));
-        let bins = half.saturating_add(usize::try_from(more).unwrap_or(usize::MAX));
-        if bins > best.0 {
-            best = (bins, Bytes::new(threshold));
+        let excess = filling.saturating_sub(slack);
+        if excess > best.0 {
+            best = (excess, Bytes::new(threshold));
         }
     }
-    best
+    let more = usize::try_from(best.0.div_ceil(u128::from(capacity).max(1))).unwrap_or(usize::MAX);
+    (half.saturating_add(more), best.1)
 }
