@@ -8,6 +8,7 @@ import click
 import ullage
 from ullage import PlacedDevice, Placement, format_bytes
 from ullage._footprint import Workload
+from ullage._placing import memory_of
 from ullage._subject import target
 from ullage.catalog import Device
 from ullage.cli import INTERRUPTED, options
@@ -140,8 +141,7 @@ def _add_models(fleet: dict[str, Any], text: str, book: str, workload: Workload)
         name, model = _named(entry)
         if name in fleet["models"]:
             raise click.BadParameter(f"{name} stands there twice; write NAME={model}", param_hint="--models")
-        total = ullage.footprint(model, **workload).total
-        fleet["models"][name] = {"memory": total.hi if book == "hi" else total.best, "replicas": entry.copies}
+        fleet["models"][name] = {"memory": memory_of(model, book, **workload), "replicas": entry.copies}
 
 
 def _add_devices(fleet: dict[str, Any], text: str) -> None:
