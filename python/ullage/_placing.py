@@ -172,9 +172,9 @@ def _devices(devices: Devices) -> dict[str, dict[str, Any]]:
     given = devices if isinstance(devices, Mapping) else {name: name for name in _names("devices", devices)}
     found = {}
     for name, has in given.items():
-        amounts = dict(has) if isinstance(has, Mapping) else {"device": has}
-        if isinstance(amounts.get("device"), tuple | list):
-            pair = amounts["device"]
+        amounts: dict[str, Any] = dict(has) if isinstance(has, Mapping) else {"device": has}
+        pair = amounts.get("device")
+        if isinstance(pair, tuple | list):
             if len(pair) != 2:  # noqa: PLR2004 - a pair
                 raise _wrong(f"devices[{name!r}]", "expected a capacity, or a pair of capacity and count")
             amounts["device"], amounts["count"] = pair

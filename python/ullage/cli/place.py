@@ -1,7 +1,7 @@
 """`ullage place`: models on unlike devices, under rules."""
 
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
@@ -16,6 +16,11 @@ from ullage.cli.pack import Entry, entries
 from ullage.cli.show import Page, print_json
 from ullage.cli.solving import solved
 from ullage.fleet import read_fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.text import Text
 
 __all__ = ["place"]
 
@@ -212,7 +217,7 @@ def _sentence(placement: Placement) -> str:
 
 def _table(page: Page, placement: Placement, devices: list[PlacedDevice]) -> None:
     others = [name for name, _ in placement.resources[1:]] if page.wide else []
-    rows = []
+    rows: list[Sequence[str | Text]] = []
     for device in devices:
         load, usable = device.load["memory"], device.usable["memory"]
         bar = page.fill(load, usable or load, 12 if page.wide else 5)
