@@ -134,19 +134,27 @@ def test_infeasible_says_what_is_to_blame() -> None:
 
 
 def test_a_repack_moves_little_and_says_in_which_order() -> None:
-    before = ullage.place({"a": 6, "b": 3, "c": 4}, {"x": 10, "y": 10}, apart=[["a", "b"]])
-    after = ullage.repack(before, add={"d": 7}, remove=["a"])
+    before = ullage.place({"a": 5, "b": 5, "c": 5}, {"x": 10, "y": 10})
+    used = Counter(on[0] for on in before.assignment.values())
+    paired = next(name for name, on in before.assignment.items() if used[on[0]] == 2)
+    after = ullage.repack(before, add={"d": 5}, remove=[paired])
     ullage.validate(after)
     assert (after.status, after.moved_bytes, after.migrations) == ("optimal", 0, 0)
-    assert [step["action"] for step in after.steps] == ["load"]
-    tight = ullage.repack(after, add={"e": 6})
-    ullage.validate(tight)
-    assert tight.status == "optimal"
-    assert tight.moved_bytes == sum(step["bytes"] for step in tight.steps if step["action"] == "move")
-    refused = ullage.repack(after, add={"e": 6}, max_migrations=0)
+    assert [(step["action"], step["model"]) for step in after.steps] == [("load", "d")]
+
+    gap = ullage.repack(after, remove=[next(name for name in after.assignment if name != "d")])
+    split = ullage.repack(before, remove=[paired])
+    tight = ullage.repack(split, add={"e": 6})
+    for repacked in (gap, split, tight):
+        ullage.validate(repacked)
+    assert (tight.status, tight.moved_bytes, tight.migrations) == ("optimal", 5, 1)
+    assert [step["action"] for step in tight.steps] == ["move", "load"]
+    refused = ullage.repack(split, add={"e": 6}, max_migrations=0)
     assert (refused.status, refused.migrations) == ("infeasible", 0)
     assert refused.conflict is not None
     assert {"kind": "migrations", "most": 0} in refused.conflict["demands"]
+    assert refused.reason is not None
+    assert "at most 0 may move" in refused.reason
 
 
 def test_fragmentation_says_what_cannot_be_used() -> None:

@@ -2,24 +2,25 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, Unpack
 
 from ullage._core import Footprint, Model, Placement, parse_bytes, place_items, repack_items
-from ullage._footprint import footprint
+from ullage._footprint import Workload, footprint
 from ullage._subject import LIKE_A_SIZE, target
 from ullage._types import ByteCount
 from ullage.catalog import Device
 from ullage.errors import ProblemError, QuantityError
 from ullage.solving import Progress
 
-__all__ = ["place", "repack"]
+__all__ = ["memory_of", "place", "repack"]
 
 MEMORY = "memory"
 Amounts: TypeAlias = Mapping[str, Any]
-Needs: TypeAlias = "ByteCount | Footprint | Model | os.PathLike[str] | Amounts"
-Models: TypeAlias = "Mapping[str, Needs] | Iterable[str]"
-Has: TypeAlias = "ByteCount | Device | tuple[ByteCount | Device, int | None] | Amounts"
-Devices: TypeAlias = "Mapping[str, Has] | Iterable[str]"
+Needs: TypeAlias = ByteCount | Footprint | Model | os.PathLike[str] | Amounts
+Models: TypeAlias = Mapping[str, Needs] | Iterable[str]
+Has: TypeAlias = ByteCount | Device | tuple[ByteCount | Device, int | None] | Amounts
+Devices: TypeAlias = Mapping[str, Has] | Iterable[str]
 Pins: TypeAlias = Mapping[str, str | Sequence[str]]
 Groups: TypeAlias = Iterable[Iterable[str]]
 Number: TypeAlias = float
@@ -137,10 +138,6 @@ def _wrong(field: str, reason: str) -> ProblemError:
     return ProblemError(f"{field}: {reason}", field=field, reason=reason)
 
 
-def _is_size(value: object) -> bool:
-    return not isinstance(value, str) or LIKE_A_SIZE.match(value) is not None
-
-
 def _models(models: Models, book: str) -> dict[str, dict[str, Any]]:
     """Give for each model its amounts, `memory` among them, and what else was said of it."""
     if book not in {"best", "hi"}:
@@ -150,37 +147,34 @@ def _models(models: Models, book: str) -> dict[str, dict[str, Any]]:
     for name, needs in given.items():
         amounts = dict(needs) if isinstance(needs, Mapping) else {"model": needs}
         if "model" in amounts and MEMORY not in amounts:
-            amounts[MEMORY] = _memory(amounts["model"], book)
+            amounts[MEMORY] = memory_of(amounts["model"], book)
         if MEMORY not in amounts:
             raise _wrong(f"models[{name!r}]", "it says nothing of memory")
         found[name] = amounts
     return found
 
 
-def _memory(model: Any, book: str) -> Any:  # noqa: ANN401 - whatever names a model or its size
-    if isinstance(model, str) and _is_size(model) and not os.path.exists(model):  # noqa: PTH110 - as `footprint` asks
+def memory_of(model: Any, book: str, **workload: Unpack[Workload]) -> Any:  # noqa: ANN401 - what names a model or size
+    """Give the bytes to book for whatever names a model: a size is that size, anything else has a footprint."""
+    if isinstance(model, str) and LIKE_A_SIZE.match(model) and not Path(model).exists():
         try:
             return parse_bytes(model)
-        except QuantityError:
-            return _booked(footprint(model), book)
-    if isinstance(model, Footprint):
-        return _booked(model, book)
+        except QuantityError:  # a catalog name that begins with a digit; `footprint` complains of others
+            pass
     if isinstance(model, str | os.PathLike | Model):
-        return _booked(footprint(model), book)
+        model = footprint(model, **workload)
+    if isinstance(model, Footprint):
+        return model.total.hi if book == "hi" else model.total.best
     return model
-
-
-def _booked(needs: Footprint, book: str) -> int:
-    return needs.total.hi if book == "hi" else needs.total.best
 
 
 def _devices(devices: Devices) -> dict[str, dict[str, Any]]:
     given = devices if isinstance(devices, Mapping) else {name: name for name in _names("devices", devices)}
     found = {}
     for name, has in given.items():
-        amounts = dict(has) if isinstance(has, Mapping) else {"device": has}
-        if isinstance(amounts.get("device"), tuple | list):
-            pair = amounts["device"]
+        amounts: dict[str, Any] = dict(has) if isinstance(has, Mapping) else {"device": has}
+        pair = amounts.get("device")
+        if isinstance(pair, tuple | list):
             if len(pair) != 2:  # noqa: PLR2004 - a pair
                 raise _wrong(f"devices[{name!r}]", "expected a capacity, or a pair of capacity and count")
             amounts["device"], amounts["count"] = pair

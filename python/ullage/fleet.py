@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from ullage._footprint import footprint
+from ullage._placing import memory_of
 from ullage.errors import ModelNotFoundError as FileMissingError
 from ullage.errors import ProblemError, UnreadableError
 
@@ -96,6 +96,4 @@ def _model(name: str, needs: Any, book: str) -> Any:  # noqa: ANN401 - as the fi
         if workload:
             raise _wrong(f"models.{name}", f"{', '.join(workload)} would have no effect beside memory")
         return rest
-    model = rest.pop("model", name)
-    total = footprint(model, **workload).total
-    return {"memory": total.hi if book == "hi" else total.best, **rest}
+    return {"memory": memory_of(rest.pop("model", name), book, **workload), **rest}

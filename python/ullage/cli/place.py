@@ -1,13 +1,14 @@
 """`ullage place`: models on unlike devices, under rules."""
 
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
 import ullage
 from ullage import PlacedDevice, Placement, format_bytes
 from ullage._footprint import Workload
+from ullage._placing import memory_of
 from ullage._subject import target
 from ullage.catalog import Device
 from ullage.cli import INTERRUPTED, options
@@ -15,6 +16,11 @@ from ullage.cli.pack import Entry, entries
 from ullage.cli.show import Page, print_json
 from ullage.cli.solving import solved
 from ullage.fleet import read_fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.text import Text
 
 __all__ = ["place"]
 
@@ -140,8 +146,7 @@ def _add_models(fleet: dict[str, Any], text: str, book: str, workload: Workload)
         name, model = _named(entry)
         if name in fleet["models"]:
             raise click.BadParameter(f"{name} stands there twice; write NAME={model}", param_hint="--models")
-        total = ullage.footprint(model, **workload).total
-        fleet["models"][name] = {"memory": total.hi if book == "hi" else total.best, "replicas": entry.copies}
+        fleet["models"][name] = {"memory": memory_of(model, book, **workload), "replicas": entry.copies}
 
 
 def _add_devices(fleet: dict[str, Any], text: str) -> None:
@@ -212,7 +217,7 @@ def _sentence(placement: Placement) -> str:
 
 def _table(page: Page, placement: Placement, devices: list[PlacedDevice]) -> None:
     others = [name for name, _ in placement.resources[1:]] if page.wide else []
-    rows = []
+    rows: list[Sequence[str | Text]] = []
     for device in devices:
         load, usable = device.load["memory"], device.usable["memory"]
         bar = page.fill(load, usable or load, 12 if page.wide else 5)

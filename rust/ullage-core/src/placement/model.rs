@@ -132,7 +132,7 @@ impl Model {
             classes,
             allowed,
             homes: grouped.homes,
-            is_reduced,
+            is_reduced: is_reduced || grouped.is_cut,
             may_drop: problem.keep() == Keep::BestValue,
             most_moves: most_moves.unwrap_or(u64::MAX),
         }
@@ -346,6 +346,8 @@ struct Grouped {
     /// An atom of each class.
     members: Vec<usize>,
     homes: Vec<usize>,
+    /// Whether a class of several kinds or stretches has more devices than a placement may need.
+    is_cut: bool,
 }
 
 /// What tells devices apart: usable amounts, cost, the sets they are in, and which home they are.
@@ -360,7 +362,8 @@ fn group_atoms(
     copies: usize,
 ) -> Grouped {
     let mut seen: BTreeMap<Signature, usize> = BTreeMap::new();
-    let mut grouped = Grouped { classes: Vec::new(), members: Vec::new(), homes: vec![0; homes.len()] };
+    let mut grouped =
+        Grouped { classes: Vec::new(), members: Vec::new(), homes: vec![0; homes.len()], is_cut: false };
     for (index, atom) in atoms.iter().enumerate() {
         let kind = &problem.kinds()[atom.kind];
         let usable: Vec<u64> = (0..problem.resources().len())
@@ -381,7 +384,9 @@ fn group_atoms(
         let class_entry = &mut grouped.classes[class];
         class_entry.segments.push((atom.kind, atom.first, atom.number));
         let number = usize::try_from(atom.number).unwrap_or(usize::MAX);
-        class_entry.count = class_entry.count.saturating_add(number).min(copies.max(1));
+        let count = class_entry.count.saturating_add(number);
+        class_entry.count = count.min(copies.max(1));
+        grouped.is_cut |= class_entry.segments.len() > 1 && count > class_entry.count;
         if let Some(home) = home {
             grouped.homes[home] = class;
         }
