@@ -109,10 +109,12 @@ bench-pack-differential: $(BUILT) $(BENCH_VENV) ## compare our optima with those
 ledger-costs: $(BUILT) $(BENCH_VENV) ## print what the ledger costs beside its targets, the floors and the peers
 	@$(BIN)/python benches/ledger_costs.py
 
-score: $(BUILT) ## score the estimates against the truth file of ULLAGE_DATA
+score: $(BUILT) ## score the estimates against the truth files of ULLAGE_DATA
 	$(say) "ullage score footprint"
 	@test -n "$$ULLAGE_DATA" || { echo "ULLAGE_DATA does not name the folder of public data sets"; exit 1; }
 	@$(BIN)/ullage score footprint --truth "$$ULLAGE_DATA/footprint_truth.csv"
+	$(say) "ullage score compression"
+	@$(BIN)/ullage score compression
 
 soak: $(BUILT) ## what takes long: ten million tries for each place of a limit, and KILLS (10000) kills of processes that share one
 	$(say) "ten million tries for each place of a limit"

@@ -4,6 +4,7 @@
 //! `palettized` with tables of 16-bit values, and `sparse` by share; the other schemes have sizes alone so far.
 
 mod bits;
+mod clusters;
 mod dense;
 mod half;
 mod linear;

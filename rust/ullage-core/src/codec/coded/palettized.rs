@@ -1,12 +1,9 @@
-//! Indices into tables: the values of a group are sorted, and tables found by Lloyd's iteration over the sorted run.
+//! Indices into tables, each the best for the values of its group.
 
 use super::super::palettized::Palettized;
 use super::super::weight::Weight;
-use super::{bits, cannot, damaged, length};
+use super::{bits, cannot, clusters, damaged, length};
 use crate::error::Result;
-
-/// Rounds of the iteration, which mostly ends by itself before.
-const ROUNDS: usize = 50;
 
 pub(super) fn encode(scheme: Palettized, weight: &Weight, values: &[f32]) -> Result<Vec<Vec<u8>>> {
     let (group, entries) = (group_length(scheme, weight)?, length(scheme.entries())?);
@@ -36,7 +33,7 @@ fn table_of(run: &[f32], entries: usize) -> Vec<f32> {
     let mut table = sorted.clone();
     table.dedup();
     if table.len() > entries {
-        table = clusters(&sorted, entries);
+        table = clusters::means(&sorted, entries);
     }
     let last = table.last().copied().unwrap_or(0.0);
     table.resize(entries, last);
@@ -45,42 +42,6 @@ fn table_of(run: &[f32], entries: usize) -> Vec<f32> {
     }
     table.sort_unstable_by(f32::total_cmp);
     table
-}
-
-/// Means of the runs that `sorted` is cut into, moved until they rest.
-#[expect(clippy::cast_precision_loss, reason = "a mean of numbers of 24 bits")]
-fn clusters(sorted: &[f32], entries: usize) -> Vec<f32> {
-    let mut sums = vec![0.0_f64];
-    for &value in sorted {
-        sums.push(sums.last().copied().unwrap_or(0.0) + f64::from(value));
-    }
-    let middle = |entry: usize| {
-        let place = entry.saturating_mul(2).saturating_add(1).saturating_mul(sorted.len());
-        sorted[place.div_euclid(entries.saturating_mul(2)).min(sorted.len().saturating_sub(1))]
-    };
-    let mut means: Vec<f32> = (0..entries).map(middle).collect();
-    for _ in 0..ROUNDS {
-        let mut next = means.clone();
-        let mut start = 0;
-        for entry in 0..entries {
-            let end = means.get(entry.saturating_add(1)).map_or(sorted.len(), |above| {
-                let edge = f32::midpoint(means[entry], *above);
-                sorted.partition_point(|&value| value <= edge).max(start)
-            });
-            if end > start {
-                let count = end.saturating_sub(start) as f64;
-                #[expect(clippy::cast_possible_truncation, reason = "it lies between two numbers of 32 bits")]
-                let mean = ((sums[end] - sums[start]) / count) as f32;
-                next[entry] = mean;
-            }
-            start = end;
-        }
-        if next == means {
-            break;
-        }
-        means = next;
-    }
-    means
 }
 
 /// The place of the entry of a sorted `table` that is closest to `value`.
