@@ -75,6 +75,7 @@ pub mod model;
 pub mod pack;
 pub mod pool;
 pub mod solving;
+pub mod split;
 mod sync;
 pub mod units;
 

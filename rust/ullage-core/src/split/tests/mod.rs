@@ -1,0 +1,8 @@
+//! Splits against brute force, and strangers' checks of everything that is stated.
+
+#![expect(clippy::arithmetic_side_effects, reason = "an overflow in a test panics, as it should")]
+
+mod naive;
+mod pipeline;
+mod problems;
+mod violations;
