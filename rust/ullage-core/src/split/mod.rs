@@ -37,7 +37,7 @@ mod blame;
 mod chain;
 // mod of_model;
 pub mod pace;
-// pub mod parallel;
+pub mod parallel;
 mod problem;
 mod route;
 mod search;
@@ -45,7 +45,7 @@ mod segment;
 mod solve;
 #[cfg(test)]
 mod tests;
-// pub mod tiers;
+pub mod tiers;
 mod validate;
 
 pub use crate::solving::{Limits, Status};

@@ -3,6 +3,8 @@
 #![expect(clippy::arithmetic_side_effects, reason = "an overflow in a test panics, as it should")]
 
 mod naive;
+mod parallel;
 mod pipeline;
 mod problems;
+mod tiers;
 mod violations;

@@ -55,7 +55,8 @@ fn held(problem: &Problem, first: usize, end: usize) -> u64 {
 }
 
 fn seconds(amount: u64, rate: Option<u64>) -> u64 {
-    rate.map_or(0, |rate| (amount * 1_000_000_000_000).div_ceil(rate))
+    let Some(rate) = rate else { return 0 };
+    u64::try_from((u128::from(amount) * 1_000_000_000_000).div_ceil(rate.into())).expect("days")
 }
 
 fn score(problem: &Problem, stages: &[(usize, usize, usize)]) -> (u64, u64) {
