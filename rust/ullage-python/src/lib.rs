@@ -2,6 +2,7 @@
 
 mod arena;
 mod buffer;
+mod chain;
 mod detach;
 mod error;
 mod footprint;
@@ -16,6 +17,7 @@ mod plan;
 mod pool;
 mod shared;
 mod signals;
+mod split;
 mod units;
 mod validate;
 
@@ -28,6 +30,8 @@ mod _core {
     use super::arena::{parse_arena_csv, plan_arena, read_arena_instance};
     #[pymodule_export]
     use super::buffer::Buffer;
+    #[pymodule_export]
+    use super::chain::Chain;
     #[pymodule_export]
     use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
     #[pymodule_export]
@@ -52,6 +56,8 @@ mod _core {
     use super::shared::{
         SharedAccount, SharedAccountSnapshot, SharedLedger, SharedProcess, SharedReservation, SharedWaiter,
     };
+    #[pymodule_export]
+    use super::split::{Split, SplitPlace, split_pipeline, split_rack, split_tiers};
     #[pymodule_export]
     use super::units::{format_bytes, parse_bytes};
     #[pymodule_export]

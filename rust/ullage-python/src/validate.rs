@@ -5,15 +5,17 @@ use pyo3::prelude::*;
 use crate::error::Outcome;
 use crate::layout::Layout;
 use crate::plan::Plan;
+use crate::split::Split;
 
 /// What can be checked.
 #[derive(FromPyObject)]
 pub(crate) enum Answer<'py> {
     Plan(Bound<'py, Plan>),
     Layout(Bound<'py, Layout>),
+    Split(Bound<'py, Split>),
 }
 
-/// Check every fact that a plan or a layout states, without any part of the solvers.
+/// Check every fact that a plan, a layout or a split states, without any part of the solvers.
 ///
 /// Raises `ViolationError` with the first violated fact.
 #[pyfunction]
@@ -26,6 +28,10 @@ pub(crate) fn validate(py: Python<'_>, answer: Answer<'_>) -> Outcome<()> {
         Answer::Layout(layout) => {
             let layout = layout.get();
             py.detach(|| layout.validate())?;
+        }
+        Answer::Split(split) => {
+            let split = split.get();
+            py.detach(|| split.validate())?;
         }
     }
     Ok(())

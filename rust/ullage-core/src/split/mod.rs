@@ -35,7 +35,7 @@
 mod answer;
 mod blame;
 mod chain;
-// mod of_model;
+mod of_model;
 pub mod pace;
 pub mod parallel;
 mod problem;
@@ -51,7 +51,7 @@ mod validate;
 pub use crate::solving::{Limits, Status};
 pub use answer::{Infeasibility, Split, Stage};
 pub use chain::{Chain, Piece, Shared};
-// pub use of_model::Detail;
+pub use of_model::{Anatomy, Detail, Part};
 pub use pace::Link;
 pub use problem::{Links, Objective, Order, Place, Problem, WHOLE, fill};
 pub use solve::solve;

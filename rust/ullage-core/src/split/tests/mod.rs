@@ -3,6 +3,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "an overflow in a test panics, as it should")]
 
 mod naive;
+mod of_model;
 mod parallel;
 mod pipeline;
 mod problems;

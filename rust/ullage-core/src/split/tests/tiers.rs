@@ -84,7 +84,7 @@ fn naive(problem: &Problem) -> Option<u64> {
 fn the_fastest_placement_is_that_of_brute_force() {
     let mut random = Random(5);
     let (mut met, mut impossible) = (0, 0);
-    for _ in 0..4000 {
+    for _ in 0..2500 {
         let problem = problem(&mut random, 6);
         let placement = solve(&problem, &Limits::default());
         validate(&problem, &placement).unwrap_or_else(|error| panic!("{error}: {problem:?} {placement:?}"));
@@ -98,7 +98,7 @@ fn the_fastest_placement_is_that_of_brute_force() {
             blame_holds(&problem, placement.reason.as_ref());
         }
     }
-    assert!(met > 1500 && impossible > 300, "{met} met, {impossible} impossible");
+    assert!(met > 900 && impossible > 150, "{met} met, {impossible} impossible");
 }
 
 /// With the limit of any tier that is blamed lifted, and of those that are not, there is a placement.
