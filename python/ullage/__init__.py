@@ -12,6 +12,7 @@ from ullage._core import VERSION as __version__  # noqa: N811 - a constant there
 from ullage._core import (
     Account,
     AccountSnapshot,
+    Chain,
     Footprint,
     Interval,
     Layout,
@@ -31,6 +32,8 @@ from ullage._core import (
     SharedLedger,
     SharedProcess,
     SharedReservation,
+    Split,
+    SplitPlace,
     Tensor,
     Verdict,
     format_bytes,
@@ -45,8 +48,9 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import catalog, errors, machine, measuring, tracking
+    from ullage import catalog, errors, machine, measuring, splitting, tracking
     from ullage._footprint import fit, footprint
+    from ullage._split import SplitDevice, split
     from ullage.catalog import device
     from ullage.measuring import fingerprint, measure
     from ullage.pool import Pool
@@ -57,6 +61,7 @@ __all__ = [
     "Account",
     "AccountSnapshot",
     "BudgetExceeded",
+    "Chain",
     "DebugBuildWarning",
     "Footprint",
     "Interrupted",
@@ -80,6 +85,9 @@ __all__ = [
     "SharedLedger",
     "SharedProcess",
     "SharedReservation",
+    "Split",
+    "SplitDevice",
+    "SplitPlace",
     "Tensor",
     "Timeline",
     "UllageError",
@@ -101,6 +109,8 @@ __all__ = [
     "plan_arena",
     "read_arena_instance",
     "read_packing_instance",
+    "split",
+    "splitting",
     "tracking",
     "validate",
 ]
@@ -109,6 +119,7 @@ _LAZY = {
     "Interrupted": "ullage.solving",
     "Pool": "ullage.pool",
     "Progress": "ullage.solving",
+    "SplitDevice": "ullage._split",
     "Timeline": "ullage.timeline",
     "catalog": "",
     "device": "ullage.catalog",
@@ -119,6 +130,8 @@ _LAZY = {
     "machine": "",
     "measure": "ullage.measuring",
     "measuring": "",
+    "split": "ullage._split",
+    "splitting": "",
     "tracking": "",
 }
 """Names that are imported when first asked for, with their modules: asyncio and psutil cost more than the rest."""

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NoReturn, TypeAlias
+from typing import Literal, NoReturn, TypeAlias, Unpack
 
 from ullage._core import Chain, Split, parse_bytes, split_pipeline, split_rack, split_tiers
+from ullage._footprint import Workload
 from ullage._subject import Subject, in_form, resolve, target
 from ullage._types import ByteCount
 from ullage.catalog import Device
@@ -88,8 +89,9 @@ def split(
     Without `tiers` and `tensor_parallel` every device takes a run of layers, in the order given or in any, and what is
     small is the `objective`: the `latency` of a step, the slowest stage (`throughput`), the number of `devices`, or how
     full the fullest is (`balance`). By default it is the latency where the bandwidths are known, else the balance.
-    With `tiers`, the devices are a GPU, the host and perhaps a disk: `"in-place"` computes on the host what lies there,
-    `"fetch"` brings it to the GPU over `links`, through one buffer or two; `contiguous` puts the last layers on the GPU.
+    With `tiers`, the devices are a GPU, the host and perhaps a disk: `"in-place"` computes on the host what lies
+    there, `"fetch"` brings it to the GPU over `links`, through one buffer or two; `contiguous` puts the last layers on
+    the GPU.
     With `tensor_parallel`, the devices are alike, `per_node` in each machine, and groups of so many (`"auto"`: the best
     number) share every layer.
 
@@ -118,9 +120,7 @@ def split(
         if objective not in {None, "latency"}:
             _refuse("objective", f"in tiers it is the latency, not {objective!r}")
         rows = _tiers(found, tiers, links)
-        return split_tiers(
-            chain, rows, buffers=buffers, is_cut=contiguous, time_limit=time_limit, progress=progress
-        )
+        return split_tiers(chain, rows, buffers=buffers, is_cut=contiguous, time_limit=time_limit, progress=progress)
     if contiguous or buffers != 1:
         _refuse("tiers", "contiguous and buffers are of tiers, which are not asked for")
     wanted = objective or ("latency" if all(device.bandwidth for device in found) else "balance")
@@ -154,27 +154,16 @@ def split(
     )
 
 
-def chain_of(
-    model: Subject,
-    *,
-    experts_apart: bool = False,
-    context: int | None = None,
-    batch: int = 1,
-    kv_dtype: str = "f16",
-    micro_batch: int | None = None,
-    flash_attention: bool = True,
-    runtime: str | None = None,
-    weights: str | int | None = None,
-) -> Chain:
+def chain_of(model: Subject, *, experts_apart: bool = False, **workload: Unpack[Workload]) -> Chain:
     """Give a model as the chain that `split` divides; with `experts_apart`, experts are pieces of their own."""
     return Chain.of(
-        in_form(resolve(model, is_computed=True), weights),
-        context=context,
-        batch=batch,
-        kv_dtype=kv_dtype,
-        micro_batch=micro_batch,
-        flash_attention=flash_attention,
-        runtime=runtime,
+        in_form(resolve(model, is_computed=True), workload.get("weights")),
+        context=workload.get("context"),
+        batch=workload.get("batch", 1),
+        kv_dtype=workload.get("kv_dtype", "f16"),
+        micro_batch=workload.get("micro_batch"),
+        flash_attention=workload.get("flash_attention", True),
+        runtime=workload.get("runtime"),
         experts_apart=experts_apart,
     )
 
@@ -269,9 +258,10 @@ def _tiers(devices: list[SplitDevice], mode: Tiers, links: Links) -> list[Tier]:
     if mode == "fetch" and len(devices) > 1 and wire[0] is None:
         _refuse("links", "what the GPU fetches over is not given, such as 25GB")
     _needs_bandwidths(devices)
-    rows = []
+    rows: list[Tier] = []
     for index, device in enumerate(devices):
-        worker, link = index, (None, 0.0)
+        worker = index
+        link: CoreLink = (None, 0.0)
         if index and mode == "fetch":
             worker, link = 0, wire
             if device.is_disk and device.bandwidth is not None:
@@ -315,7 +305,7 @@ def _of_nodes(links: Links) -> tuple[CoreLink, CoreLink]:
     if isinstance(links, Mapping):
         unknown = set(links) - {"inside", "between"}
         if unknown:
-            _refuse("links", f"{sorted(unknown)[0]!r} is neither 'inside' nor 'between'")
+            _refuse("links", f"{min(unknown)!r} is neither 'inside' nor 'between'")
         return _link(links.get("inside")), _link(links.get("between"))
     if links is None or isinstance(links, str | tuple):
         return _link(links), _link(links)

@@ -2,12 +2,45 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 from ullage._core import Split
 from ullage._split import DISKS, HOSTS
 from ullage.errors import ArgumentError
 
-__all__ = ["device_map", "llama_cpp", "vllm"]
+__all__ = ["as_dict", "device_map", "llama_cpp", "vllm"]
+
+
+def as_dict(split: Split) -> dict[str, Any]:
+    """Give a split as a dictionary ready for JSON."""
+    names = split.chain.names
+    return {
+        "status": split.status,
+        "kind": split.kind,
+        "objective": split.objective,
+        "value": split.value,
+        "lower_bound": split.lower_bound,
+        "gap": split.value - split.lower_bound,
+        "latency_s": split.latency_s,
+        "bottleneck_s": split.bottleneck_s,
+        "tensor_parallel": split.tensor_parallel,
+        "buffer": split.buffer,
+        "seconds": split.seconds,
+        "reason": split.reason,
+        "places": [
+            {
+                "name": place.name,
+                "load": place.load,
+                "capacity": place.capacity,
+                "time_s": place.time_s,
+                "transfer_s": place.transfer_s,
+                "pieces": [names[piece] for piece in place.pieces],
+            }
+            for place in split.places
+        ],
+        "assignment": dict(zip(names, split.assignment, strict=True)),
+        "alternatives": split.alternatives,
+    }
 
 
 def device_map(split: Split, names: Mapping[str, int | str] | None = None) -> dict[str, int | str]:
@@ -55,7 +88,9 @@ def llama_cpp(split: Split) -> list[str]:
     overrides: list[str] = []
     if low and [layer for layer, _ in whole[: len(low)]] != low:
         options = ["--n-gpu-layers", str(len(whole))]
-        overrides.append(f"blk\\.({'|'.join(str(layer) for layer in low)})\\.=CPU")
+        blocks = [str(layer) for layer in low if layer is not None]
+        overrides += [f"blk\\.({'|'.join(blocks)})\\.=CPU"] if blocks else []
+        overrides += ["output\\.weight=CPU"] if None in low else []
     if any(before > after for before, after in pairwise(high)):
         raise _refused("llama.cpp gives the layers to its GPUs in their order")
     if len(on_gpu) > 1:

@@ -20,6 +20,7 @@ COMMANDS = {
     "fit": "Say whether a model fits a device, and what makes it fit.",
     "score": "Compare estimates with what was measured.",
     "pack": "Place models on as few devices as possible.",
+    "split": "Divide one model over several devices, by layers.",
     "arena": "Lay buffers with lifetimes out in one block of memory.",
     "timeline": "Show when a memory trace peaked, and who held what then.",
     "machine": "Show the memory of this machine: limits, GPUs, this process.",
