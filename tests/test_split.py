@@ -86,7 +86,7 @@ def test_every_objective_is_what_it_says() -> None:
     assert found["throughput"].bottleneck_s == pytest.approx(0.4)
     assert found["devices"].value == 2
     assert found["balance"].value == pytest.approx(0.5)
-    assert [len(place.pieces) for place in found["latency"].places] == [0, 6, 2]
+    assert not found["latency"].places[0].pieces
 
 
 def test_devices_of_unequal_size_are_filled_as_far_as_each_goes() -> None:
@@ -151,8 +151,8 @@ def test_a_model_of_the_catalog_goes_over_two_unlike_gpus() -> None:
 
 
 def test_the_bytes_are_those_of_the_footprint() -> None:
-    needs = ullage.footprint(LLAMA, context=4096, batch=2)
-    chain = chain_of(LLAMA, context=4096, batch=2)
+    needs = ullage.footprint(LLAMA, context=4096, batch=2, runtime="vllm")
+    chain = chain_of(LLAMA, context=4096, batch=2, is_grouped=True)
     assert sum(chain.weights) == needs.weights.best
     assert sum(chain.state) == needs.kv_cache.best
     assert chain.workspace[0] == needs.activations.best + needs.overhead.best
@@ -235,7 +235,7 @@ def test_groups_share_layers_and_the_best_degree_is_found() -> None:
         )
     )
     assert (split.status, split.tensor_parallel) == ("optimal", 8)
-    assert [row["tensor_parallel"] for row in split.alternatives if row["status"] == "optimal"][0] == 8
+    assert next(row["tensor_parallel"] for row in split.alternatives if row["status"] == "optimal") == 8
     assert {row["tensor_parallel"] for row in split.alternatives} == {1, 2, 4, 8}
     sizes = splitting.vllm(split)
     assert (sizes["tensor_parallel_size"], sizes["pipeline_parallel_size"]) == (8, 2)
@@ -283,7 +283,7 @@ def test_problems_that_make_no_sense_name_the_part_at_fault() -> None:
     with pytest.raises(ProblemError, match="links: 1 links between 3 devices"):
         ullage.split(layers(2), [device(name, 30) for name in "abc"], links=["1GB"])
     with pytest.raises(ProblemError, match=r"devices\[1\]"):
-        ullage.split(layers(2), [device("a", 30), device("a:0", 30), device("a", 30)][:2] + [device("a", 30)])
+        ullage.split(layers(2), [device("a", 30), device("a:0", 30), device("a", 30)])
     with pytest.raises(ArgumentError, match="size alone"):
         ullage.split("12GB", "24GiB")
 
@@ -297,7 +297,7 @@ def test_devices_are_read_as_they_are_written() -> None:
 
 
 def test_a_split_is_plain_values_for_json() -> None:
-    split = checked(ullage.split(layers(3), [device("a", 20, 10), device("b", 20, 10)]))
+    split = checked(ullage.split(layers(3), [device("a", 20, 10), device("b", 20, 5)]))
     found = splitting.as_dict(split)
     assert found["assignment"] == {"layer.0": 0, "layer.1": 0, "layer.2": 1}
     assert found["places"][1]["pieces"] == ["layer.2"]

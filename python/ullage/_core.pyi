@@ -1554,7 +1554,8 @@ class Chain:
         `weights` and `state` are bytes held, `traffic` bytes of weights that a step reads (all of them by default),
         `outputs` bytes that it hands on, `flops` its operations, `workspace` bytes needed while the piece runs.
         `shared` lists tensors that several pieces use, each with its bytes and pieces: they lie once in each place that
-        has one of these. `heads` and `kv_heads` say how far tensor-parallel groups can divide it. Raises `ProblemError`.
+        has one of these. `heads` and `kv_heads` say how far tensor-parallel groups can divide it.
+        Raises `ProblemError`.
         """
 
     @staticmethod

@@ -95,6 +95,7 @@ def split(
     With `tensor_parallel`, the devices are alike, `per_node` in each machine, and groups of so many (`"auto"`: the best
     number) share every layer.
 
+    Without a `runtime` it is llama.cpp for tiers in place and GGUF files, vLLM for groups, else Transformers.
     Raises `ArgumentError` for what makes no sense and what `footprint` raises. A model that does not fit is no error:
     see `Split.reason`.
     """
@@ -104,7 +105,9 @@ def split(
         if isinstance(model, Chain)
         else chain_of(
             model,
-            experts_apart=tiers is not None and not contiguous,
+            tiers=tiers,
+            contiguous=contiguous,
+            is_grouped=tensor_parallel is not None,
             context=context,
             batch=batch,
             kv_dtype=kv_dtype,
@@ -154,17 +157,33 @@ def split(
     )
 
 
-def chain_of(model: Subject, *, experts_apart: bool = False, **workload: Unpack[Workload]) -> Chain:
-    """Give a model as the chain that `split` divides; with `experts_apart`, experts are pieces of their own."""
+def chain_of(
+    model: Subject,
+    *,
+    tiers: Tiers | None = None,
+    contiguous: bool = False,
+    is_grouped: bool = False,
+    **workload: Unpack[Workload],
+) -> Chain:
+    """Give a model as the chain that `split` divides: for tiers, and not `contiguous`, experts are pieces apart.
+
+    Without a runtime it is the one that does such a thing: llama.cpp in place and for its files, vLLM where devices are
+    grouped, else Transformers.
+    """
+    found = in_form(resolve(model, is_computed=True), workload.get("weights"))
+    runtime = workload.get("runtime")
+    if runtime is None:
+        is_llama = tiers == "in-place" or (tiers is None and found.format == "gguf")
+        runtime = "vllm" if is_grouped else "llama.cpp" if is_llama else "transformers"
     return Chain.of(
-        in_form(resolve(model, is_computed=True), workload.get("weights")),
+        found,
         context=workload.get("context"),
         batch=workload.get("batch", 1),
         kv_dtype=workload.get("kv_dtype", "f16"),
         micro_batch=workload.get("micro_batch"),
         flash_attention=workload.get("flash_attention", True),
-        runtime=workload.get("runtime"),
-        experts_apart=experts_apart,
+        runtime=runtime,
+        experts_apart=tiers is not None and not contiguous,
     )
 
 

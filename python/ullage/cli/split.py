@@ -104,7 +104,7 @@ def split(
     --tensor-parallel, groups of devices share every layer. Times are estimates by the roofline: bytes by bandwidth,
     operations by peak, plus links. Every answer is checked by an independent validator before it is shown.
     """
-    chain = chain_of(model, experts_apart=tiers is not None and not contiguous, **workload)
+    chain = chain_of(model, tiers=tiers, contiguous=contiguous, is_grouped=tensor_parallel is not None, **workload)
     answer, is_interrupted = solved(
         lambda told: ullage.split(
             chain,

@@ -13,6 +13,9 @@ use super::solve::solve;
 use crate::error::{Error, Result};
 use crate::solving::{Limits, Status};
 
+/// The largest group that is tried.
+const MOST_DEGREE: usize = 4096;
+
 /// Machines that are alike, each with devices that are alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rack {
@@ -51,9 +54,13 @@ impl Rack {
     /// The degrees that both the machines and the heads of `chain` allow, ascending.
     #[must_use]
     pub fn degrees(&self, chain: &Chain) -> Vec<usize> {
-        let is_allowed =
-            |degree: &usize| self.per_node.checked_rem(*degree) == Some(0) && chain.divides(*degree as u64);
-        (1..=self.per_node).filter(is_allowed).collect()
+        let is_allowed = |degree: &usize| {
+            let groups = self.per_node.checked_div(*degree).unwrap_or(0).saturating_mul(self.nodes);
+            self.per_node.checked_rem(*degree) == Some(0)
+                && chain.divides(*degree as u64)
+                && groups <= Problem::MOST_PLACES
+        };
+        (1..=self.per_node.min(MOST_DEGREE)).filter(is_allowed).collect()
     }
 
     /// `chain` over groups of `degree` devices.
@@ -69,7 +76,7 @@ impl Rack {
         let groups = self.per_node.checked_div(degree).unwrap_or(0);
         let count = groups.saturating_mul(self.nodes);
         if count == 0 || count > Problem::MOST_PLACES {
-            return Err(wrong("devices", format!("{count} groups are not between 1 and 4096")));
+            return Err(wrong("devices", format!("{count} groups are not between 1 and 1024")));
         }
         let group = |index: usize| {
             let node = index.checked_div(groups).unwrap_or(0);
@@ -97,6 +104,9 @@ impl Rack {
         limits: &Limits<'_>,
     ) -> Result<Vec<Plan>> {
         let degrees = degree.map_or_else(|| self.degrees(chain), |degree| vec![degree]);
+        if degrees.is_empty() {
+            return Err(wrong("devices", "more than 1024 groups, whatever their size".to_owned()));
+        }
         let mut plans = Vec::with_capacity(degrees.len());
         for degree in degrees {
             let problem = self.problem(chain, degree, objective)?;

@@ -118,7 +118,7 @@ pub struct Problem {
 
 impl Problem {
     /// The most places.
-    pub const MOST_PLACES: usize = 4096;
+    pub const MOST_PLACES: usize = 1024;
 
     /// A problem.
     ///

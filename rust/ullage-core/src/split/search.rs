@@ -91,6 +91,7 @@ pub(super) fn search(
     watch: &mut Watch<'_>,
 ) -> Outcome {
     let width = costs.len().saturating_add(1);
+    let counts_fill = rule == Rule::Fullest || caps.fill < u64::MAX;
     let blank = Cell { score: NONE, before: (u32::MAX, 0) };
     let mut cells = vec![blank; route.stops.len().saturating_mul(width)];
     for stop in 0..route.stops.len() {
@@ -108,7 +109,7 @@ pub(super) fn search(
             let mut run = costs.run(place, first);
             for piece in first..costs.len() {
                 let held = run.add(piece);
-                let share = if held > usable { u64::MAX } else { fill(held, usable) };
+                let share = if counts_fill { fill(held, usable) } else { 0 };
                 if held > usable || share > caps.fill || run.time > caps.time {
                     break;
                 }

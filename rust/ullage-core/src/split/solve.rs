@@ -10,7 +10,7 @@ use crate::solving::{Limits, Status, Watch};
 use crate::units::Bytes;
 
 /// The most cells that the dynamic program keeps, of 24 bytes each.
-const MOST_CELLS: usize = 1 << 24;
+const MOST_CELLS: usize = 1 << 22;
 
 /// Splits the chain of `problem` so that its objective is as small as can be.
 ///
@@ -98,11 +98,16 @@ fn by_orders(problem: &Problem, costs: &Costs, bound: u64, watch: &mut Watch<'_>
     match best_split {
         Some(split) if split.value == bound => Split { status: Status::Optimal, lower_bound: bound, ..split },
         Some(split) => Split { status: Status::Feasible, lower_bound: bound, ..split },
-        None => match reason(problem, costs, None) {
+        None => match reason(problem, costs, given_route(problem).as_ref()) {
             Some(reason) => without(Some(reason), Status::Infeasible),
             None => without(None, Status::Timeout),
         },
     }
+}
+
+/// The only order there is, where it is given: filling it has failed, so nothing else can reach further.
+fn given_route(problem: &Problem) -> Option<Route> {
+    (problem.order() == Order::Given).then(|| Route::of(problem, usize::MAX)).flatten()
 }
 
 fn orders(problem: &Problem) -> Vec<Vec<usize>> {

@@ -9,6 +9,9 @@ use crate::solving::Watch;
 /// The most partial placements that are kept of one class.
 const MOST: usize = 1 << 17;
 
+/// The most that one partial placement may be continued by: beyond it the search gives up.
+const MOST_BRANCHES: usize = 1 << 21;
+
 /// What the knapsack is of.
 pub(super) struct Knapsack<'a> {
     pub(super) classes: &'a [Class],
@@ -42,9 +45,10 @@ impl Knapsack<'_> {
             let here = layers.last().map_or(&[][..], Vec::as_slice);
             for (before, partial) in here.iter().enumerate() {
                 let before = u32::try_from(before).unwrap_or(u32::MAX);
-                let mut branch = Branch { knapsack: self, class, rest, known, before, out: &mut next };
-                branch.grow(&self.dearest_first(class), class.pieces.len() as u64, partial, [0; 4]);
-                if watch.spent(next.len()) {
+                let mut branch = Branch { knapsack: self, class, rest, known, before, out: &mut next, watch };
+                let is_done =
+                    branch.grow(&self.dearest_first(class), class.pieces.len() as u64, partial, [0; 4]);
+                if !is_done {
                     return Found { best: None, bound: root_bound };
                 }
                 if next.len() > MOST.saturating_mul(8) {
@@ -111,20 +115,28 @@ impl Knapsack<'_> {
 }
 
 /// One partial placement and the next class.
-struct Branch<'a> {
+struct Branch<'a, 'w> {
     knapsack: &'a Knapsack<'a>,
     class: &'a Class,
     rest: i128,
     known: u64,
     before: u32,
     out: &'a mut Vec<Partial>,
+    watch: &'a mut Watch<'w>,
 }
 
-impl Branch<'_> {
-    /// Spreads `left` pieces over the `choices` in every way that could still be part of the best.
-    fn grow(&mut self, choices: &[usize], left: u64, from: &Partial, counts: [u32; Problem::MOST_TIERS]) {
+impl Branch<'_, '_> {
+    /// Spreads `left` pieces over the `choices` in every way that could still be part of the best; whether it came to
+    /// the end.
+    fn grow(
+        &mut self,
+        choices: &[usize],
+        left: u64,
+        from: &Partial,
+        counts: [u32; Problem::MOST_TIERS],
+    ) -> bool {
         let Knapsack { room, prices, .. } = *self.knapsack;
-        let Some((&choice, others)) = choices.split_first() else { return };
+        let Some((&choice, others)) = choices.split_first() else { return true };
         let taken = &self.class.choices[choice];
         // What is not spread yet will cost at least as much as if all of it took the cheapest choice.
         let cheapest = choices.last().map_or(0, |&last| prices.charged(&self.class.choices[last]));
@@ -135,16 +147,20 @@ impl Branch<'_> {
             let rest =
                 cheapest.saturating_mul(i128::from(left.saturating_sub(count))).saturating_add(self.rest);
             if !room.holds(&used) || prices.bound(cost, &used, rest) >= self.known {
-                return; // with more of this choice, which is dearer than the rest, it gets no better
+                return true; // with more of this choice, which is dearer than the rest, it gets no better
+            }
+            if self.watch.spent(1) || self.out.len() >= MOST_BRANCHES {
+                return false;
             }
             let mut counts = counts;
             counts[choice] = u32::try_from(count).unwrap_or(u32::MAX);
             let partial = Partial { cost, used, before: self.before, counts };
             if count == left {
                 self.out.push(partial);
-            } else {
-                self.grow(others, left.saturating_sub(count), &partial, counts);
+            } else if !self.grow(others, left.saturating_sub(count), &partial, counts) {
+                return false;
             }
         }
+        true
     }
 }
