@@ -21,6 +21,7 @@
 //! - [`footprint`]: what it needs, part by part, in which runtime, and whether that fits a device;
 //! - [`solving`]: how long solvers may work, and what is proven of their answers;
 //! - [`pack`]: which item goes into which bin;
+//! - [`split`]: which layers of one model go to which device, and how fast it is then;
 //! - [`arena`]: which buffer lies at which offset of one block of memory;
 //! - [`ledger`]: accounts, limits and reservations;
 //! - [`machine`]: what is really used, read from files that stay open;

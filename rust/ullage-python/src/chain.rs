@@ -43,15 +43,17 @@ impl Chain {
         heads: WholeNumber,
         kv_heads: WholeNumber,
     ) -> Outcome<Self> {
-        let mut pieces = plain(names, &weights)?;
+        let mut pieces = plain(names, weights)?;
         let kv_heads = kv_heads.count("kv_heads")?;
-        pieces.iter_mut().for_each(|piece| piece.state_ways = kv_heads);
+        for piece in &mut pieces {
+            piece.state_ways = kv_heads;
+        }
         fill(&mut pieces, "state", state, |piece, count| piece.state = count.0)?;
         fill(&mut pieces, "traffic", traffic, |piece, count| {
-            (piece.traffic, piece.moved) = (count.0, count.0)
+            (piece.traffic, piece.moved) = (count.0, count.0);
         })?;
         fill(&mut pieces, "outputs", outputs, |piece, count| {
-            (piece.output, piece.reductions) = (count.0, 2)
+            (piece.output, piece.reductions) = (count.0, 2);
         })?;
         fill(&mut pieces, "flops", flops, |piece, count| piece.flops = count.0.get())?;
         fill(&mut pieces, "workspace", workspace, |piece, count| piece.workspace = count.0)?;
@@ -176,7 +178,7 @@ impl Chain {
     }
 }
 
-fn plain(names: Vec<String>, weights: &[ByteCount]) -> Outcome<Vec<Piece>> {
+fn plain(names: Vec<String>, weights: Vec<ByteCount>) -> Outcome<Vec<Piece>> {
     if names.len() != weights.len() {
         return Err(wrong("weights", format!("{} for {} names", weights.len(), names.len())));
     }
@@ -194,7 +196,9 @@ fn fill(
     if column.len() != pieces.len() {
         return Err(wrong(name, format!("{} for {} names", column.len(), pieces.len())));
     }
-    pieces.iter_mut().zip(column).for_each(|(piece, count)| set(piece, count));
+    for (piece, count) in pieces.iter_mut().zip(column) {
+        set(piece, count);
+    }
     Ok(())
 }
 

@@ -52,6 +52,13 @@ pub(super) enum Outcome {
     Stopped,
 }
 
+impl Outcome {
+    /// What was found, else what `other` found.
+    pub(super) fn or(self, other: Self) -> Self {
+        if matches!(self, Self::Best(_)) { self } else { other }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Cell {
     score: Score,

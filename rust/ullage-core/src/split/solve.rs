@@ -12,6 +12,9 @@ use crate::units::Bytes;
 /// The most cells that the dynamic program keeps, of 24 bytes each.
 const MOST_CELLS: usize = 1 << 22;
 
+/// Halvings of the range in which the fullest place is made less full where that costs nothing: to a thousandth.
+const EVENING_STEPS: usize = 10;
+
 /// Splits the chain of `problem` so that its objective is as small as can be.
 ///
 /// The answer is proven where the order is given, and where it is free as long as the places are of few kinds; else
@@ -47,7 +50,7 @@ pub fn solve(problem: &Problem, limits: &Limits<'_>) -> Split {
     if let Some(route) = Route::of(problem, most) {
         return match best(problem, &costs, &route, &mut watch) {
             Outcome::Best(found) => {
-                let split = concluded(problem, &costs, &route, &found);
+                let split = concluded(problem, &costs, &route, &found).split;
                 Split { status: Status::Optimal, lower_bound: split.value, ..split }
             }
             Outcome::None => without(reason(problem, &costs, Some(&route)), Status::Infeasible),
@@ -57,21 +60,36 @@ pub fn solve(problem: &Problem, limits: &Limits<'_>) -> Split {
     by_orders(problem, &costs, bound, &mut watch)
 }
 
-/// The best way of `route` by the objective, and among equals by the latency.
+/// The best way of `route` by the objective, among equals by the latency, and among these one that is evenly filled.
 fn best(problem: &Problem, costs: &Costs, route: &Route, watch: &mut Watch<'_>) -> Outcome {
-    let (rule, caps): (Rule, fn(u64) -> Caps) = match problem.objective() {
-        Objective::Latency => return search(problem, costs, route, Rule::Time, Caps::NONE, watch),
-        Objective::Devices => return search(problem, costs, route, Rule::Places, Caps::NONE, watch),
-        Objective::Throughput => (Rule::Slowest, |time| Caps { time, ..Caps::NONE }),
-        Objective::Balance => (Rule::Fullest, |fill| Caps { fill, ..Caps::NONE }),
+    let mut under = |rule: Rule, caps: Caps| search(problem, costs, route, rule, caps, watch);
+    let (rule, caps, found) = match problem.objective() {
+        Objective::Latency => (Rule::Time, Caps::NONE, under(Rule::Time, Caps::NONE)),
+        Objective::Devices => (Rule::Places, Caps::NONE, under(Rule::Places, Caps::NONE)),
+        Objective::Throughput => {
+            let slowest = under(Rule::Slowest, Caps::NONE);
+            let Outcome::Best(Found { score: (time, _), .. }) = slowest else { return slowest };
+            let caps = Caps { time, ..Caps::NONE };
+            (Rule::Time, caps, under(Rule::Time, caps).or(slowest))
+        }
+        Objective::Balance => {
+            let fullest = under(Rule::Fullest, Caps::NONE);
+            let Outcome::Best(Found { score: (fill, _), .. }) = fullest else { return fullest };
+            return under(Rule::Time, Caps { fill, ..Caps::NONE }).or(fullest);
+        }
     };
-    let first = search(problem, costs, route, rule, Caps::NONE, watch);
-    let Outcome::Best(found) = first else { return first };
-    watch.found(Some(found.score.0), found.score.0);
-    match search(problem, costs, route, Rule::Time, caps(found.score.0), watch) {
-        Outcome::Best(faster) => Outcome::Best(faster),
-        Outcome::None | Outcome::Stopped => Outcome::Best(found),
+    let Outcome::Best(mut found) = found else { return found };
+    // Halving the range of how full the fullest is, as long as that costs nothing.
+    let (mut low, mut high) = (0_u64, concluded(problem, costs, route, &found).fullest);
+    for _ in 0..EVENING_STEPS {
+        let fill = low.midpoint(high);
+        match under(rule, Caps { fill, ..caps }) {
+            Outcome::Best(other) if other.score == found.score => (found, high) = (other, fill),
+            Outcome::Stopped => break,
+            Outcome::Best(_) | Outcome::None => low = fill,
+        }
     }
+    Outcome::Best(found)
 }
 
 /// The best over a few orders of the places; greedily filled places where there is no time for more.
@@ -89,7 +107,7 @@ fn by_orders(problem: &Problem, costs: &Costs, bound: u64, watch: &mut Watch<'_>
         };
         let found = if let Outcome::Best(found) = searched { Some(found) } else { greedy };
         let Some(found) = found else { continue };
-        let split = concluded(problem, costs, &route, &found);
+        let split = concluded(problem, costs, &route, &found).split;
         if best_split.as_ref().is_none_or(|known| split.value < known.value) {
             watch.found(Some(split.value), bound);
             best_split = Some(split);
@@ -127,8 +145,14 @@ fn orders(problem: &Problem) -> Vec<Vec<usize>> {
     vec![by_bandwidth, by_size, given.clone(), smallest, slowest]
 }
 
+/// A split, and the share of its fullest place.
+struct Concluded {
+    split: Split,
+    fullest: u64,
+}
+
 /// The split that a way means, with every figure counted anew.
-fn concluded(problem: &Problem, costs: &Costs, route: &Route, found: &Found) -> Split {
+fn concluded(problem: &Problem, costs: &Costs, route: &Route, found: &Found) -> Concluded {
     let way: Vec<usize> = found.stops.iter().map(|&(stop, _)| stop).collect();
     let places = route.named(&way);
     let ends = found.stops.iter().skip(1).map(|&(_, first)| first).chain([costs.len()]);
@@ -153,7 +177,8 @@ fn concluded(problem: &Problem, costs: &Costs, route: &Route, found: &Found) -> 
         Objective::Balance => fullest,
     };
     let status = Status::Feasible;
-    Split { status, stages, value, lower_bound: 0, latency, bottleneck, reason: None }
+    let split = Split { status, stages, value, lower_bound: 0, latency, bottleneck, reason: None };
+    Concluded { split, fullest }
 }
 
 fn without(reason: Option<Infeasibility>, status: Status) -> Split {
