@@ -177,6 +177,15 @@ def test_in_place_the_last_layers_are_on_the_gpu() -> None:
     assert more.latency_s < split.latency_s
 
 
+def test_several_gpus_follow_the_host_in_a_row() -> None:
+    row = checked(ullage.split(LLAMA, "host=64GiB@50GB, a=6GiB@400GB, b=6GiB@400GB", runtime="llama.cpp"))
+    counts = [len(place.pieces) for place in row.places]
+    assert (row.status, min(counts) > 0, sum(counts)) == ("optimal", True, 34)
+    gpus = f"{counts[1]},{counts[2]}"
+    assert splitting.llama_cpp(row) == ["--n-gpu-layers", str(sum(counts[1:])), "--tensor-split", gpus]
+    assert list(splitting.device_map(row, {"host": "cpu", "a": 0, "b": 1}).values()).count("cpu") == counts[0]
+
+
 def test_of_a_mixture_the_experts_go_to_the_host_first() -> None:
     split = checked(
         ullage.split(

@@ -84,6 +84,16 @@ fn unlike_devices_in_any_order_are_filled_fastest_first() {
 }
 
 #[test]
+fn among_equals_places_are_filled_evenly() {
+    let places = vec![place(0, 50, 1 << 40), place(1, 50, 1 << 40)];
+    for order in [Order::Given, Order::Any] {
+        let split = solve(&large(60, places.clone(), order), &Limits::default());
+        let counts: Vec<usize> = split.stages.iter().map(|stage| stage.end - stage.first).collect();
+        assert_eq!(counts, [30, 30]);
+    }
+}
+
+#[test]
 fn places_of_too_many_kinds_for_a_proof_are_tried_in_a_few_orders() {
     let places = (0..30).map(|index| place(index, 10 + index, (index + 1) << 36)).collect();
     let problem = large(100, places, Order::Any);

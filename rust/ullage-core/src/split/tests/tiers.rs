@@ -6,7 +6,7 @@ use crate::split::tiers::{Cut, Infeasibility, Problem, Tier, solve, validate};
 use crate::split::{Chain, Link, Piece};
 use crate::units::Bytes;
 
-fn problem(random: &mut Random, most_pieces: u64) -> Problem {
+pub(super) fn problem(random: &mut Random, most_pieces: u64) -> Problem {
     let chain = problems::chain(random, most_pieces);
     let count = random.below(3) + 1;
     let total = chain.bytes().get();
