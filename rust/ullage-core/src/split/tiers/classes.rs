@@ -35,6 +35,16 @@ pub(super) struct Room {
 impl Room {
     /// The room of `problem` with buffers for fetched pieces of at most `largest` bytes; `None` where these do not fit.
     pub(super) fn of(problem: &Problem, largest: u64) -> Option<Self> {
+        Self::with(problem, largest, largest.saturating_mul(problem.buffers()))
+    }
+
+    /// The room in which every piece may be fetched and no buffer is needed: what fits any other fits it.
+    pub(super) fn widest(problem: &Problem) -> Option<Self> {
+        let largest = problem.pieces().iter().map(|piece| piece.weights.get()).max().unwrap_or(0);
+        Self::with(problem, largest, 0)
+    }
+
+    fn with(problem: &Problem, largest: u64, buffers: u64) -> Option<Self> {
         let workspace = problem.pieces().iter().map(|piece| piece.workspace.get()).max().unwrap_or(0);
         let mut room =
             Self { capacities: [0; Problem::MOST_TIERS], largest, works: [false; Problem::MOST_TIERS] };
@@ -48,8 +58,7 @@ impl Room {
             if let Some(rest) = tier.usable().checked_sub(workspace) {
                 (room.capacities[index], room.works[index]) = (rest, true);
             }
-            if worker == Some(index) && largest > 0 {
-                let buffers = largest.saturating_mul(problem.buffers());
+            if worker == Some(index) {
                 room.capacities[index] = room.capacities[index].checked_sub(buffers)?;
             }
         }

@@ -20,15 +20,7 @@ pub(super) struct Prices {
 impl Prices {
     /// Prices under which the bound of the whole problem is high.
     pub(super) fn of(classes: &[Class], room: &Room) -> Self {
-        // More capacity than can be used would only cost.
-        let mut capacities = room.capacities;
-        for (tier, capacity) in capacities.iter_mut().enumerate() {
-            let most = |class: &Class| {
-                let used = class.choices.iter().map(|choice| choice.used[tier]).max().unwrap_or(0);
-                used.saturating_mul(class.pieces.len() as u64)
-            };
-            *capacity = (*capacity).min(classes.iter().map(most).fold(0, u64::saturating_add));
-        }
+        let capacities = usable(classes, room);
         let starts = [0, HIGHEST].map(|start| [true, false].map(|is_upward| (start, is_upward)));
         let tried = starts.into_iter().flatten().map(|(start, is_upward)| {
             let prices = Self::cleared(classes, &capacities, start, is_upward);
@@ -48,10 +40,18 @@ impl Prices {
                 prices.prices[tier] = prices.clearing(classes, tier, capacities[tier]);
             }
         }
-        let worth = prices.prices.iter().zip(capacities);
-        prices.worth =
-            worth.map(|(&price, &capacity)| i128::from(price).saturating_mul(capacity.into())).sum();
+        prices.worth = prices.worth_of(capacities);
         prices
+    }
+
+    /// The same prices for another room, where they bound too, if not as well.
+    pub(super) fn adapted(&self, classes: &[Class], room: &Room) -> Self {
+        Self { prices: self.prices, worth: self.worth_of(&usable(classes, room)) }
+    }
+
+    fn worth_of(&self, capacities: &PerTier) -> i128 {
+        let each = self.prices.iter().zip(capacities);
+        each.map(|(&price, &capacity)| i128::from(price).saturating_mul(capacity.into())).sum()
     }
 
     /// The least price of `tier` at which no more of it is wanted than there is, all other prices as they are.
@@ -106,4 +106,16 @@ impl Prices {
         let up = scaled.max(0).saturating_add(SCALE.saturating_sub(1)).checked_div(SCALE).unwrap_or(0);
         u64::try_from(up).unwrap_or(u64::MAX)
     }
+}
+
+/// The capacities of `room`, as far as they can be used: more would only cost.
+fn usable(classes: &[Class], room: &Room) -> PerTier {
+    let most = |tier: usize| {
+        let of = |class: &Class| {
+            let used = class.choices.iter().map(|choice| choice.used[tier]).max().unwrap_or(0);
+            used.saturating_mul(class.pieces.len() as u64)
+        };
+        classes.iter().map(of).fold(0, u64::saturating_add)
+    };
+    std::array::from_fn(|tier| room.capacities[tier].min(most(tier)))
 }

@@ -1,7 +1,7 @@
 //! [`solve`](fn@solve): the fastest placement of pieces in tiers.
 
 use super::answer::{Infeasibility, Placement};
-use super::classes::{Class, Room, plus};
+use super::classes::{Choice, Class, Room, plus};
 use super::cut;
 use super::knapsack::Knapsack;
 use super::prices::Prices;
@@ -81,31 +81,63 @@ impl Best {
         }
         sizes.sort_unstable();
         sizes.dedup();
-        let rooms = || sizes.iter().filter_map(|&size| Room::of(problem, size));
-        for room in rooms() {
-            if let Some(classes) = room.classes(problem) {
-                self.offer(greedy(problem, &classes, &room));
+        let Some(widest) = Room::widest(problem) else { return };
+        let Some(classes) = widest.classes(problem) else { return };
+        let prices = Prices::of(&classes, &widest);
+        let floor = prices.bound(0, &[0; Problem::MOST_TIERS], prices.rests(&classes)[0]).max(least(problem));
+        let mut trials = self.first_looks(problem, &sizes, &prices, floor, watch);
+        trials.sort_unstable();
+        for (bound, size) in trials {
+            let known = self.found.as_ref().map_or(u64::MAX, |(_, cost)| *cost);
+            if bound >= known {
+                return; // and so are all that follow
             }
             if watch.look() {
-                break;
-            }
-        }
-        for room in rooms() {
-            let Some(classes) = room.classes(problem) else { continue };
-            if watch.look() {
-                self.bound = self.bound.min(least(problem));
+                self.bound = self.bound.min(bound);
                 return;
             }
+            let Some(room) = Room::of(problem, size) else { continue };
+            let Some(classes) = room.classes(problem) else { continue };
             let prices = Prices::of(&classes, &room);
-            let knapsack = Knapsack { classes: &classes, room: &room, prices: &prices };
+            self.offer(greedy(problem, &classes, &room, |choice| prices.charged(choice)));
             let known = self.found.as_ref().map_or(u64::MAX, |(_, cost)| *cost);
+            let knapsack = Knapsack { classes: &classes, room: &room, prices: &prices };
             let found = knapsack.solve(problem.pieces().len(), known, watch);
             self.offer(found.best);
-            self.bound = self.bound.min(found.bound);
+            self.bound = self.bound.min(found.bound.max(bound));
             if let Some((_, cost)) = &self.found {
                 watch.found(Some(*cost), 0);
             }
         }
+    }
+
+    /// Quick placements, and a bound for each size of the buffers, by the `prices` of the widest room. Sizes for which
+    /// there is no time are left at `floor`, the bound of that room.
+    fn first_looks(
+        &mut self,
+        problem: &Problem,
+        sizes: &[u64],
+        prices: &Prices,
+        floor: u64,
+        watch: &mut Watch<'_>,
+    ) -> Vec<(u64, u64)> {
+        let mut trials = Vec::new();
+        let mut is_late = false;
+        for &size in sizes {
+            let Some(room) = Room::of(problem, size) else { continue };
+            if is_late {
+                self.bound = self.bound.min(floor);
+                return trials;
+            }
+            let Some(classes) = room.classes(problem) else { continue };
+            self.offer(greedy(problem, &classes, &room, |choice| i128::from(choice.cost)));
+            self.offer(greedy(problem, &classes, &room, |choice| prices.charged(choice)));
+            let own = prices.adapted(&classes, &room);
+            let bound = own.bound(0, &[0; Problem::MOST_TIERS], own.rests(&classes)[0]);
+            trials.push((bound, size));
+            is_late = watch.look();
+        }
+        trials
     }
 
     fn offer(&mut self, other: Option<(Vec<usize>, u64)>) {
@@ -153,21 +185,25 @@ fn taken(problem: &Problem, assignment: &[usize]) -> (Vec<Bytes>, Bytes) {
     (loads, buffer)
 }
 
-/// Every piece in the fastest tier with room for it, those first for which it matters most by the byte.
-fn greedy(problem: &Problem, classes: &[Class], room: &Room) -> Option<(Vec<usize>, u64)> {
+/// Every piece in the tier with room that is cheapest by `price`, those first for which it matters most by the byte.
+fn greedy(
+    problem: &Problem,
+    classes: &[Class],
+    room: &Room,
+    price: impl Fn(&Choice) -> i128,
+) -> Option<(Vec<usize>, u64)> {
     let mut order: Vec<&Class> = classes.iter().collect();
     order.sort_by_key(|class| {
-        let costs = || class.choices.iter().map(|choice| choice.cost);
+        let costs = || class.choices.iter().map(|choice| i128::from(choice.cost));
         let spread = costs().max().unwrap_or(0).saturating_sub(costs().min().unwrap_or(0));
         let bytes = class.choices.iter().flat_map(|choice| choice.used).max().unwrap_or(0).max(1);
-        let by_byte = u128::from(spread).saturating_mul(1 << 32).checked_div(bytes.into());
-        std::cmp::Reverse(by_byte)
+        std::cmp::Reverse(spread.saturating_mul(1 << 32).checked_div(bytes.into()))
     });
     let mut assignment = vec![0; problem.pieces().len()];
     let (mut used, mut cost) = ([0; Problem::MOST_TIERS], 0_u64);
     for class in order {
         let mut choices: Vec<_> = class.choices.iter().collect();
-        choices.sort_by_key(|choice| choice.cost);
+        choices.sort_by_key(|choice| price(choice));
         for &piece in class.pieces.iter().rev() {
             let choice = choices.iter().find(|choice| room.holds(&plus(&used, &choice.used, 1)))?;
             used = plus(&used, &choice.used, 1);
