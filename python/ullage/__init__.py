@@ -12,6 +12,7 @@ from ullage._core import VERSION as __version__  # noqa: N811 - a constant there
 from ullage._core import (
     Account,
     AccountSnapshot,
+    Chain,
     Compression,
     Footprint,
     Interval,
@@ -35,6 +36,8 @@ from ullage._core import (
     SharedLedger,
     SharedProcess,
     SharedReservation,
+    Split,
+    SplitPlace,
     Tensor,
     Verdict,
     format_bytes,
@@ -50,10 +53,11 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import benchmark, catalog, errors, machine, measuring, tracking
+    from ullage import benchmark, catalog, errors, machine, measuring, splitting, tracking
     from ullage._codec import compress
     from ullage._footprint import fit, footprint
     from ullage._placing import place, repack
+    from ullage._split import SplitDevice, split
     from ullage.catalog import device
     from ullage.fleet import read_fleet
     from ullage.measuring import fingerprint, measure
@@ -66,6 +70,7 @@ __all__ = [
     "Account",
     "AccountSnapshot",
     "BudgetExceeded",
+    "Chain",
     "Compression",
     "DebugBuildWarning",
     "Dense",
@@ -99,6 +104,9 @@ __all__ = [
     "SharedProcess",
     "SharedReservation",
     "Sparse",
+    "Split",
+    "SplitDevice",
+    "SplitPlace",
     "Tensor",
     "Timeline",
     "UllageError",
@@ -126,6 +134,8 @@ __all__ = [
     "read_fleet",
     "read_packing_instance",
     "repack",
+    "split",
+    "splitting",
     "tracking",
     "validate",
 ]
@@ -140,6 +150,7 @@ _LAZY = {
     "Pool": "ullage.pool",
     "Progress": "ullage.solving",
     "Sparse": "ullage.schemes",
+    "SplitDevice": "ullage._split",
     "Timeline": "ullage.timeline",
     "benchmark": "",
     "catalog": "",
@@ -155,6 +166,8 @@ _LAZY = {
     "place": "ullage._placing",
     "read_fleet": "ullage.fleet",
     "repack": "ullage._placing",
+    "split": "ullage._split",
+    "splitting": "",
     "tracking": "",
 }
 """Names that are imported when first asked for, with their modules: asyncio and psutil cost more than the rest."""

@@ -22,6 +22,7 @@ __all__ = [
     "AccountSnapshot",
     "Brain",
     "Buffer",
+    "Chain",
     "Compression",
     "Footprint",
     "Interval",
@@ -45,6 +46,8 @@ __all__ = [
     "SharedProcess",
     "SharedReservation",
     "SharedWaiter",
+    "Split",
+    "SplitPlace",
     "Tensor",
     "Verdict",
     "Watch",
@@ -69,6 +72,9 @@ __all__ = [
     "repack_items",
     "runtime_policies",
     "scheme_text",
+    "split_pipeline",
+    "split_rack",
+    "split_tiers",
     "validate",
 ]
 
@@ -1461,8 +1467,8 @@ class LowerBound:
 
     def __index__(self) -> int: ...
 
-def validate(answer: Plan | Layout | Placement) -> None:
-    """Check a plan, a layout or a placement by code that shares nothing with the solvers.
+def validate(answer: Plan | Layout | Placement | Split) -> None:
+    """Check a plan, a layout, a placement or a split by code that shares nothing with the solvers.
 
     Raises `ViolationError` with the first fact that does not hold.
     """
@@ -1862,3 +1868,236 @@ class Layout:
         """Give the layout as a dictionary ready for JSON; `offsets` by id, or by position as a text."""
 
     def __len__(self) -> int: ...
+
+@final
+class Chain:
+    """A model as pieces that run one after another: what comes before the layers, the layers, what comes after."""
+
+    def __new__(
+        cls,
+        names: Sequence[str],
+        weights: Sequence[ByteCount],
+        *,
+        state: Sequence[ByteCount] | None = None,
+        traffic: Sequence[ByteCount] | None = None,
+        outputs: Sequence[ByteCount] | None = None,
+        flops: Sequence[ByteCount] | None = None,
+        workspace: Sequence[ByteCount] | None = None,
+        shared: Sequence[tuple[ByteCount, Sequence[int]]] = [],
+        heads: int = 0,
+        kv_heads: int = 1,
+    ) -> Self:
+        """Make a chain of columns, one figure for each piece.
+
+        `weights` and `state` are bytes held, `traffic` bytes of weights that a step reads (all of them by default),
+        `outputs` bytes that it hands on, `flops` its operations, `workspace` bytes needed while the piece runs.
+        `shared` lists tensors that several pieces use, each with its bytes and pieces: they lie once in each place that
+        has one of these. `heads` and `kv_heads` say how far tensor-parallel groups can divide it.
+        Raises `ProblemError`.
+        """
+
+    @staticmethod
+    def of(
+        model: Model,
+        *,
+        context: int | None = None,
+        batch: int = 1,
+        kv_dtype: str = "f16",
+        micro_batch: int | None = None,
+        flash_attention: bool = True,
+        runtime: str | None = None,
+        experts_apart: bool = False,
+    ) -> Chain:
+        """Give the pieces of a model as a workload runs them; with `experts_apart`, experts are pieces of their own.
+
+        Raises `ArgumentError` for a model that is known by its size alone.
+        """
+
+    @property
+    def names(self) -> list[str]:
+        """The pieces: `embedding`, the layers by the names of their tensors, `head`."""
+
+    @property
+    def weights(self) -> list[int]:
+        """Bytes of weights of each piece, without shared tensors."""
+
+    @property
+    def state(self) -> list[int]:
+        """Bytes of cache and recurrent state of each piece."""
+
+    @property
+    def traffic(self) -> list[int]:
+        """Bytes of weights that a step reads of each piece."""
+
+    @property
+    def outputs(self) -> list[int]:
+        """Bytes that each piece hands on in a step."""
+
+    @property
+    def flops(self) -> list[int]:
+        """Operations of a step of each piece."""
+
+    @property
+    def workspace(self) -> list[int]:
+        """Bytes that each piece needs while it runs; the pieces of one place take turns in them."""
+
+    @property
+    def shared(self) -> list[tuple[int, list[int]]]:
+        """Tensors that several pieces use: bytes and pieces."""
+
+    @property
+    def heads(self) -> int:
+        """Query heads; 0 where unknown."""
+
+    @property
+    def bytes(self) -> int:
+        """Weights and states of all pieces, every shared tensor once."""
+
+    @property
+    def modules(self) -> list[list[str]]:
+        """The modules of each piece, by the names of its tensors."""
+
+    @property
+    def layers(self) -> list[int | None]:
+        """The number of each piece among the layers; `None` for what is none of them."""
+
+    @property
+    def experts(self) -> list[bool]:
+        """Whether each piece is the experts of its layer."""
+
+    def __len__(self) -> int: ...
+
+@final
+class SplitPlace:
+    """A device or tier, and what it holds; of a tensor-parallel group, what each of its devices does."""
+
+    @property
+    def name(self) -> str:
+        """The device's name."""
+
+    @property
+    def pieces(self) -> list[int]:
+        """The pieces that lie here, ascending."""
+
+    @property
+    def load(self) -> int:
+        """Bytes taken: weights, states, shared tensors, workspace, buffers."""
+
+    @property
+    def capacity(self) -> int:
+        """Bytes for the model."""
+
+    @property
+    def time_s(self) -> float:
+        """Seconds of a step."""
+
+    @property
+    def transfer_s(self) -> float:
+        """Seconds of handing over to the next stage."""
+
+@final
+class Split:
+    """Which pieces of a model go to which device, and what is proven of it."""
+
+    @property
+    def chain(self) -> Chain:
+        """What was divided."""
+
+    @property
+    def kind(self) -> Literal["pipeline", "tiers", "rack"]:
+        """A row of devices, tiers of memory, or tensor-parallel groups."""
+
+    @property
+    def status(self) -> Literal["optimal", "feasible", "infeasible", "timeout"]:
+        """`optimal`: proven that nothing is better by the objective; `feasible`: the gap to the bound is positive.
+
+        `infeasible`: proven that nothing fits, see `reason`; `timeout`: neither found nor disproven.
+        """
+
+    @property
+    def objective(self) -> Literal["latency", "throughput", "devices", "balance"]:
+        """What is small."""
+
+    @property
+    def value(self) -> float:
+        """The objective: seconds, devices, or the share of the fullest device."""
+
+    @property
+    def lower_bound(self) -> float:
+        """No split has a smaller value."""
+
+    @property
+    def latency_s(self) -> float:
+        """Estimated seconds of one step through all pieces, transfers included."""
+
+    @property
+    def bottleneck_s(self) -> float:
+        """Estimated seconds of the slowest stage or transfer: the pace of a full pipeline."""
+
+    @property
+    def buffer(self) -> int:
+        """Bytes of the buffers that a tier fetches through."""
+
+    @property
+    def tensor_parallel(self) -> int:
+        """Devices that share every piece; 1 without groups."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why nothing fits, where that is proven."""
+
+    @property
+    def assignment(self) -> list[int | None]:
+        """The place of each piece."""
+
+    @property
+    def places(self) -> list[SplitPlace]:
+        """Every device or tier, as given, with what it holds."""
+
+    @property
+    def alternatives(self) -> list[dict[str, Any]]:
+        """Of tensor-parallel groups, every degree that was tried, the best first."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the solve."""
+
+def split_pipeline(
+    chain: Chain,
+    places: Sequence[tuple[str, ByteCount, ByteCount, ByteCount | None, ByteCount | None, int]],
+    links: tuple[str, Sequence[tuple[ByteCount | None, float]]],
+    *,
+    any_order: bool,
+    objective: str,
+    time_limit: float | None,
+    progress: Callable[[Progress], object] | None = None,
+) -> Split:
+    """Cut a chain into runs for devices in a row; `ullage.split` is the door."""
+
+def split_tiers(
+    chain: Chain,
+    tiers: Sequence[
+        tuple[str, ByteCount, ByteCount, ByteCount | None, ByteCount | None, int, tuple[ByteCount | None, float]]
+    ],
+    *,
+    buffers: int,
+    is_cut: bool,
+    time_limit: float | None,
+    progress: Callable[[Progress], object] | None = None,
+) -> Split:
+    """Place the pieces of a chain in tiers of memory; `ullage.split` is the door."""
+
+def split_rack(
+    chain: Chain,
+    device: tuple[str, ByteCount, ByteCount, ByteCount | None, ByteCount | None, int],
+    nodes: int,
+    per_node: int,
+    inside: tuple[ByteCount | None, float],
+    between: tuple[ByteCount | None, float],
+    *,
+    degree: int | None,
+    objective: str,
+    time_limit: float | None,
+    progress: Callable[[Progress], object] | None = None,
+) -> Split:
+    """Spread a chain over tensor-parallel groups of a rack; `ullage.split` is the door."""

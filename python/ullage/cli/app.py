@@ -22,6 +22,7 @@ COMMANDS = {
     "score": "Compare estimates with what was measured.",
     "pack": "Place models on as few devices as possible.",
     "place": "Decide which model goes onto which of unlike devices.",
+    "split": "Divide one model over several devices, by layers.",
     "arena": "Lay buffers with lifetimes out in one block of memory.",
     "bench": "Compare strategies on public instances.",
     "timeline": "Show when a memory trace peaked, and who held what then.",

@@ -22,6 +22,7 @@
 //! - [`solving`]: how long solvers may work, and what is proven of their answers;
 //! - [`pack`]: which item goes into which bin;
 //! - [`placement`]: which model goes onto which of unlike devices, under rules;
+//! - [`split`]: which layers of one model go to which device, and how fast it is then;
 //! - [`arena`]: which buffer lies at which offset of one block of memory;
 //! - [`ledger`]: accounts, limits and reservations;
 //! - [`machine`]: what is really used, read from files that stay open;
@@ -77,6 +78,7 @@ pub mod pack;
 pub mod placement;
 pub mod pool;
 pub mod solving;
+pub mod split;
 mod sync;
 mod table;
 pub mod units;

@@ -3,6 +3,7 @@
 mod arena;
 mod bound;
 mod buffer;
+mod chain;
 mod check;
 mod codec;
 mod detach;
@@ -22,6 +23,7 @@ mod plan;
 mod pool;
 mod shared;
 mod signals;
+mod split;
 mod units;
 mod validate;
 
@@ -36,6 +38,8 @@ mod _core {
     use super::bound::{LowerBound, lower_bound};
     #[pymodule_export]
     use super::buffer::Buffer;
+    #[pymodule_export]
+    use super::chain::Chain;
     #[pymodule_export]
     use super::check::{check_assignment, check_offsets};
     #[pymodule_export]
@@ -70,6 +74,8 @@ mod _core {
     use super::shared::{
         SharedAccount, SharedAccountSnapshot, SharedLedger, SharedProcess, SharedReservation, SharedWaiter,
     };
+    #[pymodule_export]
+    use super::split::{Split, SplitPlace, split_pipeline, split_rack, split_tiers};
     #[pymodule_export]
     use super::units::{format_bytes, parse_bytes};
     #[pymodule_export]

@@ -6,6 +6,7 @@ use crate::error::Outcome;
 use crate::layout::Layout;
 use crate::placed::Placement;
 use crate::plan::Plan;
+use crate::split::Split;
 
 /// What can be checked.
 #[derive(FromPyObject)]
@@ -13,9 +14,10 @@ pub(crate) enum Answer<'py> {
     Plan(Bound<'py, Plan>),
     Layout(Bound<'py, Layout>),
     Placement(Bound<'py, Placement>),
+    Split(Bound<'py, Split>),
 }
 
-/// Check every fact that a plan, a layout or a placement states, without any part of the solvers.
+/// Check every fact that a plan, a layout, a placement or a split states, without any part of the solvers.
 ///
 /// Raises `ViolationError` with the first violated fact.
 #[pyfunction]
@@ -32,6 +34,10 @@ pub(crate) fn validate(py: Python<'_>, answer: Answer<'_>) -> Outcome<()> {
         Answer::Placement(placement) => {
             let placement = placement.get();
             py.detach(|| placement.validate())?;
+        }
+        Answer::Split(split) => {
+            let split = split.get();
+            py.detach(|| split.validate())?;
         }
     }
     Ok(())

@@ -39,6 +39,33 @@ fn is_given_one(architecture: &Architecture, layout: &KvLayout) -> bool {
     architecture.name.as_ref().is_some_and(|name| layout.encoders.contains(name))
 }
 
+/// The best figure of [`kv_cache`], layer by layer.
+///
+/// # Errors
+/// [`Error::Overflow`] where a layer passes 2^64 − 1 bytes.
+pub(super) fn by_layer(
+    architecture: &Architecture,
+    workload: &Workload,
+    layout: &KvLayout,
+    values: &Values,
+) -> Result<Vec<Bytes>> {
+    let is_counted = match architecture.is_decoder {
+        Some(is_decoder) => is_decoder || is_given_one(architecture, layout),
+        None => false,
+    };
+    let counter = Counter { architecture, workload, layout, values };
+    let form = if layout.latent == LatentForm::Any { LatentForm::Latent } else { layout.latent };
+    let bytes = |layer: &Layer| {
+        if !is_counted || !layer.is_known {
+            return Ok(Bytes::ZERO);
+        }
+        let elements = counter.layer(layer, form)?.and_then(|elements| elements.checked_mul(workload.batch));
+        let elements = elements.ok_or(Error::Overflow { what: WHAT })?;
+        Ok(Bytes::new(elements).scaled(workload.kv_dtype.bytes_per_32(), 32, WHAT)?)
+    };
+    architecture.layers.iter().map(bytes).collect()
+}
+
 struct Counter<'a> {
     architecture: &'a Architecture,
     workload: &'a Workload,

@@ -87,6 +87,20 @@ pub fn estimate(model: &Model, workload: &Workload, policy: &Policy) -> Result<F
     Estimator::new(model, policy).estimate(&Alteration::none(*workload))
 }
 
+/// Cache and state that each layer of `model` keeps for `workload`, most likely, from the first to the last.
+///
+/// # Errors
+/// [`crate::Error::Overflow`] where a layer passes 2^64 − 1 bytes.
+pub fn kept_by_layer(model: &Model, workload: &Workload, policy: &Policy) -> Result<Vec<(Bytes, Bytes)>> {
+    let Some(architecture) = &model.architecture else { return Ok(Vec::new()) };
+    let values = values::of_workload(values::of_model(model), workload);
+    let caches = kv_cache::by_layer(architecture, workload, &policy.kv_cache, &values)?;
+    let layers = caches.into_iter().zip(&architecture.layers);
+    let both =
+        layers.map(|(cache, layer)| Ok((cache, state::of_layer(layer.state, workload, &policy.state)?)));
+    both.collect()
+}
+
 fn published(total: &Interval) -> Result<Footprint> {
     let included = || Interval::exact(Bytes::ZERO, total.origin, "included in the published total");
     finish(total.clone(), included(), included(), included(), included())

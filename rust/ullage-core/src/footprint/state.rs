@@ -46,6 +46,16 @@ pub(super) fn state(model: &Model, workload: &Workload, layout: &StateLayout) ->
     ))
 }
 
+/// The best figure of [`state`] for one layer.
+///
+/// # Errors
+/// [`Error::Overflow`] where it passes 2^64 − 1 bytes.
+pub(super) fn of_layer(kept: Option<State>, workload: &Workload, layout: &StateLayout) -> Result<Bytes> {
+    let kept: Vec<State> = kept.into_iter().collect();
+    let ([_, convolution, _], [_, recurrent, _]) = (layout.convolution, layout.recurrent);
+    bytes(&kept, workload.batch, convolution, recurrent).ok_or(Error::Overflow { what: WHAT })
+}
+
 fn bytes(states: &[State], batch: u64, convolution: u64, recurrent: u64) -> Option<Bytes> {
     let layer = |state: &State| {
         let convolution = state.convolution.checked_mul(convolution)?;
