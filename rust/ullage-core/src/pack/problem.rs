@@ -81,9 +81,9 @@ impl Problem {
             let most = Self::MOST_COPIES;
             return Err(wrong("counts", format!("{total} items are more than the largest number, {most}")));
         }
-        let copies = |count: &u64| usize::try_from(*count).unwrap_or(0);
+        let repeats = |count: &u64| usize::try_from(*count).unwrap_or(0);
         let expanded =
-            sizes.iter().zip(counts).flat_map(|(size, count)| std::iter::repeat_n(*size, copies(count)));
+            sizes.iter().zip(counts).flat_map(|(size, count)| std::iter::repeat_n(*size, repeats(count)));
         let expanded: Vec<Bytes> = expanded.collect();
         let Some(names) = names else { return Self::from_sizes(expanded, kinds) };
         let copied = names.iter().zip(counts).flat_map(|(name, &count)| {

@@ -37,7 +37,7 @@ pub(super) fn packed(model: &Model, limits: &Limits<'_>) -> Option<Flat> {
     let sizes = model.units.iter().map(|unit| Bytes::new(unit.demand[resource])).collect();
     let problem = pack::Problem::from_sizes(sizes, kinds.collect()).ok()?;
     let quiet = Limits { progress: None, ..*limits };
-    let plan = pack::solve(&problem, pack::Strategy::Auto, &quiet);
+    let plan = pack::solve(&problem, pack::Strategy::Auto, 0, &quiet);
     Some(Flat {
         solution: plan.unplaced.is_empty().then(|| solution_of(model, &classes, &plan)),
         least_cost: price.saturating_mul(plan.lower_bound as u64),
