@@ -217,7 +217,8 @@ def test_ctrl_c_ends_a_long_search() -> None:
         threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
         try:
             ullage.plan_arena([h - l for l, h in zip(lows, highs)], starts, ends, time_limit=None)
-        except KeyboardInterrupt:
+        except ullage.Interrupted as stopped:
+            ullage.validate(stopped.best)
             print("interrupted")
     """)
     command = [sys.executable, "-c", program]

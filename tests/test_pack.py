@@ -198,12 +198,13 @@ def test_ctrl_c_ends_a_long_solve() -> None:
         threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
         try:
             ullage.pack(sizes, 1000, "exact", time_limit=None)
-        except KeyboardInterrupt:
-            print("interrupted")
+        except ullage.Interrupted as stopped:
+            ullage.validate(stopped.best)
+            print("interrupted", len(stopped.best.assignment))
     """)
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - ours
-    assert done.stdout == "interrupted\n", done.stderr
+    assert done.stdout == "interrupted 180\n", done.stderr
     assert done.returncode != -signal.SIGINT
 
 
@@ -223,3 +224,19 @@ def test_instance_files_are_read(tmp_path: Path) -> None:
         ullage.read_packing_instance(text)
     with pytest.raises(ModelNotFoundError):
         ullage.read_packing_instance(tmp_path / "absent.txt")
+
+
+def test_progress_is_told_and_can_end_the_work() -> None:
+    sizes = [(index * 7919) % 401 + 200 for index in range(180)]
+    heard: list[ullage.Progress] = []
+    plan = ullage.pack(sizes, 1000, "exact", time_limit=0.6, progress=heard.append)
+    assert heard[-1].best == plan.bins_used
+    assert heard[-1].lower_bound == plan.lower_bound
+    assert heard[-1].gap == plan.gap
+    assert [told.elapsed_s for told in heard] == sorted(told.elapsed_s for told in heard)
+
+    def refuse(_: ullage.Progress) -> None:
+        raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        ullage.pack(sizes, 1000, "exact", time_limit=None, progress=refuse)

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ullage.catalog import device
     from ullage.measuring import fingerprint, measure
     from ullage.pool import Pool
+    from ullage.solving import Interrupted, Progress
     from ullage.timeline import Timeline
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "BudgetExceeded",
     "DebugBuildWarning",
     "Footprint",
+    "Interrupted",
     "Interval",
     "Layout",
     "Ledger",
@@ -68,6 +70,7 @@ __all__ = [
     "PlannedBin",
     "Pool",
     "PressureGuard",
+    "Progress",
     "Remedy",
     "Reservation",
     "ReservationBatch",
@@ -103,7 +106,9 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Interrupted": "ullage.solving",
     "Pool": "ullage.pool",
+    "Progress": "ullage.solving",
     "Timeline": "ullage.timeline",
     "catalog": "",
     "device": "ullage.catalog",

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ullage._types import ByteCount
 from ullage.errors import BudgetExceeded, Held, Holder, WaitTimeoutError
 from ullage.machine import Reconciliation
+from ullage.solving import Progress
 from ullage.timeline import Timeline
 
 __all__ = [
@@ -1321,14 +1322,17 @@ def pack(
     bins: ByteCount | Iterable[ByteCount] | Mapping[str, ByteCount | tuple[ByteCount, int | None]],
     strategy: str = "auto",
     time_limit: float | None = 10.0,
+    *,
+    progress: Callable[[Progress], object] | None = None,
 ) -> Plan:
     """Put items into as few bins as possible.
 
     `items` are sizes, names with sizes, or an integer array of shape `(n,)`. `bins` is one capacity (as many copies as
     needed), a list of capacities, or names with capacities or with `(capacity, copies)`. `strategy` is `auto`,
     `first_fit_decreasing`, `best_fit_decreasing` or `exact`; `time_limit` bounds the search in seconds, `None` not at
-    all. Ctrl-C raises `KeyboardInterrupt`. Raises `ProblemError` naming the item or bin at fault and `ArgumentError`
-    for an unknown strategy or a time limit that is none.
+    all. `progress` is called with a `Progress` for every better plan or bound, and about four times a second in
+    between; what it raises ends the work. Ctrl-C raises `Interrupted` with the best plan so far. Raises `ProblemError`
+    naming the item or bin at fault and `ArgumentError` for an unknown strategy or a time limit that is none.
     """
 
 def validate(answer: Plan | Layout) -> None:
@@ -1436,6 +1440,7 @@ def plan_arena(
     strategy: str = "auto",
     time_limit: float | None = 10.0,
     seed: int = 0,
+    progress: Callable[[Progress], object] | None = None,
 ) -> Layout:
     """Lay buffers out in one block of memory, so that no two that are alive at once share a byte.
 
@@ -1443,9 +1448,10 @@ def plan_arena(
     alignment. With a `capacity`, the work ends as soon as the layout is within it; else the lowest is looked for.
     `strategy` is `auto` (all heuristics, then a local search), `first_fit`, `best_fit`, `greedy_by_size`,
     `greedy_by_area`, `greedy_by_length` or `greedy_by_contention`; `time_limit` bounds `auto` in seconds, `None` until
-    it has no more ideas. The same `seed` gives the same layout unless time runs out. Ctrl-C raises `KeyboardInterrupt`.
-    Raises `ProblemError` naming the place at fault and `ArgumentError` for an unknown strategy or a time limit that is
-    none.
+    it has no more ideas. The same `seed` gives the same layout unless time runs out. `progress` is called with a
+    `Progress` for every lower layout or higher bound, and about four times a second in between; what it raises ends the
+    work. Ctrl-C raises `Interrupted` with the lowest layout so far. Raises `ProblemError` naming the place at fault and
+    `ArgumentError` for an unknown strategy or a time limit that is none.
     """
 
 def read_arena_instance(

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 import ullage
 from ullage import Layout, format_bytes
 from ullage._core import parse_arena_csv
-from ullage.cli import options
+from ullage.cli import INTERRUPTED, options
 from ullage.cli.show import Page, print_json, size
+from ullage.cli.solving import solved
 from ullage.timeline.lifetime import names
 from ullage.timeline.writing import replaced
 from ullage.tracking import import_trace
@@ -90,16 +91,20 @@ def arena(
     is checked by an independent validator before it is shown.
     """
     buffers = _buffers(file, account)
-    layout = ullage.plan_arena(
-        buffers.sizes,
-        buffers.starts,
-        buffers.ends,
-        capacity,
-        alignments=buffers.alignments,
-        ids=buffers.ids,
-        strategy=strategy,
-        time_limit=time_limit,
-        seed=seed,
+    layout, is_interrupted = solved(
+        lambda told: ullage.plan_arena(
+            buffers.sizes,
+            buffers.starts,
+            buffers.ends,
+            capacity,
+            alignments=buffers.alignments,
+            ids=buffers.ids,
+            strategy=strategy,
+            time_limit=time_limit,
+            seed=seed,
+            progress=told,
+        ),
+        "bytes",
     )
     ullage.validate(layout)
     if output is not None:
@@ -110,6 +115,8 @@ def arena(
         _draw(Page(), buffers, layout, top)
         if output is not None:
             click.echo(f"written: {output}", err=True)
+    if is_interrupted:
+        return INTERRUPTED
     return 0 if layout.status in {"optimal", "feasible"} else 1
 
 

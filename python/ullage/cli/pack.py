@@ -12,8 +12,9 @@ from ullage import Plan, PlannedBin, format_bytes
 from ullage._footprint import Workload
 from ullage._subject import target
 from ullage.catalog import Device
-from ullage.cli import options
+from ullage.cli import INTERRUPTED, options
 from ullage.cli.show import Page, print_json
+from ullage.cli.solving import solved
 
 __all__ = ["pack"]
 
@@ -37,7 +38,8 @@ class Entry(NamedTuple):
 @click.command(
     epilog="""\b
 Exit status: 0 everything has a place, 1 it has not (infeasible) or no plan
-was found in time, 2 bad usage or input.
+was found in time, 2 bad usage or input, 130 after Ctrl-C, which shows the
+best plan so far.
 
 \b
 Examples:
@@ -106,12 +108,15 @@ def pack(
         items, stated = ullage.read_packing_instance(file)
     else:
         items = _models(models or "", book, **workload)
-    plan = ullage.pack(items, _bins(devices, capacity, stated), strategy, time_limit)
+    bins = _bins(devices, capacity, stated)
+    plan, is_interrupted = solved(lambda told: ullage.pack(items, bins, strategy, time_limit, progress=told), "bins")
     ullage.validate(plan)
     if as_json:
         print_json(plan.as_dict())
     else:
         _draw(Page(), plan, len(items), bytes_meant=capacity is not None or devices is not None or stated is None)
+    if is_interrupted:
+        return INTERRUPTED
     return 0 if plan.status in {"optimal", "feasible"} else 1
 
 

@@ -1,20 +1,18 @@
 //! Arenas: problems from Python values. The layouts are in `layout`.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyString};
-use ullage_core::arena::{self, Buffer, Instance, Limits, Problem, Strategy};
-use ullage_core::units::duration_from_secs;
+use ullage_core::arena::{self, Buffer, Instance, Problem, Strategy};
 use ullage_core::{Bytes, Error};
 
 use crate::buffer;
 use crate::error::{Failure, Outcome};
 use crate::integers::{Unfit, integers};
 use crate::layout::Layout;
-use crate::signals::SignalWatch;
+use crate::signals::Errand;
 use crate::units::{ByteCount, WholeNumber};
 
 /// Lay buffers out in one block of memory.
@@ -27,8 +25,9 @@ use crate::units::{ByteCount, WholeNumber};
 ///
 /// `strategy` is `auto` (all heuristics, then a local search), `first_fit`, `best_fit`, `greedy_by_size`,
 /// `greedy_by_area`, `greedy_by_length` or `greedy_by_contention`. `time_limit` is in seconds and bounds `auto`; `None`
-/// lets it go on until it has no more ideas. The same `seed` gives the same layout, if time does not run out. Ctrl-C
-/// ends the work with `KeyboardInterrupt` and no layout.
+/// lets it go on until it has no more ideas. The same `seed` gives the same layout, if time does not run out.
+/// `progress` is called with a `Progress` whenever a lower layout or a higher bound is known, and about four times a
+/// second in between. Ctrl-C raises `Interrupted`, a `KeyboardInterrupt` that holds the best layout so far.
 ///
 /// Raises `ProblemError` naming the place at fault, `ArgumentError` for an unknown strategy or a time limit that is
 /// negative or not finite. A capacity that is not met is no error: see `Layout.status`.
@@ -36,10 +35,10 @@ use crate::units::{ByteCount, WholeNumber};
 #[pyo3(
     signature = (
         sizes, starts, ends, capacity = None, *, alignments = None, ids = None, strategy = "auto",
-        time_limit = Some(10.0), seed = WholeNumber::ZERO
+        time_limit = Some(10.0), seed = WholeNumber::ZERO, progress = None
     ),
     text_signature = "(sizes, starts, ends, capacity=None, *, alignments=None, ids=None, strategy='auto', \
-                      time_limit=10.0, seed=0)"
+                      time_limit=10.0, seed=0, progress=None)"
 )]
 #[expect(clippy::too_many_arguments, reason = "they are the keywords of one Python function")]
 pub(crate) fn plan_arena(
@@ -53,21 +52,21 @@ pub(crate) fn plan_arena(
     strategy: &str,
     time_limit: Option<f64>,
     seed: WholeNumber,
+    progress: Option<Py<PyAny>>,
 ) -> Outcome<Layout> {
     let strategy: Strategy = strategy.parse()?;
-    let time = time_limit.map(|seconds| duration_from_secs(seconds, "time_limit")).transpose()?;
     let seed = seed.count("seed")?;
     let buffers = buffers_of(sizes, starts, ends, alignments)?;
-    let (layout, raised) = py.detach(move || {
-        let started = Instant::now();
-        let problem = Problem::new(buffers, ids, capacity.map(|capacity| capacity.0))?;
-        let watch = SignalWatch::new(started);
-        let limits = Limits { time, interrupted: Some(&|| watch.interrupted()) };
-        let layout = arena::solve(&problem, strategy, seed, &limits);
-        let seconds = started.elapsed().as_secs_f64();
-        Ok::<_, Error>((Layout::new(problem, layout, strategy, seconds), watch.into_raised()))
-    })?;
-    raised.map_or(Ok(layout), |error| Err(error.into()))
+    let capacity = capacity.map(|capacity| capacity.0);
+    Errand::new(time_limit, progress)?.run(
+        py,
+        |limits| {
+            let problem = Problem::new(buffers, ids, capacity)?;
+            let layout = arena::solve(&problem, strategy, seed, limits);
+            Ok((problem, layout))
+        },
+        |(problem, layout), seconds| Layout::new(problem, layout, strategy, seconds),
+    )
 }
 
 /// Ids, sizes, starts, ends and alignments.

@@ -1,19 +1,17 @@
 //! Bin packing: problems from Python values. The plans are in `plan`.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
-use ullage_core::pack::{self, BinKind, Item, Limits, Problem, Strategy};
-use ullage_core::units::duration_from_secs;
+use ullage_core::pack::{self, BinKind, Item, Problem, Strategy};
 use ullage_core::{Bytes, Error};
 
 use crate::error::{Failure, Outcome};
 use crate::integers::{Unfit, integers};
 use crate::plan::Plan;
-use crate::signals::SignalWatch;
+use crate::signals::Errand;
 use crate::units::ByteCount;
 
 /// Pack items into as few bins as possible.
@@ -25,15 +23,17 @@ use crate::units::ByteCount;
 ///
 /// `strategy` is `auto` (the better heuristic, then a search for at most 200 items), `first_fit_decreasing`,
 /// `best_fit_decreasing` or `exact` (the search whatever the number of items). `time_limit` is in seconds and bounds
-/// the search; `None` lets it finish. Ctrl-C ends the work with `KeyboardInterrupt` and no plan.
+/// the search; `None` lets it finish. `progress` is called with a `Progress` whenever a better plan or a higher bound is known,
+/// and about four times a second in between. Ctrl-C raises `Interrupted`, a `KeyboardInterrupt` that holds the best
+/// plan so far.
 ///
 /// Raises `ProblemError` naming the item or bin at fault, `ArgumentError` for an unknown strategy or a time limit that
 /// is negative or not finite. A problem without solution is no error: see `Plan.status`.
 #[pyfunction]
 #[pyo3(
     name = "pack",
-    signature = (items, bins, strategy = "auto", time_limit = Some(10.0)),
-    text_signature = "(items, bins, strategy='auto', time_limit=10.0)"
+    signature = (items, bins, strategy = "auto", time_limit = Some(10.0), *, progress = None),
+    text_signature = "(items, bins, strategy='auto', time_limit=10.0, *, progress=None)"
 )]
 pub(crate) fn pack_items(
     py: Python<'_>,
@@ -41,19 +41,18 @@ pub(crate) fn pack_items(
     bins: &Bound<'_, PyAny>,
     strategy: &str,
     time_limit: Option<f64>,
+    progress: Option<Py<PyAny>>,
 ) -> Outcome<Plan> {
     let strategy: Strategy = strategy.parse()?;
-    let time = time_limit.map(|seconds| duration_from_secs(seconds, "time_limit")).transpose()?;
     let problem = problem_of(items, bin_kinds(bins)?)?;
-    let (plan, raised) = py.detach(move || {
-        let started = Instant::now();
-        let watch = SignalWatch::new(started);
-        let limits = Limits { time, interrupted: Some(&|| watch.interrupted()) };
-        let plan = pack::solve(&problem, strategy, &limits);
-        let seconds = started.elapsed().as_secs_f64();
-        (Plan::new(problem, plan, strategy, seconds), watch.into_raised())
-    });
-    raised.map_or(Ok(plan), |error| Err(error.into()))
+    Errand::new(time_limit, progress)?.run(
+        py,
+        |limits| {
+            let plan = pack::solve(&problem, strategy, limits);
+            Ok((problem, plan))
+        },
+        |(problem, plan), seconds| Plan::new(problem, plan, strategy, seconds),
+    )
 }
 
 /// Read an instance file: the items, as `pack` takes them, and the capacity of every bin.

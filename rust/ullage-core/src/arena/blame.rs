@@ -7,9 +7,8 @@
 use crate::arena::heuristic::{greedy, lowest_first};
 use crate::arena::neighbours::Neighbours;
 use crate::arena::placed::Gap;
-use crate::arena::random::Random;
 use crate::arena::spans::Spans;
-use crate::arena::watch::Watch;
+use crate::solving::{Random, Watch};
 
 /// Layouts in a row without a lower height, after which handicaps are made equal again.
 const PATIENCE: u64 = 400;

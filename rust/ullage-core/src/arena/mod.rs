@@ -46,7 +46,6 @@ mod instance;
 mod neighbours;
 mod placed;
 mod problem;
-mod random;
 mod search;
 mod solution;
 mod solve;
@@ -54,7 +53,6 @@ mod spans;
 #[cfg(test)]
 mod tests;
 mod validate;
-mod watch;
 
 pub use crate::solving::{Limits, Status};
 pub use instance::{Instance, parse_csv, read_instance};

@@ -8,9 +8,8 @@
 
 use crate::arena::neighbours::Neighbours;
 use crate::arena::placed::{Gap, Taken};
-use crate::arena::random::Random;
 use crate::arena::spans::{Span, Spans};
-use crate::arena::watch::Watch;
+use crate::solving::{Random, Watch};
 
 /// Changes in a row without a lower cost, after which the search begins anew from another order.
 const PATIENCE: u64 = 20_000;

@@ -9,13 +9,11 @@ use crate::arena::heuristic::{Order, by_start, greedy, lowest_first};
 use crate::arena::neighbours::Neighbours;
 use crate::arena::placed::Gap;
 use crate::arena::problem::Problem;
-use crate::arena::random::Random;
 use crate::arena::search::search;
 use crate::arena::solution::{Infeasibility, Layout, Proof};
 use crate::arena::spans::Spans;
-use crate::arena::watch::Watch;
 use crate::error::Error;
-use crate::solving::{Limits, Status, strategy_named};
+use crate::solving::{Limits, Random, Status, Watch, strategy_named};
 use crate::units::Bytes;
 
 /// How to lay buffers out.
@@ -119,7 +117,9 @@ pub fn solve(problem: &Problem, strategy: Strategy, seed: u64, limits: &Limits<'
         Strategy::GreedyByContention => by_order(Order::Contention),
         Strategy::Auto => {
             let enough = bound.bytes.max(problem.capacity().map_or(0, Bytes::get));
-            let best = Best::of_all(&spans, enough, seed, &mut Watch::start(limits));
+            let mut watch = Watch::start(limits);
+            watch.found(None, bound.bytes);
+            let best = Best::of_all(&spans, enough, seed, &mut watch);
             steps = best.steps;
             best.offsets
         }
@@ -153,6 +153,7 @@ impl Best {
                 }
                 let Some(offsets) = greedy(spans, order, gap, watch) else { return best };
                 *height = best.offer(spans, offsets);
+                watch.found(Some(best.height), 0);
             }
         }
         let begun = (0_u32..).zip(&spans.all).map(|(index, _)| index).collect();
@@ -191,6 +192,7 @@ impl Best {
         self.steps = found.steps;
         if let Some((offsets, height, order)) = found.best {
             (self.offsets, self.height) = (offsets, height);
+            watch.found(Some(height), 0);
             orders.insert(0, order);
         }
         let found = search(spans, &neighbours, &orders, self.height, enough, random, watch);

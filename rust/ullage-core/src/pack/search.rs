@@ -12,11 +12,10 @@
 //! The clock is read here and nowhere else, every [`NODES_BETWEEN_CHECKS`] nodes.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use crate::pack::packing::Packing;
 use crate::pack::supply::Supply;
-use crate::solving::Limits;
+use crate::solving::Watch;
 
 const NODES_BETWEEN_CHECKS: u64 = 1024;
 
@@ -37,10 +36,8 @@ pub(crate) fn search(
     supply: &Supply,
     to_beat: usize,
     enough: usize,
-    limits: &Limits<'_>,
+    watch: &mut Watch<'_>,
 ) -> Found {
-    let started = Instant::now();
-    let stopped = || limits.interrupted() || limits.time.is_some_and(|limit| started.elapsed() >= limit);
     let positive = sizes.partition_point(|&size| size > 0);
     let mut tree = Tree::new(sizes.get(..positive).unwrap_or_default(), supply, to_beat);
     let mut found = Found { best: None, proven: false, nodes: 0 };
@@ -48,13 +45,14 @@ pub(crate) fn search(
         return found;
     }
     loop {
-        if found.nodes.is_multiple_of(NODES_BETWEEN_CHECKS) && stopped() {
+        if found.nodes.is_multiple_of(NODES_BETWEEN_CHECKS) && watch.look() {
             return found;
         }
         found.nodes = found.nodes.saturating_add(1);
         if tree.path.len() == positive {
             tree.to_beat = tree.bins.len();
             found.best = Some(tree.packing(sizes.len()));
+            watch.found(Some(tree.to_beat as u64), 0);
             if tree.to_beat <= enough {
                 found.proven = true;
                 return found;

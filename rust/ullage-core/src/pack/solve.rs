@@ -13,7 +13,7 @@ use crate::pack::plan::{Infeasibility, Plan, Proof};
 use crate::pack::problem::Problem;
 use crate::pack::search::search;
 use crate::pack::supply::{Opening, Supply};
-use crate::solving::{Limits, Status, strategy_named};
+use crate::solving::{Limits, Status, Watch, strategy_named};
 
 /// How to pack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -94,6 +94,7 @@ impl FromStr for Strategy {
 /// ```
 #[must_use]
 pub fn solve(problem: &Problem, strategy: Strategy, limits: &Limits<'_>) -> Plan {
+    let mut watch = Watch::start(limits);
     let order = Decreasing::of(problem);
     let supply = Supply::of(problem);
     let bound = lower_bound(&order, &supply);
@@ -104,7 +105,8 @@ pub fn solve(problem: &Problem, strategy: Strategy, limits: &Limits<'_>) -> Plan
         let open = best.unplaced > 0 || best.class_of.len() > known.bins;
         if open && strategy.searches(order.sizes.len()) && !limits.interrupted() {
             let to_beat = if best.unplaced == 0 { best.class_of.len() } else { usize::MAX };
-            let found = search(&order.sizes, &supply, to_beat, known.bins, limits);
+            watch.found((best.unplaced == 0).then_some(to_beat as u64), known.bins as u64);
+            let found = search(&order.sizes, &supply, to_beat, known.bins, &mut watch);
             nodes = found.nodes;
             best = found.best.unwrap_or(best);
             bound = match (found.proven, best.unplaced) {

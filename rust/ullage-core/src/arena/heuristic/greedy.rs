@@ -2,7 +2,7 @@
 
 use crate::arena::placed::{Gap, Placed};
 use crate::arena::spans::Spans;
-use crate::arena::watch::Watch;
+use crate::solving::Watch;
 
 /// The offset of each span; `None` where `watch` ended the work. Takes time in the number of pairs of buffers that are
 /// alive at once.

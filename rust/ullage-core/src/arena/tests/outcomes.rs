@@ -51,7 +51,7 @@ fn work_ends_within_the_capacity() {
     let layout = solved(&problem(&rows, 1, Some(greedy.height.get())), Strategy::Auto);
     assert_eq!((layout.steps, layout.status), (0, Status::Feasible));
     assert!(layout.height <= greedy.height);
-    let limits = Limits { time: Some(std::time::Duration::from_secs(2)), interrupted: None };
+    let limits = Limits { time: Some(std::time::Duration::from_secs(2)), interrupted: None, progress: None };
     let whole = problem(&rows, 1, None);
     let searched = solve(&whole, Strategy::Auto, 0, &limits);
     validate(&whole, &searched).unwrap();
@@ -63,8 +63,8 @@ fn no_time_leaves_a_layout_above_the_capacity() {
     let rows = crowded();
     let problem = problem(&rows, 1, Some(naive::highest_load(&rows)));
     for limits in [
-        Limits { time: Some(std::time::Duration::ZERO), interrupted: None },
-        Limits { time: None, interrupted: Some(&|| true) },
+        Limits { time: Some(std::time::Duration::ZERO), interrupted: None, progress: None },
+        Limits { time: None, interrupted: Some(&|| true), progress: None },
     ] {
         for strategy in Strategy::ALL {
             let layout = solve(&problem, strategy, 0, &limits);
@@ -116,7 +116,8 @@ fn strategies_are_known_by_name() {
 fn many_buffers_are_laid_out_in_time() {
     let rows: Vec<Row> =
         (0..200_000).map(|i: i64| (i, i + 1 + i * 31 % 50, 64 + i.unsigned_abs() * 97 % 4096)).collect();
-    let limits = Limits { time: Some(std::time::Duration::from_millis(300)), interrupted: None };
+    let limits =
+        Limits { time: Some(std::time::Duration::from_millis(300)), interrupted: None, progress: None };
     let problem = problem(&rows, 1, None);
     let started = std::time::Instant::now();
     let layout = solve(&problem, Strategy::Auto, 0, &limits);

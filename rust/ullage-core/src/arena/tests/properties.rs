@@ -32,7 +32,7 @@ proptest! {
     fn nothing_is_lower_than_brute_force((rows, alignments) in tiny()) {
         let least = naive::least_height(&rows, &alignments);
         for strategy in Strategy::ALL {
-            let limits = Limits { time: Some(std::time::Duration::from_millis(300)), interrupted: None };
+            let limits = Limits { time: Some(std::time::Duration::from_millis(300)), interrupted: None, progress: None };
             let problem = aligned(&rows, &alignments, None);
             let layout = solve(&problem, strategy, 0, &limits);
             validate(&problem, &layout).unwrap();
@@ -47,7 +47,7 @@ proptest! {
     fn a_capacity_is_met_or_known_to_be_hopeless((rows, alignments) in tiny(), capacity in 0_u64..40) {
         let least = naive::least_height(&rows, &alignments);
         let problem = aligned(&rows, &alignments, Some(capacity));
-        let limits = Limits { time: Some(std::time::Duration::from_millis(20)), interrupted: None };
+        let limits = Limits { time: Some(std::time::Duration::from_millis(20)), interrupted: None, progress: None };
         let layout = solve(&problem, Strategy::Auto, 0, &limits);
         validate(&problem, &layout).unwrap();
         match layout.status {
@@ -82,7 +82,7 @@ proptest! {
     #[test]
     fn auto_is_never_above_the_heuristics_whatever_the_seed(rows in larger(), seed in any::<u64>()) {
         let problem = problem(&rows, 1, None);
-        let limits = Limits { time: Some(std::time::Duration::from_millis(5)), interrupted: None };
+        let limits = Limits { time: Some(std::time::Duration::from_millis(5)), interrupted: None, progress: None };
         let layout = solve(&problem, Strategy::Auto, seed, &limits);
         validate(&problem, &layout).unwrap();
         for strategy in [Strategy::FirstFit, Strategy::BestFit] {

@@ -99,7 +99,8 @@ fn a_quintillion_copies_cost_nothing() {
 #[test]
 fn ten_thousand_items_are_searched_without_deep_recursion() {
     let sizes: Vec<u64> = (0..10_000).map(|index| 1 + index * 7919 % 997).collect();
-    let limits = Limits { time: Some(std::time::Duration::from_millis(200)), interrupted: None };
+    let limits =
+        Limits { time: Some(std::time::Duration::from_millis(200)), interrupted: None, progress: None };
     let problem = problem(&sizes, &[(1000, None)]);
     validate(&problem, &solve(&problem, Strategy::Exact, &limits)).unwrap();
 }

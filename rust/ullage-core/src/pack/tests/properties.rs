@@ -118,10 +118,10 @@ proptest! {
     #[test]
     fn a_stopped_search_still_tells_the_truth((sizes, kinds) in larger()) {
         let problem = problem(&sizes, &kinds);
-        let limits = Limits { time: Some(std::time::Duration::ZERO), interrupted: None };
+        let limits = Limits { time: Some(std::time::Duration::ZERO), interrupted: None, progress: None };
         let plan = solve(&problem, Strategy::Exact, &limits);
         validate(&problem, &plan).unwrap();
-        let limits = Limits { time: None, interrupted: Some(&|| true) };
+        let limits = Limits { time: None, interrupted: Some(&|| true), progress: None };
         let plan = solve(&problem, Strategy::Exact, &limits);
         validate(&problem, &plan).unwrap();
         prop_assert_eq!((plan.bins_used, plan.nodes), (0, 0));

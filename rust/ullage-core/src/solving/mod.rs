@@ -1,28 +1,17 @@
-//! What all solvers share: how long they may work, and what is proven of their answers.
+//! What all solvers share: how long they may work, what they tell meanwhile, and what is proven of their answers.
+
+mod limits;
+mod random;
+mod watch;
 
 use std::fmt;
-use std::time::Duration;
+
+pub use limits::{Limits, Progress};
+pub(crate) use random::Random;
+pub(crate) use watch::Watch;
 
 use crate::error::{Error, Result};
 use crate::units::clip;
-
-/// When to stop before the end.
-#[derive(Clone, Copy, Default)]
-pub struct Limits<'a> {
-    /// The time for a search; `None` for as long as it takes. Plain heuristics run to their end in any case.
-    pub time: Option<Duration>,
-    /// Asked every few milliseconds; `true` ends the work with the best answer so far.
-    pub interrupted: Option<&'a dyn Fn() -> bool>,
-}
-
-impl Limits<'_> {
-    /// Items that a heuristic packs between two looks at `interrupted`.
-    pub(crate) const ITEMS_BETWEEN_CHECKS: usize = 1 << 16;
-
-    pub(crate) fn interrupted(&self) -> bool {
-        self.interrupted.is_some_and(|ask| ask())
-    }
-}
 
 /// What is known about an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
