@@ -32,6 +32,7 @@
 
 mod best_fit;
 mod bounds;
+mod columns;
 mod decreasing;
 mod first_fit;
 mod instance;

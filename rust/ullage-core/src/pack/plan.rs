@@ -58,7 +58,7 @@ pub enum Proof {
     Area,
     /// The bound L2 of Martello and Toth at this threshold, for the largest capacity.
     Threshold(Bytes),
-    /// The search looked at every plan with fewer bins.
+    /// The search ruled out every plan with fewer bins, by looking at it or by prices of items that it found.
     Search,
 }
 

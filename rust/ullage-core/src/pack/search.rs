@@ -23,9 +23,24 @@ const NODES_BETWEEN_CHECKS: u64 = 1024;
 pub(crate) struct Found {
     /// The best complete plan, if one beat the number of bins to beat.
     pub(crate) best: Option<Packing>,
+    /// No complete plan has fewer bins.
+    pub(crate) bound: usize,
     /// Nothing is better than the best, or than the number to beat where nothing was found.
     pub(crate) proven: bool,
     pub(crate) nodes: u64,
+}
+
+impl Found {
+    /// This, and what a search that went on from here found.
+    pub(crate) fn and(self, next: Self) -> Self {
+        let best = next.best.or(self.best);
+        Self {
+            best,
+            bound: self.bound.max(next.bound),
+            proven: next.proven,
+            nodes: self.nodes.saturating_add(next.nodes),
+        }
+    }
 }
 
 /// Looks for complete plans of fewer than `to_beat` bins, and stops at one of `enough` bins.
@@ -40,7 +55,7 @@ pub(crate) fn search(
 ) -> Found {
     let positive = sizes.partition_point(|&size| size > 0);
     let mut tree = Tree::new(sizes.get(..positive).unwrap_or_default(), supply, to_beat);
-    let mut found = Found { best: None, proven: false, nodes: 0 };
+    let mut found = Found { best: None, bound: enough, proven: false, nodes: 0 };
     if positive == 0 {
         return found;
     }

@@ -6,12 +6,13 @@ use std::str::FromStr;
 use crate::error::Error;
 use crate::pack::best_fit::best_fit;
 use crate::pack::bounds::{Bound, lower_bound};
+use crate::pack::columns;
 use crate::pack::decreasing::Decreasing;
 use crate::pack::first_fit::first_fit;
 use crate::pack::packing::Packing;
 use crate::pack::plan::{Infeasibility, Plan, Proof};
 use crate::pack::problem::Problem;
-use crate::pack::search::search;
+use crate::pack::search::{Found, search};
 use crate::pack::supply::{Opening, Supply};
 use crate::solving::{Limits, Status, Watch, strategy_named};
 
@@ -106,7 +107,7 @@ pub fn solve(problem: &Problem, strategy: Strategy, limits: &Limits<'_>) -> Plan
         if open && strategy.searches(order.sizes.len()) && !limits.interrupted() {
             let to_beat = if best.unplaced == 0 { best.class_of.len() } else { usize::MAX };
             watch.found((best.unplaced == 0).then_some(to_beat as u64), known.bins as u64);
-            let found = search(&order.sizes, &supply, to_beat, known.bins, &mut watch);
+            let found = exact(&order.sizes, &supply, to_beat, known.bins, &mut watch);
             nodes = found.nodes;
             best = found.best.unwrap_or(best);
             bound = match (found.proven, best.unplaced) {
@@ -114,11 +115,25 @@ pub fn solve(problem: &Problem, strategy: Strategy, limits: &Limits<'_>) -> Plan
                     Ok(Bound { bins: best.class_of.len(), proof: Proof::Search })
                 }
                 (true, 1..) => Err(Infeasibility::SearchExhausted),
+                _ if found.bound > known.bins => Ok(Bound { bins: found.bound, proof: Proof::Search }),
                 _ => Ok(known),
             };
         }
     }
     conclude(problem, &order, &supply, best, bound, nodes)
+}
+
+/// Branch and price where it applies, and depth-first search where that does not settle it.
+fn exact(sizes: &[u64], supply: &Supply, to_beat: usize, bound: usize, watch: &mut Watch<'_>) -> Found {
+    let Some(first) = columns::search(sizes, supply, to_beat, bound, watch) else {
+        return search(sizes, supply, to_beat, bound, watch);
+    };
+    if first.proven || watch.look() {
+        return first;
+    }
+    let to_beat = first.best.as_ref().map_or(to_beat, |best| best.class_of.len());
+    let next = search(sizes, supply, to_beat, first.bound, watch);
+    first.and(next)
 }
 
 fn heuristics(

@@ -1,10 +1,10 @@
 //! Diving: settle the patterns that the program uses most, solve again, and so on until every item has a bin.
 
+use crate::pack::columns::clock::Clock;
 use crate::pack::columns::master::{Master, Progress};
 use crate::pack::columns::price::Pricer;
 use crate::pack::columns::simplex::End;
 use crate::pack::columns::stock::{CuttingStock, Pattern, Patterns, bins};
-use crate::pack::columns::watch::Watch;
 
 /// Rounds of column generation after each step.
 const ROUNDS: usize = 12;
@@ -18,11 +18,12 @@ pub(super) fn dive(
     pricer: &mut Pricer,
     target: usize,
     turn: usize,
-    watch: &Watch<'_>,
+    clock: &Clock<'_, '_>,
 ) -> Option<Patterns> {
-    let caps = pricer.knapsack().caps.clone();
-    let found = descend(stock, root, pricer, target, turn, watch);
+    let (caps, waste) = (pricer.knapsack().caps.clone(), pricer.knapsack().waste);
+    let found = descend(stock, root, pricer, target, turn, clock);
     pricer.set_caps(&caps);
+    pricer.set_waste(waste);
     found
 }
 
@@ -32,13 +33,17 @@ fn descend(
     pricer: &mut Pricer,
     target: usize,
     turn: usize,
-    watch: &Watch<'_>,
+    clock: &Clock<'_, '_>,
 ) -> Option<Patterns> {
     let caps = pricer.knapsack().caps.clone();
+    // What the bins may leave in all; where that is less than a bin, none leaves more.
+    let mut spare = (target as u128 * u128::from(stock.capacity)).saturating_sub(stock.total());
+    let is_tight = pricer.knapsack().fills();
     let mut master = root.clone();
     let mut settled = Patterns::new();
     let mut depth = 0;
     loop {
+        let before = settled.len();
         if !settle_whole(stock, &mut master, &mut settled) {
             settle_largest(stock, &mut master, &mut settled, skipped(turn, depth));
             depth += 1;
@@ -51,13 +56,20 @@ fn descend(
         if bins(&settled) >= target {
             return None;
         }
+        if is_tight {
+            for (pattern, times) in &settled[before..] {
+                let left = u128::from(stock.capacity).saturating_sub(stock.load(pattern));
+                spare = spare.checked_sub(left * u128::from(*times))?;
+            }
+            pricer.set_waste(u64::try_from(spare).unwrap_or(u64::MAX));
+        }
         master.drop_improper();
         let left: Vec<u32> = caps.iter().zip(&master.demand).map(|(&cap, &demand)| cap.min(demand)).collect();
         pricer.set_caps(&left);
-        if master.program.dual(watch) == End::Stopped {
+        if master.program.dual(clock) == End::Stopped {
             return None;
         }
-        match master.converge(pricer, watch, ROUNDS) {
+        match master.converge(pricer, clock, ROUNDS) {
             Progress::Stopped | Progress::Failed => return None,
             Progress::Converged | Progress::Bounded | Progress::Open => {}
         }
@@ -80,7 +92,9 @@ fn settle_whole(stock: &CuttingStock, master: &mut Master, settled: &mut Pattern
     let mut any = false;
     for (column, value) in master.used() {
         let times = (value + 1e-4).floor() as u32;
-        if times > 0 && let Some(pattern) = master.pattern(column).cloned() {
+        if times > 0
+            && let Some(pattern) = master.pattern(column).cloned()
+        {
             any |= settle(stock, master, settled, &pattern, times);
         }
     }

@@ -20,10 +20,6 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    pub(super) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
     pub(super) fn push(&mut self, entries: impl IntoIterator<Item = (u32, f64)>) {
         for (index, value) in entries {
             self.index.push(index);
@@ -35,7 +31,10 @@ impl Lists {
     pub(super) fn entries(&self, list: usize) -> impl DoubleEndedIterator<Item = (usize, f64)> + '_ {
         let start = if list == 0 { 0 } else { self.ends[list - 1] };
         let range = start..self.ends[list];
-        self.index[range.clone()].iter().zip(&self.value[range]).map(|(&index, &value)| (index as usize, value))
+        self.index[range.clone()]
+            .iter()
+            .zip(&self.value[range])
+            .map(|(&index, &value)| (index as usize, value))
     }
 
     pub(super) fn length(&self, list: usize) -> usize {
@@ -194,7 +193,8 @@ impl Factor {
     /// Replaces the column at `position` by one whose solution is `direction`.
     pub(super) fn replace(&mut self, position: usize, direction: &[f64]) {
         self.update_pivot.push((position as u32, direction[position]));
-        let others = direction.iter().enumerate().filter(|&(other, &value)| other != position && value.abs() > 1e-13);
+        let others =
+            direction.iter().enumerate().filter(|&(other, &value)| other != position && value.abs() > 1e-13);
         self.updates.push(others.map(|(other, &value)| (other as u32, value)));
     }
 }
@@ -262,7 +262,9 @@ impl Active {
             if self.column_done[position] || rows.is_empty() {
                 continue;
             }
-            if candidates.len() < CANDIDATES || candidates.last().is_some_and(|&(count, _)| rows.len() < count) {
+            if candidates.len() < CANDIDATES
+                || candidates.last().is_some_and(|&(count, _)| rows.len() < count)
+            {
                 candidates.push((rows.len(), position));
                 candidates.sort_unstable();
                 candidates.truncate(CANDIDATES);
@@ -354,7 +356,8 @@ impl Active {
     }
 
     fn dependent(&self) -> Vec<Dependent> {
-        let open = |done: &[bool]| done.iter().enumerate().filter(|(_, done)| !**done).map(|(at, _)| at).collect();
+        let open =
+            |done: &[bool]| done.iter().enumerate().filter(|(_, done)| !**done).map(|(at, _)| at).collect();
         let (rows, positions): (Vec<usize>, Vec<usize>) = (open(&self.row_done), open(&self.column_done));
         rows.into_iter().zip(positions).map(|(row, position)| Dependent { position, row }).collect()
     }

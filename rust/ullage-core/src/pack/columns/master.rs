@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
+use crate::pack::columns::clock::Clock;
 use crate::pack::columns::price::{Pricer, Prices};
 use crate::pack::columns::simplex::{End, Program};
-use crate::pack::columns::stock::Pattern;
-use crate::pack::columns::watch::Watch;
+use crate::pack::columns::stock::{CuttingStock, Pattern};
 
 /// What an item without a pattern costs.
 const PENALTY: f64 = 4.0;
@@ -41,7 +41,6 @@ pub(super) struct Master {
     pub(super) bound: u64,
     /// The prices of the best bound, as a fraction, and the bound.
     centre: Option<(f64, Vec<f64>)>,
-    pub(super) rounds: usize,
 }
 
 impl Master {
@@ -56,7 +55,6 @@ impl Master {
             exact,
             bound: 0,
             centre: None,
-            rounds: 0,
         };
         if !exact {
             for row in 0..demand.len() {
@@ -70,9 +68,9 @@ impl Master {
     }
 
     /// Starts from the patterns that hold as many of one type as a bin holds.
-    pub(super) fn start_with_single_types(&mut self, sizes: &[u64], capacity: u64) {
-        for (row, (&size, &demand)) in sizes.iter().zip(&self.demand.clone()).enumerate() {
-            let copies = (capacity / size).min(u64::from(demand)) as u32;
+    pub(super) fn start_with_single_types(&mut self, stock: &CuttingStock) {
+        for (row, &(size, demand)) in stock.types.iter().enumerate() {
+            let copies = (stock.capacity / size).min(u64::from(demand)) as u32;
             if copies > 0 {
                 let pattern: Pattern = [(row as u32, copies)].into();
                 if let Some(column) = self.add(pattern) {
@@ -83,9 +81,27 @@ impl Master {
     }
 
     /// Lets a larger item's place be taken by the next smaller one, which keeps prices increasing in size.
-    /// Returns the columns.
-    pub(super) fn add_exchanges(&mut self) -> Vec<usize> {
-        (1..self.demand.len() as u32).map(|row| self.push(None, 0.0, &[(row - 1, -1.0), (row, 1.0)])).collect()
+    /// Returns how many columns that took.
+    pub(super) fn add_exchanges(&mut self) -> usize {
+        let rows = self.demand.len();
+        for row in 1..rows as u32 {
+            self.push(None, 0.0, &[(row - 1, -1.0), (row, 1.0)]);
+        }
+        rows - 1
+    }
+
+    /// Takes the exchanges out.
+    pub(super) fn drop_exchanges(&mut self) {
+        for column in 0..self.program.columns() {
+            if self.patterns[column].is_none() && self.program.entries_of(column) == 2 {
+                self.program.set_removed(column, true);
+            }
+        }
+    }
+
+    /// All patterns known.
+    pub(super) fn patterns(&self) -> Vec<Pattern> {
+        self.patterns.iter().flatten().cloned().collect()
     }
 
     fn push(&mut self, pattern: Option<Pattern>, cost: f64, entries: &[(u32, f64)]) -> usize {
@@ -98,13 +114,9 @@ impl Master {
         if pattern.is_empty() || !self.known.insert(pattern.clone()) {
             return None;
         }
-        let entries: Vec<(u32, f64)> = pattern.iter().map(|&(row, copies)| (row, f64::from(copies))).collect();
+        let entries: Vec<(u32, f64)> =
+            pattern.iter().map(|&(row, copies)| (row, f64::from(copies))).collect();
         Some(self.push(Some(pattern), 1.0, &entries))
-    }
-
-    /// Whether a column is none of a pattern, a row or a slack.
-    pub(super) fn is_exchange(&self, column: usize) -> bool {
-        self.patterns[column].is_none() && self.program.entries_of(column) == 2
     }
 
     pub(super) fn pattern(&self, column: usize) -> Option<&Pattern> {
@@ -113,7 +125,11 @@ impl Master {
 
     /// The patterns in use and how often, by column.
     pub(super) fn used(&self) -> Vec<(usize, f64)> {
-        let mut used: Vec<(usize, f64)> = self.program.basis().iter().copied()
+        let mut used: Vec<(usize, f64)> = self
+            .program
+            .basis()
+            .iter()
+            .copied()
             .filter(|&column| self.patterns[column].is_some())
             .map(|column| (column, self.program.value(column)))
             .filter(|&(_, value)| value > 1e-6)
@@ -144,12 +160,11 @@ impl Master {
     }
 
     /// Generates patterns until the bound is known, or `rounds` are over.
-    pub(super) fn converge(&mut self, pricer: &mut Pricer, watch: &Watch<'_>, rounds: usize) -> Progress {
+    pub(super) fn converge(&mut self, pricer: &mut Pricer, clock: &Clock<'_, '_>, rounds: usize) -> Progress {
         self.bound = 0;
-        self.centre = None;
         let mut smoothing = SMOOTHING;
         for round in 1..=rounds {
-            match self.program.primal(watch) {
+            match self.program.primal(clock) {
                 End::Optimal => {}
                 End::Stopped => return Progress::Stopped,
                 End::Failed => return Progress::Failed,
@@ -157,7 +172,6 @@ impl Master {
             if round.is_multiple_of(ROUNDS_BETWEEN_PURGES) {
                 self.purge();
             }
-            self.rounds += 1;
             let value = self.program.objective();
             let y = self.smoothed(smoothing);
             let highest = pricer.set_prices(pricer.scaled(&y));
@@ -186,7 +200,7 @@ impl Master {
             } else {
                 return Progress::Converged;
             }
-            if watch.stopped() {
+            if clock.stopped() {
                 return Progress::Stopped;
             }
         }
@@ -213,7 +227,12 @@ impl Master {
             return;
         }
         let usable = |price: i64| if self.exact { price } else { price.max(0) };
-        let worth: i128 = prices.of.iter().zip(&self.demand).map(|(&price, &d)| i128::from(usable(price)) * i128::from(d)).sum();
+        let worth: i128 = prices
+            .of
+            .iter()
+            .zip(&self.demand)
+            .map(|(&price, &d)| i128::from(usable(price)) * i128::from(d))
+            .sum();
         if worth <= 0 {
             return;
         }
@@ -228,16 +247,17 @@ impl Master {
     /// Forgets columns that are far from being used.
     fn purge(&mut self) {
         let rows = self.program.rows();
-        if self.program.columns() < 6 * rows + 500 {
+        if self.program.columns() < 4 * rows + 300 {
             return;
         }
-        let mut costs: Vec<f64> = (0..self.program.columns()).map(|column| self.program.reduced_cost(column)).collect();
-        let at = (3 * rows + 250).min(costs.len() - 1);
+        let mut costs: Vec<f64> =
+            (0..self.program.columns()).map(|column| self.program.reduced_cost(column)).collect();
+        let at = (2 * rows + 150).min(costs.len() - 1);
         let (_, &mut limit, _) = costs.select_nth_unstable_by(at, f64::total_cmp);
         let patterns = &self.patterns;
-        let kept = self.program.retain(|program, column| {
-            patterns[column].is_none() || program.reduced_cost(column) <= limit
-        });
+        let kept = self
+            .program
+            .retain(|program, column| patterns[column].is_none() || program.reduced_cost(column) <= limit);
         let mut old = std::mem::take(&mut self.patterns);
         self.patterns = kept.iter().map(|&column| old[column].take()).collect();
         self.known = self.patterns.iter().flatten().cloned().collect();

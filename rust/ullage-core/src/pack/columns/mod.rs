@@ -1,77 +1,194 @@
-//! Branch and price.
+//! Branch and price for many equal bins, exactly.
+//!
+//! Items of equal size are one *type*; what one bin holds is a *pattern*. The program of Gilmore and Gomory ("A linear
+//! programming approach to the cutting-stock problem", Operations Research 9, 1961) covers every type with as few
+//! patterns as possible. Its value, rounded up, is nearly always the fewest bins. What happens, until bound and best
+//! plan meet:
+//!
+//! 1. *Column generation*: `master` solves the program with the patterns known by `simplex`, `price` finds patterns that
+//!    improve it, until there is none. Prices in whole numbers then prove the bound ([`master`] says how).
+//! 2. *Diving*: `dive` settles what the program uses most, solves again, and so on.
+//! 3. *Decision*: may so many bins as the bound be enough? Then the room that they leave in all is known, no bin leaves
+//!    more, and most patterns are out. `tree` branches on pairs of items until the answer is proven. If not enough, the
+//!    bound is one more.
+//!
+//! Everything is the same in every run; the clock decides only when to stop.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     clippy::cast_possible_wrap,
-    reason = "indices and counts below 2^32, prices below 2^53 by their scale; sums of sizes are u128"
+    reason = "indices and counts are below 2^32 and prices below 2^24, by construction; sums of sizes are in u128"
 )]
 
+mod clock;
 mod dive;
 mod factor;
+mod groups;
 mod master;
 mod price;
+mod search;
 mod simplex;
 mod stock;
-mod watch;
+#[cfg(test)]
+mod tests;
+mod tree;
 
-pub(crate) use stock::{CuttingStock, Pattern, Patterns};
+pub(crate) use search::search;
 
-use crate::solving::Limits;
+use crate::solving::Watch;
+use clock::Clock;
 use dive::dive;
-use master::Master;
+use master::{Master, Progress};
 use price::{Knapsack, Pricer};
-use watch::Watch;
+use stock::{CuttingStock, Pattern, Patterns, bins};
+use tree::{Tree, Verdict};
 
-/// What is known at the end.
+/// Attempts to dive. Each passes over another pattern.
+const DIVES: usize = 20;
+/// Beyond so many types the program is too large to be solved in sensible time.
+const MOST_TYPES: usize = 2000;
+/// Beyond so many items the tree, which tells all items apart, is.
+const MOST_ITEMS: usize = 1500;
+const ROUNDS: usize = 10_000;
+
+/// What is known in the end.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) best: Patterns,
+    /// A plan of fewer bins than were to be beaten, if one was found.
+    pub(crate) best: Option<Patterns>,
+    /// No plan has fewer bins.
     pub(crate) bound: usize,
+    /// Nodes of the tree.
     pub(crate) nodes: u64,
-    pub(crate) note: String,
 }
 
-pub(crate) fn solve(stock: &CuttingStock, limits: &Limits<'_>) -> Outcome {
-    let watch = Watch::start(limits);
-    let demand: Vec<u32> = stock.types.iter().map(|kind| kind.1).collect();
-    let sizes: Vec<u64> = stock.types.iter().map(|kind| kind.0).collect();
-    let mut best = stock.first_fit(&demand);
-    let mut outcome = Outcome { bound: stock.area(), best: best.clone(), nodes: 0, note: String::new() };
-    if outcome.bound >= stock::bins(&best) {
-        return outcome;
+/// Looks for a plan of fewer than `to_beat` bins, given that none has fewer than `bound`, until that is settled.
+///
+/// Every size must fit, and sizes must strictly decrease.
+pub(crate) fn solve(stock: &CuttingStock, to_beat: usize, bound: usize, watch: &mut Watch<'_>) -> Outcome {
+    let demand: Vec<u32> = stock.types.iter().map(|&(_, demand)| demand).collect();
+    let clock = Clock::new(watch);
+    let mut solver = Solver { stock, demand, clock, best: None, upper: to_beat, bound, nodes: 0 };
+    solver.bound = bound.max(stock.area());
+    if !stock.types.is_empty() && stock.types.len() <= MOST_TYPES {
+        solver.run();
     }
-    let t0 = std::time::Instant::now();
-    let caps: Vec<u32> =
-        stock.types.iter().map(|&(size, demand)| u64::from(demand).min(stock.capacity / size) as u32).collect();
-    let knapsack = Knapsack { sizes: sizes.clone(), caps, capacity: stock.capacity, waste: stock.capacity };
-    let mut pricer = Pricer::new(knapsack);
-    let mut master = Master::new(&demand, false, best.iter().map(|p| p.0.clone()));
-    master.start_with_single_types(&sizes, stock.capacity);
-    let exchanges = master.add_exchanges();
-    let p = master.converge(&mut pricer, &watch, 1000);
-    outcome.bound = outcome.bound.max(master.bound as usize);
-    outcome.note = format!("m {} cg {:?} z {:.4} rounds {} it {} t {:.3}", sizes.len(), p, master.program.objective(), master.rounds, master.program.iterations, t0.elapsed().as_secs_f64());
-    let _ = exchanges;
-    for column in 0..master.program.columns() {
-        if master.is_exchange(column) {
-            master.program.set_removed(column, true);
+    Outcome { best: solver.best, bound: solver.bound, nodes: solver.nodes }
+}
+
+struct Solver<'a, 'b, 'c> {
+    stock: &'a CuttingStock,
+    demand: Vec<u32>,
+    clock: Clock<'b, 'c>,
+    best: Option<Patterns>,
+    upper: usize,
+    bound: usize,
+    nodes: u64,
+}
+
+impl Solver<'_, '_, '_> {
+    fn run(&mut self) {
+        let plain = self.stock.first_fit(&self.demand);
+        self.offer(plain.clone());
+        if self.settled() {
+            return;
+        }
+        let mut pricer = Pricer::new(self.knapsack(self.stock.capacity));
+        let mut master = Master::new(&self.demand, false, plain.into_iter().map(|(pattern, _)| pattern));
+        master.start_with_single_types(self.stock);
+        self.relax(&mut master, &mut pricer);
+        for turn in 0..DIVES {
+            if self.settled() || self.clock.stopped() {
+                break;
+            }
+            if let Some(found) = dive(self.stock, &master, &mut pricer, self.upper - 1, turn, &self.clock) {
+                self.offer(found);
+            }
+        }
+        while !self.settled() && !self.clock.stopped() {
+            let seeds = master.patterns();
+            match self.decide(seeds) {
+                Verdict::Possible(found) => self.offer(found),
+                Verdict::Impossible => self.raise(self.bound + 1),
+                Verdict::Unknown => return,
+            }
         }
     }
-    master.program.dual(&watch);
-    let p = master.converge(&mut pricer, &watch, 1000);
-    outcome.bound = outcome.bound.max(master.bound as usize);
-    outcome.note += &format!(" | {:?} z {:.4} rounds {} it {} t {:.3}", p, master.program.objective(), master.rounds, master.program.iterations, t0.elapsed().as_secs_f64());
-    for turn in 0..20 {
-        if watch.stopped() || outcome.bound >= stock::bins(&best) {
-            break;
-        }
-        if let Some(found) = dive(stock, &master, &mut pricer, stock::bins(&best) - 1, turn, &watch) {
-            best = found;
-        }
-        outcome.note += &format!(" d{} {} t {:.3}", turn, stock::bins(&best), t0.elapsed().as_secs_f64());
+
+    fn settled(&self) -> bool {
+        self.bound >= self.upper
     }
-    outcome.best = best;
-    outcome
+
+    fn offer(&mut self, found: Patterns) {
+        if bins(&found) < self.upper {
+            self.upper = bins(&found);
+            self.best = Some(found);
+            self.clock.found(self.upper, self.bound);
+        }
+    }
+
+    fn raise(&mut self, bound: usize) {
+        if bound > self.bound {
+            self.bound = bound;
+            self.clock.found(self.upper, self.bound);
+        }
+    }
+
+    /// All types, in bins that leave at most `waste`.
+    fn knapsack(&self, waste: u64) -> Knapsack {
+        let capacity = self.stock.capacity;
+        let caps =
+            self.stock.types.iter().map(|&(size, demand)| u64::from(demand).min(capacity / size) as u32);
+        let sizes = self.stock.types.iter().map(|&(size, _)| size).collect();
+        Knapsack { caps: caps.collect(), sizes, capacity, waste }
+    }
+
+    /// Solves the program: with prices that increase in size first, which converges sooner, then without.
+    fn relax(&mut self, master: &mut Master, pricer: &mut Pricer) {
+        let exchanges = master.add_exchanges();
+        for exchanging in [true, false] {
+            if !exchanging {
+                master.drop_exchanges();
+                master.program.dual(&self.clock);
+            }
+            let end = master.converge(pricer, &self.clock, ROUNDS);
+            self.raise(usize::try_from(master.bound).unwrap_or(usize::MAX));
+            if matches!(end, Progress::Stopped | Progress::Failed) || exchanges == 0 || self.settled() {
+                return;
+            }
+        }
+    }
+
+    /// Whether as many bins as the bound are enough.
+    fn decide(&mut self, seeds: Vec<Pattern>) -> Verdict {
+        let room = (self.bound as u128 * u128::from(self.stock.capacity)).saturating_sub(self.stock.total());
+        let waste = u64::try_from(room).unwrap_or(u64::MAX).min(self.stock.capacity);
+        let full = |pattern: &Pattern| {
+            self.stock.load(pattern).saturating_add(u128::from(waste)) >= u128::from(self.stock.capacity)
+        };
+        let seeds = seeds.into_iter().filter(full);
+        let mut pricer = Pricer::new(self.knapsack(waste));
+        let mut master = Master::new(&self.demand, true, seeds);
+        let end = master.converge(&mut pricer, &self.clock, ROUNDS);
+        if master.bound > self.bound as u64 {
+            return Verdict::Impossible;
+        }
+        if matches!(end, Progress::Stopped | Progress::Failed) {
+            return Verdict::Unknown;
+        }
+        for turn in 0..DIVES {
+            if let Some(found) = dive(self.stock, &master, &mut pricer, self.bound, turn, &self.clock) {
+                return Verdict::Possible(found);
+            }
+        }
+        if self.stock.items() > MOST_ITEMS {
+            return Verdict::Unknown;
+        }
+        let mut tree = Tree::new(self.stock, self.bound, waste, &master.patterns());
+        let verdict = tree.search(&self.clock);
+        self.nodes += tree.nodes();
+        verdict
+    }
 }

@@ -42,6 +42,8 @@ pub(super) struct Pricer {
     layer: Vec<u32>,
     spare: Vec<f32>,
     prices: Prices,
+    /// For each type those that may not share a pattern with it.
+    apart: Vec<Vec<u32>>,
 }
 
 /// A pattern and its price.
@@ -68,11 +70,18 @@ impl Pricer {
         };
         let width = (knapsack.capacity / grain) as usize + 1;
         let types = knapsack.sizes.len();
-        let prices = Prices { one: 1, of: vec![0; types] };
-        let mut pricer =
-            Self { knapsack, grain, width, table: Vec::new(), layer: vec![0; types + 1], spare: Vec::new(), prices };
-        pricer.fill();
-        pricer
+        let mut new = Self {
+            knapsack,
+            grain,
+            width,
+            table: Vec::new(),
+            layer: vec![0; types + 1],
+            spare: Vec::new(),
+            prices: Prices { one: 1, of: vec![0; types] },
+            apart: vec![Vec::new(); types],
+        };
+        new.fill();
+        new
     }
 
     pub(super) fn is_exact(&self) -> bool {
@@ -83,9 +92,23 @@ impl Pricer {
         &self.knapsack
     }
 
+    /// Allows patterns to leave at most `waste` from the next prices on.
+    pub(super) fn set_waste(&mut self, waste: u64) {
+        self.knapsack.waste = waste;
+    }
+
     /// Allows `caps` copies of each type from the next prices on.
     pub(super) fn set_caps(&mut self, caps: &[u32]) {
         self.knapsack.caps.copy_from_slice(caps);
+    }
+
+    /// Forbids patterns that hold both types of a pair.
+    pub(super) fn set_apart(&mut self, pairs: &[(u32, u32)]) {
+        self.apart.iter_mut().for_each(Vec::clear);
+        for &(a, b) in pairs {
+            self.apart[a as usize].push(b);
+            self.apart[b as usize].push(a);
+        }
     }
 
     /// Rounds `y` down to whole prices whose sums over any pattern the table can hold.
@@ -93,12 +116,12 @@ impl Pricer {
         let Knapsack { sizes, caps, capacity, .. } = &self.knapsack;
         let mut most = 1.0_f64;
         let mut loose = 0.0_f64;
-        for ((&size, &cap), &price) in sizes.iter().zip(caps).zip(y) {
-            if cap > 0 {
+        for ((&size, &limit), &price) in sizes.iter().zip(caps).zip(y) {
+            if limit > 0 {
                 let copies = *capacity as f64 / size as f64;
                 most = most.max(price.abs() * copies);
                 if size < self.grain {
-                    loose += price.abs() * f64::from(cap);
+                    loose += price.abs() * f64::from(limit);
                 }
             }
         }
@@ -167,26 +190,20 @@ impl Pricer {
             if self.layer[kind] as usize != kind || self.knapsack.sizes[kind] > self.knapsack.capacity {
                 continue;
             }
-            let mut dive = Dive { pricer: self, above, path: Vec::new(), best: None, nodes: 0, budget: 20_000 };
+            let mut dive = Dive::new(self, above, 20_000);
             dive.first(kind);
             found.extend(dive.best);
         }
-        found.sort_by(|a, b| b.price.cmp(&a.price));
+        found.sort_by_key(|priced| std::cmp::Reverse(priced.price));
         found.truncate(count);
         found
     }
 
     /// The highest price of all patterns if it exceeds `above`, else `above`; `None` if `budget` nodes do not tell.
     pub(super) fn highest(&self, above: i64, budget: u64) -> Option<i64> {
-        let mut dive = Dive { pricer: self, above, path: Vec::new(), best: None, nodes: 0, budget };
+        let mut dive = Dive::new(self, above, budget);
         dive.descend(0, self.knapsack.capacity, 0);
         (dive.nodes < budget).then_some(dive.above)
-    }
-
-    /// All patterns of a price of at least `least`, unless they are more than `count` or take more than `budget` nodes.
-    pub(super) fn all(&self, least: i64, count: usize, budget: u64) -> Option<Vec<Pattern>> {
-        let mut all = All { pricer: self, least, path: Vec::new(), found: Vec::new(), count, nodes: 0, budget };
-        all.descend(0, self.knapsack.capacity, 0).then_some(all.found)
     }
 }
 
@@ -237,9 +254,16 @@ struct Dive<'a> {
     best: Option<Priced>,
     nodes: u64,
     budget: u64,
+    /// How many types of the path forbid each type.
+    blocked: Vec<u16>,
 }
 
-impl Dive<'_> {
+impl<'a> Dive<'a> {
+    fn new(pricer: &'a Pricer, above: i64, budget: u64) -> Self {
+        let blocked = vec![0; pricer.knapsack.sizes.len()];
+        Self { pricer, above, path: Vec::new(), best: None, nodes: 0, budget, blocked }
+    }
+
     fn first(&mut self, kind: usize) {
         let knapsack = &self.pricer.knapsack;
         let most = u64::from(knapsack.caps[kind]).min(knapsack.capacity / knapsack.sizes[kind]);
@@ -263,11 +287,17 @@ impl Dive<'_> {
     fn take(&mut self, kind: usize, room: u64, price: i64, copies: u64) {
         let gain = self.pricer.prices.of[kind] * copies as i64;
         let room = room - copies * self.pricer.knapsack.sizes[kind];
-        if !self.may_exceed(price + gain, kind + 1, room) {
+        if self.blocked[kind] > 0 || !self.may_exceed(price + gain, kind + 1, room) {
             return;
         }
         self.path.push((kind as u32, copies as u32));
+        for &other in &self.pricer.apart[kind] {
+            self.blocked[other as usize] += 1;
+        }
         self.descend(kind + 1, room, price + gain);
+        for &other in &self.pricer.apart[kind] {
+            self.blocked[other as usize] -= 1;
+        }
         self.path.pop();
     }
 
@@ -306,65 +336,15 @@ impl Dive<'_> {
             for &(_, copies) in options.iter().filter(|option| option.0 > without) {
                 self.take(kind, room, price, copies);
             }
-            if options.iter().any(|option| option.0 <= without && price + option.0 as i64 > self.above) {
+            if options
+                .iter()
+                .any(|option| option.0 <= without && price.saturating_add(option.0 as i64) > self.above)
+            {
                 self.descend(kind + 1, room, price);
                 for &(_, copies) in options.iter().filter(|option| option.0 <= without) {
                     self.take(kind, room, price, copies);
                 }
                 return;
-            }
-            kind += 1;
-        }
-    }
-}
-
-/// Lists all patterns.
-struct All<'a> {
-    pricer: &'a Pricer,
-    least: i64,
-    path: Vec<(u32, u32)>,
-    found: Vec<Pattern>,
-    count: usize,
-    nodes: u64,
-    budget: u64,
-}
-
-impl All<'_> {
-    fn descend(&mut self, mut kind: usize, room: u64, price: i64) -> bool {
-        let knapsack = &self.pricer.knapsack;
-        let types = knapsack.sizes.len();
-        loop {
-            self.nodes += 1;
-            if self.nodes > self.budget {
-                return false;
-            }
-            let bound = self.pricer.bound(kind, room);
-            if !bound.is_finite() || price + (bound as i64) < self.least {
-                return true;
-            }
-            if kind < types && knapsack.sizes[kind] > room {
-                kind += knapsack.sizes[kind..].partition_point(|&size| size > room);
-                continue;
-            }
-            if kind == types {
-                if room <= knapsack.waste && !self.path.is_empty() {
-                    if self.found.len() >= self.count {
-                        return false;
-                    }
-                    self.found.push(self.path.clone().into());
-                }
-                return true;
-            }
-            let size = knapsack.sizes[kind];
-            let most = u64::from(knapsack.caps[kind]).min(room / size);
-            for copies in 1..=most {
-                let gain = self.pricer.prices.of[kind] * copies as i64;
-                self.path.push((kind as u32, copies as u32));
-                let complete = self.descend(kind + 1, room - copies * size, price + gain);
-                self.path.pop();
-                if !complete {
-                    return false;
-                }
             }
             kind += 1;
         }

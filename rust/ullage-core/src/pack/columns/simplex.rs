@@ -6,16 +6,14 @@
 //! degenerate: the right-hand side is raised by small amounts, unlike in every row, against stalling. Prices are
 //! therefore only as good as the caller checks: a bound is claimed from prices in whole numbers alone.
 
+use crate::pack::columns::clock::Clock;
 use crate::pack::columns::factor::{Factor, Lists};
-use crate::pack::columns::watch::Watch;
 
 const REDUCED: f64 = 1e-9;
 const PIVOT: f64 = 1e-7;
 const FEASIBLE: f64 = 1e-9;
 /// Updates of the factors until they are computed anew.
 const UPDATES: usize = 64;
-/// Columns that a look at all of them keeps for the next iterations.
-const CANDIDATES: usize = 24;
 /// The largest raise of a right-hand side.
 const NOISE: f64 = 1e-5;
 const OUTSIDE: u32 = u32::MAX;
@@ -37,6 +35,8 @@ pub(super) struct Program {
     place: Vec<u32>,
     /// Taken out: fixed at zero.
     removed: Vec<bool>,
+    /// Never enters; leaves when its cost makes it.
+    banned: Vec<bool>,
     rhs: Vec<f64>,
     noise: Vec<f64>,
     basis: Vec<usize>,
@@ -44,7 +44,7 @@ pub(super) struct Program {
     y: Vec<f64>,
     factor: Factor,
     stale: bool,
-    pub(super) iterations: usize,
+    iterations: usize,
 }
 
 impl Program {
@@ -60,6 +60,7 @@ impl Program {
             cost: vec![penalty; rows],
             place: (0..rows as u32).collect(),
             removed: vec![false; rows],
+            banned: vec![false; rows],
             noise: (0..rows as u64).map(|row| NOISE * share(row)).collect(),
             rhs,
             basis: (0..rows).collect(),
@@ -85,6 +86,7 @@ impl Program {
         self.cost.push(cost);
         self.place.push(OUTSIDE);
         self.removed.push(false);
+        self.banned.push(false);
         self.cost.len() - 1
     }
 
@@ -94,6 +96,21 @@ impl Program {
         self.basis[row] = column;
         self.place[column] = row as u32;
         self.stale = true;
+    }
+
+    fn may_enter(&self, column: usize) -> bool {
+        self.place[column] == OUTSIDE && !self.removed[column] && !self.banned[column]
+    }
+
+    /// Lets a column enter at `cost`, or never.
+    pub(super) fn set_banned(&mut self, column: usize, banned: bool, cost: f64) {
+        self.stale |= self.place[column] != OUTSIDE;
+        self.banned[column] = banned;
+        self.cost[column] = cost;
+    }
+
+    pub(super) fn is_banned(&self, column: usize) -> bool {
+        self.banned[column]
     }
 
     pub(super) fn set_removed(&mut self, column: usize, removed: bool) {
@@ -149,6 +166,7 @@ impl Program {
         self.cost = kept.iter().map(|&column| self.cost[column]).collect();
         self.place = kept.iter().map(|&column| self.place[column]).collect();
         self.removed = kept.iter().map(|&column| self.removed[column]).collect();
+        self.banned = kept.iter().map(|&column| self.banned[column]).collect();
         for (column, &place) in self.place.iter().enumerate() {
             if place != OUTSIDE {
                 self.basis[place as usize] = column;
@@ -202,62 +220,83 @@ impl Program {
         row
     }
 
-    /// Columns that would lower the cost, the steepest last.
-    fn candidates(&self) -> Vec<(f64, usize)> {
-        let mut found: Vec<(f64, usize)> = Vec::new();
-        for column in 0..self.columns() {
-            if self.place[column] == OUTSIDE && !self.removed[column] {
-                let reduced = self.reduced_cost(column);
-                if reduced < -REDUCED {
-                    found.push((reduced, column));
-                }
-            }
-        }
-        found.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
-        let excess = found.len().saturating_sub(CANDIDATES);
-        found.drain(..excess);
-        found
-    }
-
-    fn best_candidate(&self, candidates: &mut Vec<(f64, usize)>) -> Option<usize> {
-        for candidate in candidates.iter_mut() {
-            candidate.0 = self.reduced_cost(candidate.1);
-        }
-        candidates.retain(|&(reduced, column)| reduced < -REDUCED && self.place[column] == OUTSIDE);
-        candidates.iter().min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))).map(|&(_, column)| column)
+    /// The reduced costs of all columns that may enter; zero for the others.
+    fn reduced_costs(&self, reduced: &mut Vec<f64>) {
+        reduced.clear();
+        reduced.extend(
+            (0..self.columns()).map(
+                |column| {
+                    if self.may_enter(column) { self.reduced_cost(column) } else { 0.0 }
+                },
+            ),
+        );
     }
 
     /// Minimises from a feasible basis. Slightly negative values are taken for zero.
-    pub(super) fn primal(&mut self, watch: &Watch<'_>) -> End {
-        let mut candidates = Vec::new();
+    pub(super) fn primal(&mut self, clock: &Clock<'_, '_>) -> End {
         let limit = self.iterations + 200 * self.rows() + 20_000;
+        let mut weights = vec![1.0; self.columns()];
+        let mut reduced = Vec::new();
+        let mut fresh = false;
         loop {
-            if self.due() && !self.refresh() {
-                return End::Failed;
+            if self.due() {
+                if !self.refresh() {
+                    return End::Failed;
+                }
+                fresh = false;
+            }
+            if !fresh {
+                self.reduced_costs(&mut reduced);
             }
             if self.iterations >= limit {
                 return End::Failed;
             }
-            if self.iterations.is_multiple_of(16) && watch.stopped() {
+            if self.iterations.is_multiple_of(16) && clock.stopped() {
                 return End::Stopped;
             }
             self.iterations += 1;
-            let entering = self.best_candidate(&mut candidates).or_else(|| {
-                candidates = self.candidates();
-                candidates.last().map(|&(_, column)| column)
-            });
-            let Some(entering) = entering else { return End::Optimal };
-            let reduced = self.reduced_cost(entering);
+            let Some(entering) = steepest(&reduced, &weights) else {
+                if fresh {
+                    fresh = false;
+                    continue;
+                }
+                return End::Optimal;
+            };
+            fresh = true;
             let direction = self.direction(entering);
             let Some(leaving) = self.ratio_test(&direction) else {
                 self.removed[entering] = true;
+                reduced[entering] = 0.0;
                 continue;
             };
             if direction[leaving].abs() < 1e-5 && self.factor.updates() > 0 {
                 self.stale = true;
                 continue;
             }
-            self.pivot(entering, leaving, &direction, reduced);
+            let row = self.inverse_row(leaving);
+            self.price_out(&row, entering, direction[leaving], &mut reduced, &mut weights);
+            let left = self.basis[leaving];
+            let slope = self.reduced_cost(entering);
+            self.pivot(entering, leaving, &direction, &row, slope);
+            reduced[left] = if self.may_enter(left) { self.reduced_cost(left) } else { 0.0 };
+            weights[left] = (weights[entering] / (direction[leaving] * direction[leaving])).max(1.0);
+            reduced[entering] = 0.0;
+        }
+    }
+
+    /// Brings reduced costs and weights up to date with a pivot.
+    fn price_out(&self, row: &[f64], entering: usize, pivot: f64, reduced: &mut [f64], weights: &mut [f64]) {
+        let step = reduced[entering] / pivot;
+        let frame = weights[entering] / (pivot * pivot);
+        for column in 0..reduced.len() {
+            if !self.may_enter(column) {
+                continue;
+            }
+            let rate: f64 = self.columns.entries(column).map(|(at, value)| row[at] * value).sum();
+            if rate != 0.0 {
+                reduced[column] -= step * rate;
+                weights[column] = weights[column].max(rate * rate * frame);
+            }
         }
     }
 
@@ -286,12 +325,11 @@ impl Program {
         best.map(|(_, position)| position)
     }
 
-    fn pivot(&mut self, entering: usize, leaving: usize, direction: &[f64], reduced: f64) {
+    fn pivot(&mut self, entering: usize, leaving: usize, direction: &[f64], row: &[f64], reduced: f64) {
         let pivot = direction[leaving];
         let step = self.x[leaving] / pivot;
-        let inverse_row = self.inverse_row(leaving);
         let slope = reduced / pivot;
-        for (price, entry) in self.y.iter_mut().zip(&inverse_row) {
+        for (price, entry) in self.y.iter_mut().zip(row) {
             *price += slope * entry;
         }
         for (x, rate) in self.x.iter_mut().zip(direction) {
@@ -305,13 +343,13 @@ impl Program {
     }
 
     /// Makes the basis feasible while prices stay about feasible; the primal method completes what is left.
-    pub(super) fn dual(&mut self, watch: &Watch<'_>) -> End {
-        let limit = self.iterations + 20 * self.rows() + 1000;
+    pub(super) fn dual(&mut self, clock: &Clock<'_, '_>) -> End {
+        let limit = self.iterations + 3 * self.rows() + 100;
         loop {
             if self.due() && !self.refresh() {
                 return End::Failed;
             }
-            if self.iterations.is_multiple_of(16) && watch.stopped() {
+            if self.iterations.is_multiple_of(16) && clock.stopped() {
                 return End::Stopped;
             }
             if self.iterations >= limit {
@@ -330,7 +368,7 @@ impl Program {
                 self.stale = true;
                 continue;
             }
-            self.pivot(entering, leaving, &direction, reduced);
+            self.pivot(entering, leaving, &direction, &row, reduced);
         }
     }
 
@@ -351,7 +389,7 @@ impl Program {
         let mut limit = f64::INFINITY;
         let mut rates: Vec<(usize, f64, f64)> = Vec::new();
         for column in 0..self.columns() {
-            if self.place[column] != OUTSIDE || self.removed[column] {
+            if !self.may_enter(column) {
                 continue;
             }
             let rate: f64 = self.columns.entries(column).map(|(at, value)| row[at] * value).sum();
@@ -367,7 +405,18 @@ impl Program {
     }
 }
 
-/// A number between 1/2 and 1 that looks random (SplitMix64 of Steele, Lea and Flood).
+/// The column of the steepest descent in the reference frame of `weights` (Devex of Harris).
+fn steepest(reduced: &[f64], weights: &[f64]) -> Option<usize> {
+    let mut best: Option<(f64, usize)> = None;
+    for (column, (&reduced, &weight)) in reduced.iter().zip(weights).enumerate() {
+        if reduced < -REDUCED && reduced * reduced > best.map_or(0.0, |(steepness, _)| steepness) * weight {
+            best = Some((reduced * reduced / weight, column));
+        }
+    }
+    best.map(|(_, column)| column)
+}
+
+/// A number between 1/2 and 1 that looks random (`splitmix64` of Steele, Lea and Flood).
 fn share(seed: u64) -> f64 {
     let mut word = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -30,7 +30,10 @@ impl CuttingStock {
     }
 
     pub(crate) fn load(&self, pattern: &[(u32, u32)]) -> u128 {
-        pattern.iter().map(|&(kind, copies)| u128::from(self.types[kind as usize].0) * u128::from(copies)).sum()
+        pattern
+            .iter()
+            .map(|&(kind, copies)| u128::from(self.types[kind as usize].0) * u128::from(copies))
+            .sum()
     }
 
     /// First fit by decreasing size, for the `demand` of each type.
