@@ -121,7 +121,8 @@ fn settle_largest(stock: &CuttingStock, master: &mut Master, settled: &mut Patte
     }
 }
 
-/// Settles up to `times` copies of `pattern` without what is no longer wanted, and fills the room with what is.
+/// Settles `pattern` as often as the items last, at most `times`; the last without what is no longer wanted, and with
+/// its room filled.
 fn settle(
     stock: &CuttingStock,
     master: &mut Master,
@@ -129,17 +130,20 @@ fn settle(
     pattern: &[(u32, u32)],
     times: u32,
 ) -> bool {
-    let mut any = false;
-    for _ in 0..times {
-        let pattern = trimmed(stock, &master.demand, pattern);
-        if pattern.is_empty() {
-            break;
-        }
-        master.settle(&pattern, 1);
-        settled.push((pattern, 1));
-        any = true;
+    let whole =
+        pattern.iter().map(|&(kind, copies)| master.demand[kind as usize] / copies).min().unwrap_or(0);
+    let whole = if times == 1 { 0 } else { whole.min(times) };
+    if whole > 0 {
+        master.settle(pattern, whole);
+        settled.push((pattern.into(), whole));
     }
-    any
+    let last = if whole < times { trimmed(stock, &master.demand, pattern) } else { Pattern::default() };
+    if !last.is_empty() {
+        master.settle(&last, 1);
+        settled.push((last, 1));
+        return true;
+    }
+    whole > 0
 }
 
 fn trimmed(stock: &CuttingStock, demand: &[u32], pattern: &[(u32, u32)]) -> Pattern {

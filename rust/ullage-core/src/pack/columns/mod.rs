@@ -30,7 +30,7 @@ mod master;
 mod price;
 mod search;
 mod simplex;
-mod stock;
+pub(crate) mod stock;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -72,7 +72,7 @@ pub(crate) fn solve(stock: &CuttingStock, to_beat: usize, bound: usize, watch: &
     let clock = Clock::new(watch);
     let mut solver = Solver { stock, demand, clock, best: None, upper: to_beat, bound, nodes: 0 };
     solver.bound = bound.max(stock.area());
-    if !stock.types.is_empty() && stock.types.len() <= MOST_TYPES {
+    if stock.types.len() <= MOST_TYPES {
         solver.run();
     }
     Outcome { best: solver.best, bound: solver.bound, nodes: solver.nodes }
