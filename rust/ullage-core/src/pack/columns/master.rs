@@ -37,6 +37,8 @@ pub(super) struct Master {
     pub(super) demand: Vec<u32>,
     /// Every item in exactly one pattern, instead of at least one.
     exact: bool,
+    /// Goes on until no pattern improves the program, even where the bound is known.
+    pub(super) thorough: bool,
     /// No solution has fewer bins than this.
     pub(super) bound: u64,
     /// The prices of the best bound, as a fraction, and the bound.
@@ -53,6 +55,7 @@ impl Master {
             known: HashSet::new(),
             demand: demand.to_vec(),
             exact,
+            thorough: false,
             bound: 0,
             centre: None,
         };
@@ -182,7 +185,7 @@ impl Master {
                 highest = pricer.highest(one, 2_000_000).unwrap_or(highest).min(highest);
             }
             self.note_bound(pricer.prices(), highest, &y);
-            if self.bound as f64 >= value - 1e-3 {
+            if self.bound as f64 >= value - 1e-3 && !self.thorough {
                 return Progress::Bounded;
             }
             let mut improving = 0;

@@ -23,6 +23,8 @@
 )]
 
 mod clock;
+mod cover;
+mod cuts;
 mod dive;
 mod factor;
 mod groups;
@@ -39,19 +41,29 @@ pub(crate) use search::search;
 
 use crate::solving::Watch;
 use clock::Clock;
+use cover::{Covered, Pool};
+use cuts::exhaust;
 use dive::dive;
 use master::{Master, Progress};
 use price::{Knapsack, Pricer};
 use stock::{CuttingStock, Pattern, Patterns, bins};
 use tree::{Tree, Verdict};
 
-/// Attempts to dive. Each passes over another pattern.
-const DIVES: usize = 20;
+/// Attempts to dive, with all patterns and with the nearly full ones. Each passes over another pattern.
+const DIVES: usize = 5;
+const FULL_DIVES: usize = 12;
 /// Beyond so many types the program is too large to be solved in sensible time.
 const MOST_TYPES: usize = 2000;
 /// Beyond so many items the tree, which tells all items apart, is.
 const MOST_ITEMS: usize = 1500;
 const ROUNDS: usize = 10_000;
+/// Prices that are tried for a pool of patterns.
+const PRICES: u64 = 6;
+/// Patterns beyond which no pool is kept, and up to which no smaller one is looked for.
+const MOST_PATTERNS: usize = 30_000;
+const FEW_PATTERNS: usize = 400;
+/// Nodes of a pool's tree that are looked at, times its patterns.
+const POOL_WORK: usize = 400_000;
 
 /// What is known in the end.
 #[derive(Debug)]
@@ -60,7 +72,7 @@ pub(crate) struct Outcome {
     pub(crate) best: Option<Patterns>,
     /// No plan has fewer bins.
     pub(crate) bound: usize,
-    /// Nodes of the tree.
+    /// Programs of the root and of the nodes of the tree.
     pub(crate) nodes: u64,
 }
 
@@ -98,6 +110,7 @@ impl Solver<'_, '_, '_> {
         let mut pricer = Pricer::new(self.knapsack(self.stock.capacity));
         let mut master = Master::new(&self.demand, false, plain.into_iter().map(|(pattern, _)| pattern));
         master.start_with_single_types(self.stock);
+        self.nodes = 1;
         self.relax(&mut master, &mut pricer);
         for turn in 0..DIVES {
             if self.settled() || self.clock.stopped() {
@@ -171,6 +184,7 @@ impl Solver<'_, '_, '_> {
         let seeds = seeds.into_iter().filter(full);
         let mut pricer = Pricer::new(self.knapsack(waste));
         let mut master = Master::new(&self.demand, true, seeds);
+        master.thorough = true;
         let end = master.converge(&mut pricer, &self.clock, ROUNDS);
         if master.bound > self.bound as u64 {
             return Verdict::Impossible;
@@ -178,9 +192,17 @@ impl Solver<'_, '_, '_> {
         if matches!(end, Progress::Stopped | Progress::Failed) {
             return Verdict::Unknown;
         }
-        for turn in 0..DIVES {
+        for turn in 0..FULL_DIVES {
             if let Some(found) = dive(self.stock, &master, &mut pricer, self.bound, turn, &self.clock) {
                 return Verdict::Possible(found);
+            }
+        }
+        if let Some(pool) = self.pool(&mut master.clone(), &mut pricer) {
+            let nodes = POOL_WORK / pool.patterns.len().max(1);
+            match exhaust(pool, &self.demand, self.bound, nodes, &self.clock) {
+                Covered::By(found) => return Verdict::Possible(found),
+                Covered::Never => return Verdict::Impossible,
+                Covered::Open => {}
             }
         }
         if self.stock.items() > MOST_ITEMS {
@@ -190,5 +212,42 @@ impl Solver<'_, '_, '_> {
         let verdict = tree.search(&self.clock);
         self.nodes += tree.nodes();
         verdict
+    }
+
+    /// The patterns that a plan of so many bins as the bound can use, if prices are found that leave few.
+    ///
+    /// Means of prices that are the best for slightly different demands rule out more than any of them.
+    fn pool(&self, master: &mut Master, pricer: &mut Pricer) -> Option<Pool> {
+        let mut sum = vec![0.0; self.demand.len()];
+        let mut best: Option<Pool> = None;
+        for turn in 1..=PRICES {
+            if !pricer.is_exact() || best.as_ref().is_some_and(|best| best.patterns.len() <= FEW_PATTERNS) {
+                break;
+            }
+            if turn > 1 {
+                master.program.shake(turn);
+                master.program.dual(&self.clock);
+                if master.converge(pricer, &self.clock, ROUNDS) != Progress::Converged {
+                    break;
+                }
+            }
+            sum.iter_mut().zip(master.program.prices()).for_each(|(sum, price)| *sum += price);
+            let mean: Vec<f64> = sum.iter().map(|sum| sum / turn as f64).collect();
+            let whole = pricer.scaled(&mean);
+            let worth: i64 = whole.of.iter().zip(&self.demand).map(|(&price, &d)| price * i64::from(d)).sum();
+            let highest = pricer.set_prices(whole);
+            if highest <= 0 {
+                break;
+            }
+            let budget = self.bound as i64 * highest - worth;
+            let most = best.as_ref().map_or(MOST_PATTERNS, |best| best.patterns.len());
+            if let Some(found) = pricer.all(highest - budget, most, 20 * MOST_PATTERNS as u64) {
+                let mut patterns: Vec<(i64, Pattern)> =
+                    found.into_iter().map(|priced| (highest - priced.price, priced.pattern)).collect();
+                patterns.sort_by_key(|pattern| pattern.0);
+                best = Some(Pool { patterns, budget });
+            }
+        }
+        best
     }
 }

@@ -205,6 +205,13 @@ impl Pricer {
         dive.descend(0, self.knapsack.capacity, 0);
         (dive.nodes < budget).then_some(dive.above)
     }
+
+    /// All patterns of a price of at least `least`; `None` if they are more than `count` or take more than `nodes` nodes.
+    pub(super) fn all(&self, least: i64, count: usize, nodes: u64) -> Option<Vec<Priced>> {
+        let mut all = All { pricer: self, least, path: Vec::new(), found: Vec::new(), count, nodes };
+        all.descend(0, self.knapsack.capacity, 0)?;
+        Some(all.found)
+    }
 }
 
 /// Any number of copies.
@@ -345,6 +352,48 @@ impl<'a> Dive<'a> {
                     self.take(kind, room, price, copies);
                 }
                 return;
+            }
+            kind += 1;
+        }
+    }
+}
+
+/// Lists patterns, without regard to pairs that are apart.
+struct All<'a> {
+    pricer: &'a Pricer,
+    least: i64,
+    path: Vec<(u32, u32)>,
+    found: Vec<Priced>,
+    count: usize,
+    nodes: u64,
+}
+
+impl All<'_> {
+    /// `None` once there are too many.
+    fn descend(&mut self, mut kind: usize, room: u64, price: i64) -> Option<()> {
+        let knapsack = &self.pricer.knapsack;
+        loop {
+            self.nodes = self.nodes.checked_sub(1)?;
+            let bound = self.pricer.bound(kind, room);
+            if !bound.is_finite() || price + (bound as i64) < self.least {
+                return Some(());
+            }
+            let Some(&size) = knapsack.sizes.get(kind) else {
+                if room <= knapsack.waste && !self.path.is_empty() {
+                    self.count = self.count.checked_sub(1)?;
+                    self.found.push(Priced { price, pattern: self.path.clone().into() });
+                }
+                return Some(());
+            };
+            if size > room {
+                kind += knapsack.sizes[kind..].partition_point(|&size| size > room);
+                continue;
+            }
+            for copies in 1..=u64::from(knapsack.caps[kind]).min(room / size) {
+                self.path.push((kind as u32, copies as u32));
+                let gain = self.pricer.prices.of[kind] * copies as i64;
+                self.descend(kind + 1, room - copies * size, price + gain)?;
+                self.path.pop();
             }
             kind += 1;
         }

@@ -122,6 +122,14 @@ impl Program {
         self.stale = true;
     }
 
+    /// Raises and lowers the right-hand side by other small amounts, so that other prices are the best.
+    pub(super) fn shake(&mut self, seed: u64) {
+        for (row, noise) in (0..).zip(&mut self.noise) {
+            *noise = 10.0 * NOISE * (4.0 * share((seed << 32) + row) - 3.0);
+        }
+        self.stale = true;
+    }
+
     pub(super) fn prices(&self) -> &[f64] {
         &self.y
     }

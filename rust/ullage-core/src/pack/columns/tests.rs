@@ -102,7 +102,7 @@ fn instances() -> impl Strategy<Value = (u64, Vec<u64>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn tiny_instances_are_solved_as_by_brute_force((capacity, sizes) in instances()) {
