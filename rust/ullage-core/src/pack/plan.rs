@@ -74,7 +74,7 @@ pub enum Proof {
         /// Items left out.
         left_out: usize,
     },
-    /// The search looked at every plan with fewer bins.
+    /// The search ruled out every plan with fewer bins, by looking at it or by prices of items that it found.
     Search,
 }
 

@@ -1,6 +1,7 @@
 //! [`solve`](fn@solve): which solvers run, in which order, and what the outcome is called.
 
 use crate::pack::bounds::{Bound, improved, lower_bound};
+use crate::pack::columns;
 use crate::pack::completion::complete;
 use crate::pack::heuristics::{Heuristic, Rule, minimum_slack, perturb};
 use crate::pack::local;
@@ -123,6 +124,7 @@ enum Step {
     Perturb,
     /// With a patience in hundredths.
     Local(usize),
+    Columns,
     Complete,
     Search,
 }
@@ -156,12 +158,15 @@ impl Solver<'_> {
     fn steps(&self) -> &'static [Step] {
         /// So few that the exact search needs no head start.
         const FEW: usize = 24;
-        const EXACT: &[Step] = &[Step::Bound, Step::Slack, Step::Local(10), Step::Complete, Step::Search];
+        const PRICED: &[Step] = &[Step::Bound, Step::Slack, Step::Local(10), Step::Columns];
+        const EXACT: &[Step] =
+            &[Step::Bound, Step::Slack, Step::Local(10), Step::Columns, Step::Complete, Step::Search];
         match (self.strategy, self.sizes.len()) {
             (Strategy::PerturbedBinSlack, _) => &[Step::Bound, Step::Slack, Step::Perturb],
             (Strategy::LocalSearch, _) => &[Step::Bound, Step::Slack, Step::Local(100)],
             (_, ..=FEW) => &[Step::Bound, Step::Slack, Step::Complete, Step::Search],
             (Strategy::Exact, _) | (_, ..=Strategy::SEARCHED_ITEMS) => EXACT,
+            (_, ..=Strategy::PRICED_ITEMS) => PRICED,
             (_, ..=Strategy::IMPROVED_ITEMS) => &[Step::Bound, Step::Slack, Step::Local(10)],
             _ => &[Step::Bound],
         }
@@ -183,6 +188,7 @@ impl Solver<'_> {
                     watch,
                 );
             }
+            Step::Columns => self.price(known, answer, watch),
             Step::Complete => self.complete(known, answer, watch),
             Step::Search => self.search(known, answer, watch),
         }
@@ -202,7 +208,25 @@ impl Solver<'_> {
         }
     }
 
-    /// The exact search for bins of one capacity.
+    /// Branch and price, for bins of one capacity of which there are enough.
+    fn price(&self, known: Bound, answer: &mut Answer, watch: &mut Watch<'_>) {
+        let to_beat = answer.to_beat();
+        let Some(found) = columns::search(self.sizes, self.supply, to_beat, known.bins, watch) else {
+            return;
+        };
+        answer.nodes = answer.nodes.saturating_add(found.nodes);
+        if found.bound > known.bins {
+            answer.bound = Ok(Bound { bins: found.bound, proof: Proof::Search });
+        }
+        if let Some(better) = found.best {
+            answer.best = better;
+        }
+        if found.is_proven {
+            answer.prove();
+        }
+    }
+
+    /// The exact search for few items in bins of one capacity.
     fn complete(&self, known: Bound, answer: &mut Answer, watch: &mut Watch<'_>) {
         let [class] = self.supply.classes.as_slice() else { return };
         let types = Types::positive(self.sizes);

@@ -11,8 +11,9 @@ use crate::solving::strategy_named;
 /// How to pack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Strategy {
-    /// First and best fit decreasing; where a gap is left the other bounds and the local search, and for at most
-    /// [`Strategy::SEARCHED_ITEMS`] items the exact search.
+    /// First and best fit decreasing; where a gap is left the other bounds and the local search, for at most
+    /// [`Strategy::PRICED_ITEMS`] items branch and price, and for at most [`Strategy::SEARCHED_ITEMS`] the other exact
+    /// searches.
     #[default]
     Auto,
     /// In the order given, into the bin opened last.
@@ -70,6 +71,9 @@ impl Strategy {
 
     /// The most items for which [`Strategy::Auto`] searches exhaustively.
     pub const SEARCHED_ITEMS: usize = 200;
+
+    /// The most items for which [`Strategy::Auto`] branches and prices.
+    pub const PRICED_ITEMS: usize = 2_000;
 
     /// The most items for which [`Strategy::Auto`] goes on after the plain heuristics.
     pub const IMPROVED_ITEMS: usize = 20_000;

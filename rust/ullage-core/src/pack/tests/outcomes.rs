@@ -133,3 +133,17 @@ fn names_are_the_users_or_positions() {
     assert_eq!(problem.bin_name(0, 0).as_deref(), Some("0"));
     assert_eq!(problem.bin_name(1, 1).as_deref(), Some("1:1"));
 }
+
+/// Three items to a bin, all bins full (as in Falkenauer's triplets): only the right triples do.
+#[test]
+fn triplets_are_solved() {
+    let mut random = crate::solving::Random(7);
+    let mut sizes = Vec::new();
+    for _ in 0..20 {
+        let first = 380 + random.below(110);
+        let second = 250 + random.below((1000 - first) / 2 - 250 + 1);
+        sizes.extend([first, second, 1000 - first - second]);
+    }
+    let plan = solved(&problem(&sizes, &[(1000, None)]), Strategy::Exact);
+    assert_eq!((plan.status, plan.bins_used), (Status::Optimal, 20));
+}
