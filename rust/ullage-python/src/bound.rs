@@ -38,7 +38,7 @@ impl LowerBound {
         self.bounds.bins
     }
 
-    /// The name of the simplest bound that is as large: "area", "threshold" (L2), "dual_feasible_function" or "reduction"
+    /// The name of the simplest bound that is as large: "area", "threshold" (L2), `dual_feasible_function` or "reduction"
     /// (L3).
     #[getter]
     fn name(&self) -> &'static str {

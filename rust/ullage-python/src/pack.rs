@@ -44,6 +44,7 @@ use crate::units::{ByteCount, WholeNumber};
     ),
     text_signature = "(items, bins, strategy='auto', time_limit=10.0, *, counts=None, seed=0, progress=None)"
 )]
+#[expect(clippy::too_many_arguments, reason = "they are the arguments of the Python function")]
 pub(crate) fn pack_items(
     py: Python<'_>,
     items: &Bound<'_, PyAny>,

@@ -94,7 +94,7 @@ impl Contents {
 }
 
 /// The name of a bound, with its parameters.
-pub(crate) fn proof_fields<'py>(py: Python<'py>, proof: Proof) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn proof_fields(py: Python<'_>, proof: Proof) -> PyResult<Bound<'_, PyDict>> {
     let fields = PyDict::new(py);
     fields.set_item("kind", proof.name())?;
     match proof {
@@ -193,7 +193,7 @@ impl Plan {
         self.0.plan.lower_bound
     }
 
-    /// Which bound `lower_bound` is: "area", "threshold" (L2), "dual_feasible_function", "reduction" (L3) or "search".
+    /// Which bound `lower_bound` is: "area", "threshold" (L2), `dual_feasible_function`, "reduction" (L3) or "search".
     #[getter]
     fn proof(&self) -> &'static str {
         self.0.plan.proof.name()

@@ -86,10 +86,10 @@ impl Problem {
             sizes.iter().zip(counts).flat_map(|(size, count)| std::iter::repeat_n(*size, repeats(count)));
         let expanded: Vec<Bytes> = expanded.collect();
         let Some(names) = names else { return Self::from_sizes(expanded, kinds) };
-        let copied = names.iter().zip(counts).flat_map(|(name, &count)| {
+        let labels = names.iter().zip(counts).flat_map(|(name, &count)| {
             (0..count).map(move |copy| if count == 1 { name.clone() } else { format!("{name}:{copy}") })
         });
-        Self::new(copied.zip(expanded).map(|(name, size)| Item { name, size }).collect(), kinds)
+        Self::new(labels.zip(expanded).map(|(name, size)| Item { name, size }).collect(), kinds)
     }
 
     fn checked(sizes: Vec<Bytes>, names: Option<Vec<String>>, kinds: Vec<BinKind>) -> Result<Self> {
