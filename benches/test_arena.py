@@ -81,7 +81,7 @@ def test_validate(benchmark: Benchmark) -> None:
 @pytest.mark.benchmark(group="public arenas, auto, at most 10 s each")
 @pytest.mark.parametrize("path", INSTANCES, ids=lambda path: path.stem)
 def test_public(benchmark: Benchmark, path: Path) -> None:
-    ids, sizes, starts, ends, alignments = ullage.read_arena_instance(path)
+    ids, sizes, starts, ends, alignments, _ = ullage.read_arena_instance(path)
     options = {"alignments": alignments, "ids": ids}
     layout = benchmark.pedantic(ullage.plan_arena, (sizes, starts, ends), options, rounds=1)
     ullage.validate(layout)

@@ -41,10 +41,13 @@
 
 mod blame;
 mod bound;
+mod conditions;
+mod exact;
 mod heuristic;
 mod instance;
 mod neighbours;
 mod placed;
+mod portfolio;
 mod problem;
 mod search;
 mod solution;
@@ -55,6 +58,7 @@ mod tests;
 mod validate;
 
 pub use crate::solving::{Limits, Status};
+pub use conditions::Conditions;
 pub use instance::{Instance, parse_csv, read_instance};
 pub use problem::{Buffer, Problem};
 pub use solution::{Infeasibility, Layout, Proof};
