@@ -44,11 +44,11 @@ impl Conditions {
     }
 
     /// When buffer `index` uses its bytes.
-    pub(crate) fn lives(&self, index: usize, buffer: &Buffer) -> Vec<(i64, i64)> {
+    pub(crate) fn lives(&self, index: usize, buffer: &Buffer) -> impl Iterator<Item = (i64, i64)> {
         let gaps = self.gaps.get(index).map_or(&[][..], Vec::as_slice);
         let begins = std::iter::once(buffer.lower).chain(gaps.iter().map(|gap| gap.1));
         let ends = gaps.iter().map(|gap| gap.0).chain(std::iter::once(buffer.upper));
-        begins.zip(ends).collect()
+        begins.zip(ends)
     }
 
     /// Whether the columns suit the `buffers`, and each other.

@@ -111,6 +111,7 @@ impl<'a, 'b> Portfolio<'a, 'b> {
 
     /// The heuristics of the field; `None` where the work ended with them.
     fn simple(&mut self) -> Option<()> {
+        let first_fit = self.offer(by_start(self.spans, Gap::Lowest));
         for worth in Worth::ALL {
             if let Some(offsets) = valley(self.spans, worth, self.watch) {
                 self.offer(offsets);
@@ -119,7 +120,6 @@ impl<'a, 'b> Portfolio<'a, 'b> {
                 return None;
             }
         }
-        let first_fit = self.offer(by_start(self.spans, Gap::Lowest));
         let orders = Order::ALL.map(|order| order.of(self.spans));
         // One gap for all orders first: of many buffers there may be time for no more.
         let mut heights = [u64::MAX; Order::ALL.len()];

@@ -122,8 +122,7 @@ impl Problem {
     #[must_use]
     pub fn alive_at(&self, at: i64) -> Vec<usize> {
         let is_alive = |index: usize, buffer: &Buffer| {
-            let lives = self.conditions.lives(index, buffer);
-            lives.iter().any(|&(lower, upper)| lower <= at && at < upper)
+            self.conditions.lives(index, buffer).any(|(lower, upper)| lower <= at && at < upper)
         };
         let all = self.buffers.iter().enumerate();
         all.filter(|&(index, buffer)| is_alive(index, buffer)).map(|(index, _)| index).collect()

@@ -63,19 +63,50 @@ impl Span {
     }
 }
 
-/// A buffer or a group of them, with its times as given.
+/// A buffer or a group of them, with its times as given. Most have one life and one buffer: the lists of more are empty.
 struct Block {
-    lives: Vec<(i64, i64)>,
+    first_life: (i64, i64),
+    later_lives: Vec<(i64, i64)>,
     size: u64,
     alignment: u64,
     fixed: Option<u64>,
     hint: Option<u64>,
-    buffers: Vec<u32>,
+    first_buffer: u32,
+    other_buffers: Vec<u32>,
 }
 
 impl Block {
-    fn ends(&self) -> (i64, i64) {
-        (self.lives.first().map_or(0, |life| life.0), self.lives.last().map_or(0, |life| life.1))
+    fn lives(&self) -> impl Iterator<Item = (i64, i64)> {
+        std::iter::once(self.first_life).chain(self.later_lives.iter().copied())
+    }
+
+    fn buffers(&self) -> impl Iterator<Item = u32> {
+        std::iter::once(self.first_buffer).chain(self.other_buffers.iter().copied())
+    }
+
+    fn lower(&self) -> i64 {
+        self.first_life.0
+    }
+
+    fn upper(&self) -> i64 {
+        self.later_lives.last().map_or(self.first_life.1, |life| life.1)
+    }
+
+    /// Sorts the lives of a group, and makes one of those that touch or overlap.
+    fn join_lives(&mut self) {
+        let mut lives: Vec<(i64, i64)> = self.lives().collect();
+        lives.sort_unstable();
+        self.later_lives.clear();
+        let mut lives = lives.into_iter();
+        self.first_life = lives.next().unwrap_or(self.first_life);
+        for (lower, upper) in lives {
+            let last = self.later_lives.last_mut().unwrap_or(&mut self.first_life);
+            if lower <= last.1 {
+                last.1 = last.1.max(upper);
+            } else {
+                self.later_lives.push((lower, upper));
+            }
+        }
     }
 }
 
@@ -84,33 +115,30 @@ impl Spans {
     pub(crate) fn of(problem: &Problem) -> Self {
         let (mut blocks, empty): (Vec<Block>, Vec<Block>) =
             blocks(problem).into_iter().partition(|block| block.size > 0);
-        blocks.sort_by_key(|block| (block.ends().0, Reverse(block.size)));
+        blocks.sort_by_key(|block| (block.lower(), Reverse(block.size)));
         let mut instants: Vec<i64> =
-            blocks.iter().flat_map(|block| &block.lives).flat_map(|&(lower, upper)| [lower, upper]).collect();
+            blocks.iter().flat_map(Block::lives).flat_map(|(lower, upper)| [lower, upper]).collect();
         instants.sort_unstable();
         instants.dedup();
         let rank = |instant: i64| instants.partition_point(|&other| other < instant) as u32;
-        let begins: Vec<i64> = blocks.iter().map(|block| block.ends().0).collect();
+        let begins: Vec<i64> = blocks.iter().map(Block::lower).collect();
         let all = blocks
             .iter()
             .map(|block| Span {
-                lower: rank(block.ends().0),
-                upper: rank(block.ends().1),
+                lower: rank(block.lower()),
+                upper: rank(block.upper()),
                 size: block.size,
                 alignment: block.alignment,
-                begun: begins.partition_point(|&lower| lower < block.ends().1) as u32,
+                begun: begins.partition_point(|&lower| lower < block.upper()) as u32,
                 fixed: block.fixed,
                 hint: block
                     .hint
                     .map(|hint| hint.saturating_sub(hint.checked_rem(block.alignment).unwrap_or(0))),
             })
             .collect();
-        let lives: Vec<(u32, u32)> = blocks
-            .iter()
-            .flat_map(|block| &block.lives)
-            .map(|&(lower, upper)| (rank(lower), rank(upper)))
-            .collect();
-        let counts = blocks.iter().map(|block| block.lives.len());
+        let lives: Vec<(u32, u32)> =
+            blocks.iter().flat_map(Block::lives).map(|(lower, upper)| (rank(lower), rank(upper))).collect();
+        let counts = blocks.iter().map(|block| block.later_lives.len().saturating_add(1));
         let sums = counts.scan(0_usize, |sum, count| {
             *sum = sum.saturating_add(count);
             Some(*sum)
@@ -121,12 +149,10 @@ impl Spans {
             is_whole: lives.len() == blocks.len(),
             lives,
             first_lives: std::iter::once(0).chain(sums).collect(),
-            buffers: owners
-                .flat_map(|(span, b)| b.buffers.iter().map(move |&buffer| (buffer, span)))
-                .collect(),
+            buffers: owners.flat_map(|(span, b)| b.buffers().map(move |buffer| (buffer, span))).collect(),
             elsewhere: empty
                 .iter()
-                .flat_map(|b| b.buffers.iter().map(|&buffer| (buffer, b.fixed.unwrap_or(0))))
+                .flat_map(|b| b.buffers().map(|buffer| (buffer, b.fixed.unwrap_or(0))))
                 .collect(),
             fixed: blocks.iter().filter(|block| block.fixed.is_some()).count(),
             instants,
@@ -243,40 +269,28 @@ fn blocks(problem: &Problem) -> Vec<Block> {
     for (number, (index, buffer)) in (0_u32..).zip(problem.buffers().iter().enumerate()) {
         let known = conditions.group(index).map(|group| *groups.entry(group).or_insert(all.len()));
         if let Some(block) = known.and_then(|place| all.get_mut(place)) {
-            block.lives.extend(conditions.lives(index, buffer));
+            block.later_lives.extend(conditions.lives(index, buffer));
             block.size = block.size.max(buffer.size.get());
             block.alignment = common_multiple(block.alignment, buffer.alignment);
             block.fixed = block.fixed.or(conditions.fixed(index));
             block.hint = block.hint.or(conditions.hint(index));
-            block.buffers.push(number);
+            block.other_buffers.push(number);
         } else {
+            let mut lives = conditions.lives(index, buffer);
             all.push(Block {
-                lives: conditions.lives(index, buffer),
+                first_life: lives.next().unwrap_or((buffer.lower, buffer.upper)),
+                later_lives: lives.collect(),
                 size: buffer.size.get(),
                 alignment: buffer.alignment,
                 fixed: conditions.fixed(index),
                 hint: conditions.hint(index),
-                buffers: vec![number],
+                first_buffer: number,
+                other_buffers: Vec::new(),
             });
         }
     }
-    for block in all.iter_mut().filter(|block| block.buffers.len() > 1) {
-        join(&mut block.lives);
-    }
+    all.iter_mut().filter(|block| !block.other_buffers.is_empty()).for_each(Block::join_lives);
     all
-}
-
-/// Sorts lives, and makes one of those that touch or overlap.
-fn join(lives: &mut Vec<(i64, i64)>) {
-    lives.sort_unstable();
-    let mut joined: Vec<(i64, i64)> = Vec::with_capacity(lives.len());
-    for &(lower, upper) in &*lives {
-        match joined.last_mut() {
-            Some(last) if lower <= last.1 => last.1 = last.1.max(upper),
-            _ => joined.push((lower, upper)),
-        }
-    }
-    *lives = joined;
 }
 
 /// The least common multiple; saturates, which a [`Problem`] has ruled out.
