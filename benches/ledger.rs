@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
 use designs::{FLOORS, Limits, OURS, PEERS};
+use ullage_core::ledger::{LedgerOptions, TIMELINE_EVENTS};
 use ullage_core::{Bytes, Ledger};
 
 #[path = "peers/ledger_designs.rs"]
@@ -65,16 +66,19 @@ fn refused(criterion: &mut Criterion) {
 }
 
 fn batches(criterion: &mut Criterion) {
-    let mut group = group(criterion, "ledger/batch");
-    let ledger = Ledger::new(Some(Bytes::new(1 << 50)));
-    let account = ledger.account("host/gpu0/kv", None).expect("a good path");
-    for count in [16, 256, 4096, 65_536] {
-        let sizes = vec![SIZE; count];
-        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
-            bencher.iter(|| black_box(account.reserve_many(black_box(&sizes), "blocks")).is_ok());
-        });
+    for (name, timeline) in [("ledger/batch", TIMELINE_EVENTS), ("ledger/batch, no timeline", 0)] {
+        let mut group = group(criterion, name);
+        let limit = Some(Bytes::new(1 << 50));
+        let ledger = Ledger::with_options(LedgerOptions { limit, timeline, ..LedgerOptions::default() });
+        let account = ledger.account("host/gpu0/kv", None).expect("a good path");
+        for count in [16, 256, 4096, 65_536] {
+            let sizes = vec![SIZE; count];
+            group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+                bencher.iter(|| black_box(account.reserve_many(black_box(&sizes), "blocks")).is_ok());
+            });
+        }
+        group.finish();
     }
-    group.finish();
 }
 
 fn floors(criterion: &mut Criterion) {
@@ -99,6 +103,16 @@ fn floors(criterion: &mut Criterion) {
             }
         });
     });
+    let clock = quanta::Clock::new();
+    group.bench_function("2 locks, the counter read in each", |bencher| {
+        bencher.iter(|| {
+            for _ in 0..2 {
+                if let Ok(mut used) = used.lock() {
+                    *used = black_box(used.wrapping_add(clock.raw()));
+                }
+            }
+        });
+    });
     let word = AtomicU64::new(0);
     group.bench_function("2 CAS of a word", |bencher| {
         bencher.iter(|| {
@@ -110,7 +124,6 @@ fn floors(criterion: &mut Criterion) {
             }
         });
     });
-    let clock = quanta::Clock::new();
     group.bench_function("the processor's counter", |bencher| bencher.iter(|| black_box(clock.raw())));
     group.bench_function("the system's clock", |bencher| bencher.iter(|| black_box(Instant::now())));
     group.finish();

@@ -126,13 +126,15 @@ def measure_python(figures: Figures, folder: Path, passes: int) -> None:
 def rust_rows(figures: Figures) -> Iterable[Row]:
     """Give the targets of the core."""
     floor = figures.rust["ledger/floor/8 atomic updates"]
-    word = figures.rust["ledger/floor/2 atomic updates"]
+    word = figures.rust["ledger/floor/2 CAS of a word"]
     pair = {name.removeprefix("ledger/pair/"): cost for name, cost in figures.rust.items() if "/pair/" in name}
-    atomics, clock = ("8 atomic updates", floor), ("clock", figures.rust["ledger/floor/the processor's counter"])
-    for name in ("ours, exact", "ours, exact, drawn"):
+    atomics = ("8 atomic updates", floor)
+    locks = figures.rust["ledger/floor/2 locks"]
+    clock = ("clock in a lock", (figures.rust["ledger/floor/2 locks, the counter read in each"] - locks) / 2)
+    for name in ("ours, exact", "ours, exact, held", "ours, exact, drawn"):
         yield Row(f"Rust: {name}, 4 levels", "1.15 x 8 atomics", 1.15 * floor, atomics, pair[name])
-    for name in ("ours, credit, drawn", "ours, credit"):
-        yield Row(f"Rust: {name}", "15 ns", 15, ("2 atomic updates", word), pair[name])
+    for name in ("ours, credit, drawn", "ours, credit, held", "ours, credit"):
+        yield Row(f"Rust: {name}", "15 ns", 15, ("2 CAS of a word", word), pair[name])
         alone, beside = (figures.threads.get((name, place)) for place in ("1 thread", "sibling leaves"))
         if alone and beside:
             yield Row(
@@ -144,6 +146,8 @@ def rust_rows(figures: Figures) -> Iterable[Row]:
         yield Row(f"Rust: {name}, 2 threads, same leaf", "60 ns", 60, floor_of_two, both)
     more = (pair["ours, exact, timeline"] - pair["ours, exact"]) / 2
     yield Row("Rust: timeline, an event more", "10 ns", 10, clock, more)
+    timed, untimed = (figures.rust[f"ledger/{name}/4096"] for name in ("batch", "batch, no timeline"))
+    yield Row("Rust: timeline, an event more of a batch", "10 ns", 10, None, (timed - untimed) / (2 * 4096))
     for form in ("reservations", "a batch"):
         yield Row(f"Rust: 10 M live, {form}", "64 B each", 64, None, figures.memory.get(f"Rust, {form}"), "B")
     ours = [row for row in figures.refusals if row["design"].startswith("ours")]

@@ -58,14 +58,16 @@ pub(crate) trait Design: Sync {
 pub(crate) type Maker = fn(Limits) -> Box<dyn Design>;
 
 /// Ours, in the forms that cost differently.
-pub(crate) const OURS: [(&str, Maker); 6] = [
+pub(crate) const OURS: [(&str, Maker); 8] = [
     ("ours, exact", |limits| Box::new(Owned { accounts: exact(limits, QUIET), label: "weights" })),
+    ("ours, exact, held", |limits| Box::new(Held { accounts: exact(limits, QUIET), label: "weights" })),
     ("ours, exact, drawn", |limits| Box::new(Drawn { accounts: exact(limits, QUIET) })),
     ("ours, exact, timeline", |limits| Box::new(Owned { accounts: exact(limits, TIMED), label: "weights" })),
     ("ours, exact, timeline, origins", |limits| {
         Box::new(Owned { accounts: exact(limits, LedgerOptions::default()), label: "weights" })
     }),
     ("ours, credit, drawn", |limits| Box::new(Drawn { accounts: credit(limits) })),
+    ("ours, credit, held", |limits| Box::new(Held { accounts: credit(limits), label: "" })),
     ("ours, credit", |limits| Box::new(Owned { accounts: credit(limits), label: "" })),
 ];
 
@@ -123,6 +125,20 @@ impl Design for Owned {
     #[inline]
     fn pair(&self, leaf: usize, bytes: u64) -> bool {
         let reservation = self.accounts[leaf].reserve(Bytes::new(bytes), black_box(self.label));
+        black_box(&reservation).is_ok()
+    }
+}
+
+/// Ours, for as long as the account is borrowed: label, age, size and all, without a count of owners.
+struct Held {
+    accounts: [Account; 2],
+    label: &'static str,
+}
+
+impl Design for Held {
+    #[inline]
+    fn pair(&self, leaf: usize, bytes: u64) -> bool {
+        let reservation = self.accounts[leaf].hold(Bytes::new(bytes), black_box(self.label));
         black_box(&reservation).is_ok()
     }
 }

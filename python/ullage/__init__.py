@@ -12,6 +12,7 @@ from ullage._core import VERSION as __version__  # noqa: N811 - a constant there
 from ullage._core import (
     Account,
     AccountSnapshot,
+    Compression,
     Footprint,
     Interval,
     Layout,
@@ -19,6 +20,8 @@ from ullage._core import (
     Model,
     NumpyTracking,
     Pending,
+    PlacedDevice,
+    Placement,
     Plan,
     PlannedBin,
     PressureGuard,
@@ -45,11 +48,15 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import catalog, errors, machine, measuring, tracking
+    from ullage import benchmark, catalog, errors, machine, measuring, tracking
+    from ullage._codec import compress
     from ullage._footprint import fit, footprint
+    from ullage._placing import place, repack
     from ullage.catalog import device
+    from ullage.fleet import read_fleet
     from ullage.measuring import fingerprint, measure
     from ullage.pool import Pool
+    from ullage.schemes import Dense, Gguf, Linear, Lossless, Palettized, Sparse
     from ullage.solving import Interrupted, Progress
     from ullage.timeline import Timeline
 
@@ -57,15 +64,23 @@ __all__ = [
     "Account",
     "AccountSnapshot",
     "BudgetExceeded",
+    "Compression",
     "DebugBuildWarning",
+    "Dense",
     "Footprint",
+    "Gguf",
     "Interrupted",
     "Interval",
     "Layout",
     "Ledger",
+    "Linear",
+    "Lossless",
     "Model",
     "NumpyTracking",
+    "Palettized",
     "Pending",
+    "PlacedDevice",
+    "Placement",
     "Plan",
     "PlannedBin",
     "Pool",
@@ -80,12 +95,15 @@ __all__ = [
     "SharedLedger",
     "SharedProcess",
     "SharedReservation",
+    "Sparse",
     "Tensor",
     "Timeline",
     "UllageError",
     "Verdict",
     "__version__",
+    "benchmark",
     "catalog",
+    "compress",
     "device",
     "errors",
     "fingerprint",
@@ -98,19 +116,30 @@ __all__ = [
     "open_model",
     "pack",
     "parse_bytes",
+    "place",
     "plan_arena",
     "read_arena_instance",
+    "read_fleet",
     "read_packing_instance",
+    "repack",
     "tracking",
     "validate",
 ]
 
 _LAZY = {
+    "Dense": "ullage.schemes",
+    "Gguf": "ullage.schemes",
     "Interrupted": "ullage.solving",
+    "Linear": "ullage.schemes",
+    "Lossless": "ullage.schemes",
+    "Palettized": "ullage.schemes",
     "Pool": "ullage.pool",
     "Progress": "ullage.solving",
+    "Sparse": "ullage.schemes",
     "Timeline": "ullage.timeline",
+    "benchmark": "",
     "catalog": "",
+    "compress": "ullage._codec",
     "device": "ullage.catalog",
     "errors": "",
     "fingerprint": "ullage.measuring",
@@ -119,6 +148,9 @@ _LAZY = {
     "machine": "",
     "measure": "ullage.measuring",
     "measuring": "",
+    "place": "ullage._placing",
+    "read_fleet": "ullage.fleet",
+    "repack": "ullage._placing",
     "tracking": "",
 }
 """Names that are imported when first asked for, with their modules: asyncio and psutil cost more than the rest."""

@@ -22,6 +22,7 @@ __all__ = [
     "AccountSnapshot",
     "Brain",
     "Buffer",
+    "Compression",
     "Footprint",
     "Interval",
     "Layout",
@@ -29,6 +30,8 @@ __all__ = [
     "Model",
     "NumpyTracking",
     "Pending",
+    "PlacedDevice",
+    "Placement",
     "Plan",
     "PlannedBin",
     "PressureGuard",
@@ -45,17 +48,27 @@ __all__ = [
     "Tensor",
     "Verdict",
     "Watch",
+    "check_assignment",
+    "check_offsets",
+    "compress_layers",
+    "compress_model",
     "estimate",
     "format_bytes",
     "judge",
     "open_model",
     "pack",
     "parse_arena_csv",
+    "parse_azure_trace",
     "parse_bytes",
+    "parse_openb_trace",
+    "parse_packing_instance",
+    "place_items",
     "plan_arena",
     "read_arena_instance",
     "read_packing_instance",
+    "repack_items",
     "runtime_policies",
+    "scheme_text",
     "validate",
 ]
 
@@ -1024,6 +1037,75 @@ def open_model(path: str | PathLike[str]) -> Model:
     missing shard or a directory without weights.
     """
 
+def scheme_text(text: str) -> str:
+    """Give a scheme's text in its plainest form. Raises `ArgumentError` for what is no scheme."""
+
+def compress_model(
+    model: Model,
+    scheme: str,
+    container: str,
+    overrides: Sequence[tuple[str, str]],
+    *,
+    threshold: int | None = None,
+    norms_kept: bool = False,
+) -> Compression:
+    """Size `model` with its weights compressed. `ullage.compress` is how it is called."""
+
+def compress_layers(
+    layers: Sequence[tuple[str, str, Sequence[int], bool | None]],
+    scheme: str,
+    container: str,
+    overrides: Sequence[tuple[str, str]],
+    *,
+    threshold: int | None = None,
+    norms_kept: bool = False,
+) -> Compression:
+    """Size a network in a Core ML package: name, kind and shape of each layer, and whether a batch norm follows."""
+
+@final
+class Compression:
+    """A model with its weights compressed: sizes, tensor by tensor. Nothing was written."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all tensors; in a Core ML package, of `weight.bin`."""
+
+    @property
+    def dense_bytes(self) -> int:
+        """The same without compression: of the tensors as stored; of the `weight.bin` of 16-bit numbers."""
+
+    @property
+    def ratio(self) -> float | None:
+        """`dense_bytes / bytes`; `None` where nothing is left."""
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of every weight that no override names."""
+
+    @property
+    def container(self) -> str:
+        """What lies around the weights: `raw`, `coreml:ios16` or `coreml:ios18`."""
+
+    @property
+    def per_tensor(self) -> list[dict[str, Any]]:
+        """For each tensor `name`, `shape`, `scheme` (`None` as it was), `dense_bytes` and `bytes`.
+
+        In a Core ML package `bytes` leaves metadata and padding out, and is 0 where an equal constant is stored.
+        """
+
+    def package_bytes(self, program_bytes: ByteCount | None = None) -> int:
+        """Give the bytes of the whole Core ML package; `program_bytes` is the size of its program uncompressed.
+
+        Without it that is estimated from the number of layers, within some 20 KB.
+        Raises `ArgumentError` where there is no package.
+        """
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the sizes as plain values, ready for JSON."""
+
+    def __len__(self) -> int:
+        """Count the tensors."""
+
 @final
 class Interval:
     """A number of bytes between `lo` and `hi`, most likely `best`. `int(interval)` is `best`."""
@@ -1335,16 +1417,62 @@ def pack(
     naming the item or bin at fault and `ArgumentError` for an unknown strategy or a time limit that is none.
     """
 
-def validate(answer: Plan | Layout) -> None:
-    """Check a plan or a layout by code that shares nothing with the solvers.
+def validate(answer: Plan | Layout | Placement) -> None:
+    """Check a plan, a layout or a placement by code that shares nothing with the solvers.
 
     Raises `ViolationError` with the first fact that does not hold.
     """
 
 def read_packing_instance(path: str | PathLike[str]) -> tuple[list[int] | list[tuple[str, int]], int | None]:
-    """Read items, and the capacity where the file gives one: BPPLIB text, or CSV with `name,size`.
+    """Read items, and the capacity where the file gives one: BPPLIB text, CSP, or CSV with `name,size`.
 
-    Raises `ModelNotFoundError` or `UnreadableError` for a path that cannot be read, `ProblemError` naming the line.
+    `.bpp`, `.csp`, `.vbp` and `.csv` say what they are, of other names the content does; VBP has to have one dimension,
+    and demands are listed up to some four million items. Raises `ModelNotFoundError` or `UnreadableError` for a path
+    that cannot be read, `ProblemError` naming the line.
+    """
+
+def parse_packing_instance(
+    content: bytes, name: str | PathLike[str]
+) -> tuple[list[str], list[int], list[tuple[list[int], int]]]:
+    """Read resources, capacities (none in CSV), and demand and count of each kind of item, from bytes.
+
+    Formats are told as by `read_packing_instance`. Raises `ProblemError` naming the line.
+    """
+
+def parse_openb_trace(
+    pods: bytes, nodes: bytes
+) -> list[tuple[str, tuple[list[str], list[int], list[tuple[list[int], int]]]]]:
+    """Read a list of pods and one of nodes of OpenB: for each kind of node its name, and all pods that fit on one.
+
+    Raises `ProblemError` naming list, line and column.
+    """
+
+def parse_azure_trace(
+    types: bytes, requests: bytes, at: float
+) -> list[tuple[str, tuple[list[str], list[int], list[tuple[list[int], int]]]]]:
+    """Read the tables of the Azure trace for packing as CSV: for each machine its name, and what is alive at `at` days.
+
+    Shares of a machine are counted in millionths. Raises `ProblemError` naming table, line and column.
+    """
+
+def check_assignment(
+    instance: tuple[list[str], list[int], list[tuple[list[int], int]]], assignment: Sequence[int | None]
+) -> int:
+    """Check that every item has a bin and none is over-full; give the number of bins in use.
+
+    Raises `ViolationError` with the first fact that does not hold.
+    """
+
+def check_offsets(
+    sizes: Iterable[ByteCount],
+    starts: Iterable[SupportsIndex],
+    ends: Iterable[SupportsIndex],
+    alignments: Iterable[ByteCount] | None,
+    offsets: Sequence[int],
+) -> int:
+    """Check that offsets are aligned and no two buffers alive at once share a byte; give the height.
+
+    Raises `ViolationError` with the first fact that does not hold.
     """
 
 @final
@@ -1428,6 +1556,168 @@ class PlannedBin:
     @property
     def items(self) -> list[str] | list[int]:
         """What it holds, by name or position as the items were given."""
+
+def place_items(
+    resources: Sequence[tuple[str, bool]],
+    items: Sequence[tuple[str, Sequence[ByteCount], float, int]],
+    kinds: Sequence[tuple[str, Sequence[ByteCount | None], Sequence[ByteCount], float, int | None]],
+    *,
+    pins: Sequence[tuple[str, Sequence[str]]],
+    together: Sequence[Sequence[str]],
+    apart: Sequence[Sequence[str]],
+    keep: str,
+    strategy: str,
+    time_limit: float | None,
+    seed: int,
+    progress: Callable[[Progress], object] | None,
+) -> Placement:
+    """Place items on devices: what `ullage.place` calls, once it has found what was named.
+
+    `resources` have a name and whether they are bytes; `items` a name, amounts by resource, a value and replicas;
+    `kinds` a name, amounts by resource (`None`: no limit), reserves by resource, a cost and a count (`None`: any).
+    """
+
+def repack_items(
+    placement: Placement,
+    items: Sequence[tuple[str, Sequence[ByteCount], float, int]],
+    remove: Sequence[str],
+    *,
+    pins: Sequence[tuple[str, Sequence[str]]],
+    together: Sequence[Sequence[str]],
+    apart: Sequence[Sequence[str]],
+    max_migrations: int | None,
+    strategy: str,
+    time_limit: float | None,
+    seed: int,
+    progress: Callable[[Progress], object] | None,
+) -> Placement:
+    """Place what comes beside what stays: what `ullage.repack` calls, once it has found what was named."""
+
+@final
+class Placement:
+    """Which model goes onto which device, and what is proven of it."""
+
+    @property
+    def status(self) -> Literal["optimal", "feasible", "infeasible", "timeout"]:
+        """`optimal`: nothing is better; `feasible`: all that was asked for is placed, and better is not ruled out.
+
+        `infeasible`: proven that not everything can be placed; `timeout`: neither a complete placement nor such a proof
+        was found. In both cases what is placed is valid.
+        """
+
+    @property
+    def strategy(self) -> str:
+        """The strategy asked for."""
+
+    @property
+    def keep(self) -> Literal["all", "best_value"]:
+        """What was asked for where not everything fits."""
+
+    @property
+    def assignment(self) -> dict[str, list[str]]:
+        """For each model the names of its devices, one a replica; an empty list for one without a place."""
+
+    @property
+    def devices(self) -> list[PlacedDevice]:
+        """The devices in use, and the unused ones of which there is a single copy."""
+
+    @property
+    def devices_used(self) -> int:
+        """Devices that hold a model."""
+
+    @property
+    def unplaced(self) -> list[str]:
+        """Models without a place."""
+
+    @property
+    def value(self) -> float:
+        """What the placed models are worth; an `int` where all values are."""
+
+    @property
+    def value_bound(self) -> float:
+        """No placement is worth more."""
+
+    @property
+    def cost(self) -> float:
+        """What the devices in use cost; an `int` where all costs are."""
+
+    @property
+    def lower_bound(self) -> float:
+        """No placement that is worth as much, and moves no more, costs less."""
+
+    @property
+    def gap(self) -> float | None:
+        """`cost - lower_bound`; `None` where not all that was asked for is placed."""
+
+    @property
+    def proof(self) -> Literal["cover", "count", "derived", "search"]:
+        """Why the bound on the cost holds."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why not everything can be placed, as a sentence, where that is proven."""
+
+    @property
+    def conflict(self) -> dict[str, Any] | None:
+        """The demands that cannot be met together, as data, and whether they are proven to be `minimal`."""
+
+    @property
+    def fragmentation(self) -> dict[str, dict[str, Any]]:
+        """How much of what is free can be used, by resource."""
+
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes that leave a device for another in a repack."""
+
+    @property
+    def migrations(self) -> int:
+        """Replicas that end on another device than before in a repack."""
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """The steps of a repack in an order in which no device is ever over-full."""
+
+    @property
+    def resources(self) -> list[tuple[str, bool]]:
+        """The resources with whether they are bytes, memory first."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the solve."""
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of search trees visited."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the placement as a dictionary ready for JSON."""
+
+@final
+class PlacedDevice:
+    """One device of a placement."""
+
+    @property
+    def name(self) -> str:
+        """Name; copies of a kind are numbered, as in `h100:2`."""
+
+    @property
+    def load(self) -> dict[str, int]:
+        """What it holds, by resource."""
+
+    @property
+    def usable(self) -> dict[str, int | None]:
+        """What it may hold beside its reserve, by resource; `None` for no limit."""
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models it holds."""
+
+    @property
+    def cost(self) -> float:
+        """What it costs, where it holds anything."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the device as a dictionary ready for JSON."""
 
 def plan_arena(
     sizes: Iterable[ByteCount] | npt.NDArray[np.integer[Any]],

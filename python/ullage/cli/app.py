@@ -18,9 +18,12 @@ __all__ = ["COMMANDS", "Commands", "app"]
 COMMANDS = {
     "footprint": "Show what a model needs, part by part.",
     "fit": "Say whether a model fits a device, and what makes it fit.",
+    "compress": "Say what a model takes with its weights compressed.",
     "score": "Compare estimates with what was measured.",
     "pack": "Place models on as few devices as possible.",
+    "place": "Decide which model goes onto which of unlike devices.",
     "arena": "Lay buffers with lifetimes out in one block of memory.",
+    "bench": "Compare strategies on public instances.",
     "timeline": "Show when a memory trace peaked, and who held what then.",
     "machine": "Show the memory of this machine: limits, GPUs, this process.",
     "catalog": "Look up models, devices, runtimes and what was measured.",

@@ -16,7 +16,7 @@ from ullage.cli import INTERRUPTED, options
 from ullage.cli.show import Page, print_json
 from ullage.cli.solving import solved
 
-__all__ = ["pack"]
+__all__ = ["Entry", "entries", "pack"]
 
 Items: TypeAlias = list[int] | list[tuple[str, int]]
 Bins: TypeAlias = int | dict[str, tuple[int, int | None]]
@@ -123,7 +123,7 @@ def pack(
 def _models(text: str, book: str, **workload: Unpack[Workload]) -> list[tuple[str, int]]:
     items: list[tuple[str, int]] = []
     seen: dict[str, int] = {}
-    for entry in _entries(text, "--models"):
+    for entry in entries(text, "--models"):
         if entry.copies is None:
             raise click.BadParameter("x* is for devices; a model has a number of copies", param_hint="--models")
         total = ullage.footprint(entry.text, **workload).total
@@ -148,7 +148,7 @@ def _bins(devices: str | None, capacity: str | None, stated: int | None) -> Bins
 
 def _devices(text: str) -> dict[str, tuple[int, int | None]]:
     bins: dict[str, tuple[int, int | None]] = {}
-    for entry in _entries(text, "--devices"):
+    for entry in entries(text, "--devices"):
         name, equals, amount = entry.text.partition("=")
         found = ullage.parse_bytes(amount) if equals else target(entry.text)
         if isinstance(found, Device):
@@ -160,7 +160,8 @@ def _devices(text: str) -> dict[str, tuple[int, int | None]]:
     return bins
 
 
-def _entries(text: str, option: str) -> list[Entry]:
+def entries(text: str, option: str) -> list[Entry]:
+    """Read a list of entries separated by commas, each with xN or x* for copies."""
     entries = []
     for part in text.split(","):
         if not part.strip():

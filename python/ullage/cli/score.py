@@ -1,5 +1,6 @@
 """`ullage score`: how well the estimates do."""
 
+import os
 from pathlib import Path
 
 import click
@@ -7,7 +8,7 @@ import click
 from ullage import format_bytes
 from ullage.cli import options
 from ullage.cli.show import Page, print_json
-from ullage.scoring import ClassScore, Scored, score_footprint
+from ullage.scoring import ClassScore, RatioScore, Scored, SizeScore, score_footprint, score_ratios, score_sizes
 
 __all__ = ["score"]
 
@@ -51,6 +52,90 @@ def footprint(*, truth: Path, models: Path | None, show_all: bool, as_json: bool
     for scored in classes:
         _rows(page, scored, show_all=show_all)
     return 0
+
+
+@score.command(
+    epilog="""\b
+Examples:
+  ullage score compression
+  ULLAGE_DATA=./data ullage score compression --all
+"""
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=lambda: os.environ.get("ULLAGE_DATA") or None,
+    metavar="FOLDER",
+    help="Where coreml_truth.csv and coreml_layers.json lie. Default: what ULLAGE_DATA names.",
+)
+@click.option("--all", "show_all", is_flag=True, help="List every real size, not only those that are not met.")
+@options.as_json
+def compression(*, data: Path | None, show_all: bool, as_json: bool) -> int:
+    """Score sizes of compressed Core ML packages against real files, and ratios against the published ones.
+
+    Everything is computed from the shapes of layers. A published ratio is the quotient of two sizes of packages as they
+    were printed, in decimal megabytes with one digit (below one, in whole kilobytes).
+    """
+    ratios = score_ratios()
+    sizes = score_sizes(data) if data is not None and (data / "coreml_truth.csv").is_file() else None
+    if as_json:
+        print_json(
+            {
+                "ratios": [row.as_dict() for row in ratios],
+                "sizes": None if sizes is None else [row.as_dict() for row in sizes],
+            }
+        )
+        return 0
+    page = Page()
+    _ratios(page, ratios)
+    if sizes is None:
+        page.line()
+        page.line("Real sizes: skipped, ULLAGE_DATA names no folder with coreml_truth.csv.")
+    else:
+        _sizes(page, sizes, show_all=show_all)
+    return 0
+
+
+def _ratios(page: Page, rows: list[RatioScore]) -> None:
+    standard = [row for row in rows if row.is_standard]
+    met = sum(row.is_met for row in standard)
+    page.line(f"Published ratios: {met} of {len(standard)} to two digits", "bold")
+    page.line("Rounded: the quotient of package sizes as printed. Plain: of the packages themselves.")
+    page.line()
+    page.table(
+        ("model", "", ">published", ">rounded", ">plain", ">error", ""),
+        [
+            (
+                row.model,
+                row.what,
+                f"{row.published:g}",
+                f"{row.rounded:.2f}",
+                f"{row.plain:.3f}",
+                f"{row.rounded / row.published - 1:+.1%}",
+                "" if row.is_met else "missed",
+            )
+            for row in rows
+        ],
+    )
+    noted = [row for row in rows if row.note and (not row.is_met or not row.is_standard)]
+    if noted:
+        page.title("Missed or inferred, and why")
+    for row in noted:
+        page.line(f"{row.model}, {row.what}: {row.note} (computed {row.bytes:,} of {row.dense_bytes:,} bytes)")
+
+
+def _sizes(page: Page, rows: list[SizeScore], *, show_all: bool) -> None:
+    exact = sum(row.predicted == row.bytes for row in rows)
+    near = sum(row.is_met for row in rows) - exact
+    page.title(f"Real weight.bin files: {exact} of {len(rows)} to the byte, {near} pruned ones within 0.1 %")
+    page.table(
+        ("model", "target", "label", ">real", ">predicted", ">error"),
+        [
+            (row.model, row.target, row.label, f"{row.bytes:,}", f"{row.predicted:,}", f"{row.error:+.3%}")
+            for row in rows
+            if show_all or row.predicted != row.bytes
+        ],
+    )
 
 
 def _table(page: Page, classes: list[ClassScore]) -> None:

@@ -21,6 +21,7 @@
 //! - [`footprint`]: what it needs, part by part, in which runtime, and whether that fits a device;
 //! - [`solving`]: how long solvers may work, and what is proven of their answers;
 //! - [`pack`]: which item goes into which bin;
+//! - [`placement`]: which model goes onto which of unlike devices, under rules;
 //! - [`arena`]: which buffer lies at which offset of one block of memory;
 //! - [`ledger`]: accounts, limits and reservations;
 //! - [`machine`]: what is really used, read from files that stay open;
@@ -73,9 +74,11 @@ pub mod ledger;
 pub mod machine;
 pub mod model;
 pub mod pack;
+pub mod placement;
 pub mod pool;
 pub mod solving;
 mod sync;
+mod table;
 pub mod units;
 
 pub use codec::Scheme;

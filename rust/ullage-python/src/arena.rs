@@ -158,7 +158,7 @@ fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Failure {
     Error::Problem { field: field.into(), reason: reason.into() }.into()
 }
 
-fn buffers_of(
+pub(crate) fn buffers_of(
     sizes: &Bound<'_, PyAny>,
     starts: &Bound<'_, PyAny>,
     ends: &Bound<'_, PyAny>,

@@ -2,11 +2,13 @@
 #![allow(unsafe_code, reason = "the buffer protocol is a C interface that PyO3 leaves to its users")]
 
 use std::any::Any;
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 
+use pyo3::buffer::Element;
 use pyo3::exceptions::PyBufferError;
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::{ffi, intern};
+use pyo3::sync::PyOnceLock;
 use ullage_core::ledger::{Event, Handle};
 
 /// A type without padding, pointers or destructor: every byte of a value is initialised and may be read by anybody.
@@ -31,6 +33,22 @@ unsafe impl Plain for i64 {}
 unsafe impl Plain for u32 {}
 // SAFETY: a primitive; Python reads it as one byte, 0 or 1.
 unsafe impl Plain for bool {}
+
+/// A handle as a row of an array.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Row(pub(crate) Handle);
+
+/// How NumPy describes the rows of `ullage.HANDLE`; `L` where a C `long` has 64 bits.
+const ROWS: [&[u8]; 2] = [b"T{L:ledger:I:slot:I:generation:}", b"T{Q:ledger:I:slot:I:generation:}"];
+
+// SAFETY: three unsigned integers without padding, in the order and of the sizes that the format names: whatever the bytes
+// are, they are a value. `PyBuffer` holds the item size and the alignment against those of the type.
+unsafe impl Element for Row {
+    fn is_compatible_format(format: &CStr) -> bool {
+        cfg!(target_endian = "little") && ROWS.contains(&format.to_bytes())
+    }
+}
 
 /// Read-only memory that Python sees through the buffer protocol.
 #[pyclass(frozen, module = "ullage")]
@@ -61,6 +79,8 @@ impl Buffer {
     }
 }
 
+static FROM_BUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
 /// A read-only NumPy array of `dtype` over `values`, which are not copied.
 pub(crate) fn array<'py, T: Plain>(
     py: Python<'py>,
@@ -69,5 +89,5 @@ pub(crate) fn array<'py, T: Plain>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let (address, length) = (values.as_ptr() as usize, values.len().saturating_mul(size_of::<T>()));
     let buffer = Bound::new(py, Buffer { address, length, _owner: Box::new(values) })?;
-    py.import(intern!(py, "numpy"))?.call_method1(intern!(py, "frombuffer"), (buffer, dtype))
+    FROM_BUFFER.import(py, "numpy", "frombuffer")?.call1((buffer, dtype))
 }

@@ -2,9 +2,12 @@
 
 mod arena;
 mod buffer;
+mod check;
+mod codec;
 mod detach;
 mod error;
 mod footprint;
+mod instance;
 mod integers;
 mod layout;
 mod ledger;
@@ -12,6 +15,8 @@ mod machine;
 mod model;
 mod numpy_memory;
 mod pack;
+mod placed;
+mod placement;
 mod plan;
 mod pool;
 mod shared;
@@ -29,7 +34,13 @@ mod _core {
     #[pymodule_export]
     use super::buffer::Buffer;
     #[pymodule_export]
+    use super::check::{check_assignment, check_offsets};
+    #[pymodule_export]
+    use super::codec::{Compression, compress_layers, compress_model, scheme_text};
+    #[pymodule_export]
     use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
+    #[pymodule_export]
+    use super::instance::{parse_azure_trace, parse_openb_trace, parse_packing_instance};
     #[pymodule_export]
     use super::layout::Layout;
     #[pymodule_export]
@@ -44,6 +55,10 @@ mod _core {
     use super::numpy_memory::NumpyTracking;
     #[pymodule_export]
     use super::pack::{pack_items, read_packing_instance};
+    #[pymodule_export]
+    use super::placed::{PlacedDevice, Placement};
+    #[pymodule_export]
+    use super::placement::{place_items, repack_items};
     #[pymodule_export]
     use super::plan::{Plan, PlannedBin};
     #[pymodule_export]

@@ -57,8 +57,9 @@ pub(crate) fn pack_items(
 
 /// Read an instance file: the items, as `pack` takes them, and the capacity of every bin.
 ///
-/// BPPLIB text (number of items, capacity, sizes, one a line) gives sizes and the capacity; a file named `*.csv` with
-/// the header `name,size` gives pairs and `None`. Raises `ModelNotFoundError` or `UnreadableError` for a file that
+/// BPPLIB text (number of items, capacity, sizes, one a line), CSP (number of sizes, capacity, size and demand a line) and
+/// VBP of one dimension give sizes and the capacity; a file named `*.csv` with the header `name,size` gives pairs and
+/// `None`. Raises `ModelNotFoundError` or `UnreadableError` for a file that
 /// cannot be read, `ProblemError` naming the line for one that makes no sense.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it converted")]

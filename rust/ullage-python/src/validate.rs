@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 use crate::error::Outcome;
 use crate::layout::Layout;
+use crate::placed::Placement;
 use crate::plan::Plan;
 
 /// What can be checked.
@@ -11,9 +12,10 @@ use crate::plan::Plan;
 pub(crate) enum Answer<'py> {
     Plan(Bound<'py, Plan>),
     Layout(Bound<'py, Layout>),
+    Placement(Bound<'py, Placement>),
 }
 
-/// Check every fact that a plan or a layout states, without any part of the solvers.
+/// Check every fact that a plan, a layout or a placement states, without any part of the solvers.
 ///
 /// Raises `ViolationError` with the first violated fact.
 #[pyfunction]
@@ -26,6 +28,10 @@ pub(crate) fn validate(py: Python<'_>, answer: Answer<'_>) -> Outcome<()> {
         Answer::Layout(layout) => {
             let layout = layout.get();
             py.detach(|| layout.validate())?;
+        }
+        Answer::Placement(placement) => {
+            let placement = placement.get();
+            py.detach(|| placement.validate())?;
         }
     }
     Ok(())

@@ -63,4 +63,4 @@ pub use instance::{Instance, parse_csv, read_instance};
 pub use problem::{Buffer, Problem};
 pub use solution::{Infeasibility, Layout, Proof};
 pub use solve::{Strategy, solve};
-pub use validate::validate;
+pub use validate::{check_offsets, validate};

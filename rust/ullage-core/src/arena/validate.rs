@@ -13,12 +13,8 @@ use crate::units::Bytes;
 /// # Errors
 /// [`Error::Violation`] with the first violated fact.
 pub fn validate(problem: &Problem, layout: &Layout) -> Result<()> {
-    let (given, buffers) = (layout.offsets.len(), problem.buffers().len());
-    holds(given == buffers, || format!("{given} offsets are given for {buffers} buffers"))?;
-    offsets_are_allowed(problem, layout)?;
-    let occupations = occupations(problem, layout);
-    nobody_shares(&occupations)?;
-    let height = occupations.iter().map(Occupation::end).max().unwrap_or(0);
+    let height = check_offsets(problem, &layout.offsets)?;
+    let occupations = occupations(problem, &layout.offsets);
     holds(height == u128::from(layout.height.get()), || {
         format!("the highest buffer ends at {height}, the height is given as {}", layout.height.get())
     })?;
@@ -45,6 +41,20 @@ pub fn validate(problem: &Problem, layout: &Layout) -> Result<()> {
     status_agrees(problem, layout, &occupations)
 }
 
+/// Checks that every buffer has an offset that its alignment and its conditions allow and that no two alive at once
+/// share a byte; gives the height.
+///
+/// # Errors
+/// [`Error::Violation`] with the first violated fact.
+pub fn check_offsets(problem: &Problem, offsets: &[Bytes]) -> Result<u128> {
+    let (given, buffers) = (offsets.len(), problem.buffers().len());
+    holds(given == buffers, || format!("{given} offsets are given for {buffers} buffers"))?;
+    offsets_are_allowed(problem, offsets)?;
+    let occupations = occupations(problem, offsets);
+    nobody_shares(&occupations)?;
+    Ok(occupations.iter().map(Occupation::end).max().unwrap_or(0))
+}
+
 /// Bytes in use by a buffer, or by a group of them as one.
 struct Occupation {
     buffers: Vec<usize>,
@@ -65,10 +75,10 @@ impl Occupation {
 }
 
 /// Whether each offset suits the alignment, is the one that is fixed, and the same throughout a group.
-fn offsets_are_allowed(problem: &Problem, layout: &Layout) -> Result<()> {
+fn offsets_are_allowed(problem: &Problem, offsets: &[Bytes]) -> Result<()> {
     let conditions = problem.conditions();
     let mut groups: BTreeMap<u32, (usize, u64)> = BTreeMap::new();
-    for (index, (buffer, offset)) in problem.buffers().iter().zip(&layout.offsets).enumerate() {
+    for (index, (buffer, offset)) in problem.buffers().iter().zip(offsets).enumerate() {
         let offset = offset.get();
         holds(offset.is_multiple_of(buffer.alignment), || {
             format!("buffer {index} lies at {offset}, no multiple of its alignment {}", buffer.alignment)
@@ -89,11 +99,11 @@ fn offsets_are_allowed(problem: &Problem, layout: &Layout) -> Result<()> {
 }
 
 /// What takes room.
-fn occupations(problem: &Problem, layout: &Layout) -> Vec<Occupation> {
+fn occupations(problem: &Problem, offsets: &[Bytes]) -> Vec<Occupation> {
     let conditions = problem.conditions();
     // Buffers without a group are groups of their own, behind all those that are given.
     let mut groups: BTreeMap<(Option<u32>, usize), Occupation> = BTreeMap::new();
-    for (index, (buffer, offset)) in problem.buffers().iter().zip(&layout.offsets).enumerate() {
+    for (index, (buffer, offset)) in problem.buffers().iter().zip(offsets).enumerate() {
         let group = conditions.groups.get(index).copied().flatten();
         let key = (group, if group.is_some() { 0 } else { index });
         let one = groups.entry(key).or_insert_with(|| Occupation {

@@ -1,12 +1,17 @@
-//! A scheme and the size of a tensor in it.
-//!
-//! Sizes: GGUF blocks as in `ggml-common.h` (a fixed number of bytes for a block along the innermost dimension);
-//! palettized and linear weights as Core ML stores them (coremltools 9, `constexpr_lut_to_dense` and
-//! `constexpr_blockwise_shift_scale`): packed indices or integers, 16-bit table entries and scales, padding left out.
+//! A scheme, whichever it is, and the size of a tensor in it.
 
 use std::fmt;
 use std::str::FromStr;
 
+use super::dense::Dense;
+use super::gguf::Gguf;
+use super::linear::Linear;
+use super::lossless::Lossless;
+use super::palettized::Palettized;
+use super::piece::{self, Piece};
+use super::sparse::{Kept, Sparse};
+use super::text::Fault;
+use super::weight::{Remainder, Weight};
 use crate::error::{Error, Result};
 use crate::model::{Dtype, Kind, Model, Tensor};
 use crate::units::{Bytes, clip};
@@ -14,52 +19,56 @@ use crate::units::{Bytes, clip};
 /// How weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// Every real number in 16 bits.
-    DenseF16,
-    /// Blocks of a GGUF type.
-    Gguf(Dtype),
-    /// An index of so many bits into a table of 16-bit values, one table a tensor or a group of output channels.
-    Palettized {
-        /// Bits of an index, 1 to 8.
-        bits: u32,
-        /// Output channels that share a table; all of them where absent.
-        group_size: Option<u64>,
-    },
-    /// Integers of so many bits with a 16-bit scale for a block of the innermost dimension, or for an output channel.
-    Linear {
-        /// Bits of an integer: 4 or 8.
-        bits: u32,
-        /// Elements that share a scale; an output channel where absent.
-        block: Option<u64>,
-        /// Whether a block has a zero point too, as wide as its integers.
-        is_affine: bool,
-    },
+    /// Numbers as they are.
+    Dense(Dense),
+    /// Blocks of a GGML type.
+    Gguf(Gguf),
+    /// Integers with scales.
+    Linear(Linear),
+    /// Exponents in fewer bits, and nothing lost.
+    Lossless(Lossless),
+    /// Indices into tables.
+    Palettized(Palettized),
+    /// A mask and what is not zero.
+    Sparse(Sparse),
 }
 
-/// Bytes of a table entry or a scale.
-const F16_BYTES: u64 = 2;
-
-/// GGUF types that weights are re-encoded in, the least lossy first.
-const GGUF: [Dtype; 16] = [
-    Dtype::Q8_0,
-    Dtype::Q6_K,
-    Dtype::Q5_K,
-    Dtype::Q5_1,
-    Dtype::Q5_0,
-    Dtype::Q4_K,
-    Dtype::Q4_1,
-    Dtype::Q4_0,
-    Dtype::IQ4_NL,
-    Dtype::IQ4_XS,
-    Dtype::MXFP4,
-    Dtype::Q3_K,
-    Dtype::IQ3_XXS,
-    Dtype::Q2_K,
-    Dtype::IQ2_XXS,
-    Dtype::IQ1_S,
-];
+const FORMS: &str = "dense:f16, gguf:q4_k, palettized:4[,group=16], linear:8[,symmetric|affine][,block=32], sparse:0.75, \
+     sparse:0.5+palettized:4 or lossless";
 
 impl Scheme {
+    /// Every number in 16 bits.
+    pub const F16: Self = Self::Dense(Dense::F16);
+
+    /// What is stored for `weight` of numbers in `dtype`; `None` where the scheme leaves it as it is.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] where the pieces pass 2^64 − 1 elements or bytes.
+    pub fn pieces(self, weight: &Weight, dtype: Dtype, remainder: Remainder) -> Result<Option<Vec<Piece>>> {
+        match self {
+            Self::Dense(dense) => Ok(Some(dense.pieces(weight))),
+            Self::Gguf(gguf) => Ok(gguf.pieces(weight, remainder)),
+            Self::Linear(linear) => linear.pieces(weight, remainder),
+            Self::Lossless(lossless) => lossless.pieces(weight, dtype),
+            Self::Palettized(palettized) => palettized.pieces(weight, remainder),
+            Self::Sparse(sparse) => sparse.pieces(weight, remainder),
+        }
+    }
+
+    /// Bytes of a weight of `shape`, numbers in `dtype`, in this scheme and no container: packed pieces end to end, the
+    /// last group or block smaller where it does not divide. `None` where the scheme leaves it as it is.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] where they pass 2^64 − 1.
+    pub fn compressed_bytes(self, shape: &[u64], dtype: Dtype) -> Result<Option<Bytes>> {
+        let remainder = match self {
+            Self::Gguf(_) => Remainder::Refused, // a row of blocks begins with a block
+            _ => Remainder::Smaller,
+        };
+        let pieces = self.pieces(&Weight::new(shape)?, dtype, remainder)?;
+        pieces.map(|pieces| piece::total(&pieces)).transpose()
+    }
+
     /// Bytes of all of `model`'s tensors with its matrices in this scheme.
     ///
     /// # Errors
@@ -78,83 +87,75 @@ impl Scheme {
         if tensor.bytes.is_zero() || tensor.dtype.kind() != Kind::Real && tensor.dtype.kind() != Kind::Block {
             return Ok(tensor.bytes);
         }
+        let takes_vectors = matches!(self, Self::Dense(_) | Self::Lossless(_));
         let is_matrix = tensor.shape.len() > 1 || tensor.is_lump();
-        if !is_matrix && self != Self::DenseF16 {
+        if !is_matrix && !takes_vectors {
             return Ok(tensor.bytes);
         }
-        let size = self.encoded(tensor).ok_or(Error::Overflow { what: "the re-encoded weights" })?;
-        Ok(size.min(tensor.bytes))
+        let size = match self {
+            // What is known by its size alone is taken to divide.
+            Self::Gguf(gguf) if tensor.is_lump() => gguf.dtype().bytes_of(tensor.elements()),
+            _ => self.compressed_bytes(&tensor.shape, tensor.dtype)?,
+        };
+        Ok(size.unwrap_or(tensor.bytes).min(tensor.bytes))
     }
 
     /// Bits an element takes, scales left out: the coarser, the lossier.
     #[must_use]
     pub fn bits(self) -> u64 {
         match self {
-            Self::DenseF16 => 16,
-            Self::Gguf(dtype) => {
-                let (elements, bits) = dtype.block();
-                bits.checked_div(elements).unwrap_or(0)
+            Self::Dense(dense) => dense.bits(),
+            Self::Gguf(gguf) => gguf.bits(),
+            Self::Linear(linear) => u64::from(linear.bits),
+            Self::Lossless(_) => 16, // as good as any
+            Self::Palettized(palettized) => {
+                u64::from(palettized.bits).checked_div(palettized.vector).unwrap_or(0)
             }
-            Self::Palettized { bits, .. } | Self::Linear { bits, .. } => u64::from(bits),
+            Self::Sparse(sparse) => sparse.bits(),
         }
     }
 
-    fn encoded(self, tensor: &Tensor) -> Option<Bytes> {
-        let elements = tensor.elements();
-        let channels = tensor.shape.first().copied().unwrap_or(1);
-        match self {
-            Self::DenseF16 => Dtype::F16.bytes_of(elements),
-            Self::Gguf(dtype) => match gguf_type_for(dtype, tensor) {
-                Some(dtype) => dtype.bytes_of(elements),
-                None => Some(tensor.bytes),
-            },
-            Self::Palettized { bits, group_size } => {
-                let tables = group_size.map_or(1, |group| channels.div_ceil(group));
-                let entries = tables.checked_mul(1_u64.checked_shl(bits)?)?;
-                packed(elements, bits)?.checked_add(entries.checked_mul(F16_BYTES)?).map(Bytes::new)
+    fn read(text: &str) -> Result<Self, Fault> {
+        if let Some((first, second)) = text.split_once('+') {
+            if second.contains('+') {
+                return Err("two schemes are joined at most".to_owned());
             }
-            Self::Linear { bits, block, is_affine } => {
-                let row = elements.checked_div(channels).unwrap_or(0);
-                let blocks = if tensor.is_lump() {
-                    block.map_or(0, |block| elements.div_ceil(block))
-                } else {
-                    channels.checked_mul(block.map_or(1, |block| row.div_ceil(block)))?
-                };
-                let scales = blocks.checked_mul(F16_BYTES)?;
-                let zeros = if is_affine { packed(blocks, bits)? } else { 0 };
-                packed(elements, bits)?.checked_add(scales)?.checked_add(zeros).map(Bytes::new)
-            }
+            let kept = match Self::read(second)? {
+                Self::Palettized(palettized) => Kept::Palettized(palettized),
+                Self::Linear(linear) => Kept::Linear(linear),
+                _ => return Err("what sparse weights keep is palettized or linear".to_owned()),
+            };
+            return match Self::read(first)? {
+                Self::Sparse(sparse) => sparse.with(kept).map(Self::Sparse),
+                _ => Err("only sparse is joined with another scheme".to_owned()),
+            };
+        }
+        let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+        let mut words = rest.split(',');
+        let first = words.next().unwrap_or("");
+        let options: Vec<&str> = words.collect();
+        match kind {
+            "dense" => Dense::read(first, &options).map(Self::Dense),
+            "gguf" => Gguf::read(first, &options).map(Self::Gguf),
+            "linear" => Linear::read(first, &options).map(Self::Linear),
+            "lossless" => Lossless::read(first, &options).map(Self::Lossless),
+            "palettized" => Palettized::read(first, &options).map(Self::Palettized),
+            "sparse" => Sparse::read(first, &options).map(Self::Sparse),
+            alone if !text.contains(':') => Gguf::read(alone, &[]).map(Self::Gguf),
+            _ => Err("it is of no kind".to_owned()),
         }
     }
-}
-
-/// The type whose blocks rows divide into: `dtype`, or `Q8_0`; `None` where neither.
-fn gguf_type_for(dtype: Dtype, tensor: &Tensor) -> Option<Dtype> {
-    let row = tensor.shape.last().copied().unwrap_or(1);
-    [dtype, Dtype::Q8_0].into_iter().find(|dtype| tensor.is_lump() || row.is_multiple_of(dtype.block().0))
-}
-
-fn packed(elements: u64, bits: u32) -> Option<u64> {
-    let bits = u128::from(elements).checked_mul(u128::from(bits))?;
-    u64::try_from(bits.div_ceil(8)).ok()
 }
 
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DenseF16 => f.write_str("dense:f16"),
-            Self::Gguf(dtype) => write!(f, "gguf:{}", dtype.to_string().to_ascii_lowercase()),
-            Self::Palettized { bits, group_size: None } => write!(f, "palettized:{bits}"),
-            Self::Palettized { bits, group_size: Some(group) } => {
-                write!(f, "palettized:{bits},group={group}")
-            }
-            Self::Linear { bits, block, is_affine } => {
-                write!(f, "linear:{bits}")?;
-                if *is_affine {
-                    f.write_str(",affine")?;
-                }
-                block.map_or(Ok(()), |block| write!(f, ",block={block}"))
-            }
+            Self::Dense(scheme) => scheme.fmt(f),
+            Self::Gguf(scheme) => scheme.fmt(f),
+            Self::Linear(scheme) => scheme.fmt(f),
+            Self::Lossless(scheme) => scheme.fmt(f),
+            Self::Palettized(scheme) => scheme.fmt(f),
+            Self::Sparse(scheme) => scheme.fmt(f),
         }
     }
 }
@@ -162,55 +163,12 @@ impl fmt::Display for Scheme {
 impl FromStr for Scheme {
     type Err = Error;
 
-    /// Reads `dense:f16`, `gguf:q4_k` or `q4_k` alone, `palettized:4[,group=16]` or
-    /// `linear:8[,symmetric|affine][,block=32]`.
+    /// Reads `dense:f16`, `sparse:0.75`, `palettized:4[,group=16]`, `linear:8[,symmetric|affine][,block=32]`,
+    /// `sparse:0.5+palettized:4`, `gguf:q4_k` or `q4_k` alone, `lossless`, with the options of each kind.
     fn from_str(text: &str) -> Result<Self> {
-        let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
-        let mut words = rest.split(',');
-        let first = words.next().unwrap_or("");
-        let options: Vec<&str> = words.collect();
-        let found = match kind {
-            "dense" if first == "f16" && options.is_empty() => Some(Self::DenseF16),
-            "gguf" if options.is_empty() => gguf_type(first).map(Self::Gguf),
-            "palettized" => palettized(first, &options),
-            "linear" => linear(first, &options),
-            alone if rest.is_empty() => gguf_type(alone).map(Self::Gguf),
-            _ => None,
-        };
-        found.ok_or_else(|| {
-            let forms =
-                "dense:f16, gguf:q4_k, palettized:4[,group=16] or linear:8[,symmetric|affine][,block=32]";
-            Error::Argument { name: "scheme", reason: format!("{:?} is none of {forms}", clip(text)) }
+        Self::read(text).map_err(|fault| {
+            let reason = format!("{:?} is none of {FORMS}: {fault}", clip(text));
+            Error::Argument { name: "scheme", reason }
         })
     }
-}
-
-fn gguf_type(name: &str) -> Option<Dtype> {
-    GGUF.into_iter().find(|dtype| dtype.to_string().eq_ignore_ascii_case(name))
-}
-
-fn palettized(bits: &str, options: &[&str]) -> Option<Scheme> {
-    let bits = bits.parse().ok().filter(|bits| [1, 2, 3, 4, 6, 8].contains(bits))?;
-    match options {
-        [] => Some(Scheme::Palettized { bits, group_size: None }),
-        [option] => Some(Scheme::Palettized { bits, group_size: Some(sized(option, "group=")?) }),
-        _ => None,
-    }
-}
-
-fn linear(bits: &str, options: &[&str]) -> Option<Scheme> {
-    let bits = bits.parse().ok().filter(|bits| [4, 8].contains(bits))?;
-    let mut scheme = (None, false);
-    for option in options {
-        match *option {
-            "affine" => scheme.1 = true,
-            "symmetric" => scheme.1 = false,
-            other => scheme.0 = Some(sized(other, "block=")?),
-        }
-    }
-    Some(Scheme::Linear { bits, block: scheme.0, is_affine: scheme.1 })
-}
-
-fn sized(option: &str, name: &str) -> Option<u64> {
-    option.strip_prefix(name)?.parse().ok().filter(|&size| size > 0)
 }

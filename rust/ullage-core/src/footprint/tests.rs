@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Error;
-use crate::codec::Scheme;
+use crate::codec::{Gguf, Scheme};
 use crate::model::{Architecture, Attention, Dtype, Layer, Span, Tensor};
 
 fn gb(tenths: u64) -> Bytes {
@@ -130,7 +130,7 @@ fn hostile_workloads_are_refused() {
 }
 
 fn gguf(dtype: Dtype) -> Change {
-    Change::Weights(Scheme::Gguf(dtype), Scope::All)
+    Change::Weights(Scheme::Gguf(Gguf::of(dtype).unwrap()), Scope::All)
 }
 
 fn changes(remedy: &Remedy) -> Vec<Change> {

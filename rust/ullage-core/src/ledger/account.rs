@@ -1,14 +1,12 @@
 //! A handle to one account of the tree.
 
 use super::batch::Batch;
-use super::credit::DRAW_MOST;
 use super::home::{Home, Shared};
 use super::meter::{Draw, Meter};
 use super::pressure::PressureGuard;
 use super::report::{Held, HeldOrder};
 use super::reservation::Reservation;
 use super::scope::{Scope, ScopeStats};
-use super::slab::Tenure;
 use super::snapshot::Kind;
 use super::tree::{Counts, Node};
 use super::waiting::Pending;
@@ -129,19 +127,16 @@ impl Account {
     /// was passed over eight times wants what is free.
     #[inline]
     pub fn reserve(&self, bytes: Bytes, label: &str) -> Result<Reservation, Box<Refusal>> {
-        if label.is_empty()
-            && bytes.get() <= DRAW_MOST
-            && let Some(leaf) = &self.home.credit
-        {
-            self.home.draw(leaf, bytes.get())?;
-            return Ok(Reservation::drawn(self.home.clone(), bytes.get()));
-        }
-        let (slot, is_sampled) = self.home.decide(|books| {
-            let slot = books.reserve(self.home.node, bytes.get(), label, Tenure::Owned)?;
-            let born = books.slab.get(slot).born;
-            Ok((slot, books.origins.wants(born)))
-        })?;
-        Ok(Reservation::sampled(self.home.clone(), slot, is_sampled))
+        Reservation::on(self, bytes, label)
+    }
+
+    /// As [`Account::reserve`], for as long as the account is borrowed: two atomic updates fewer, on a credit leaf half.
+    ///
+    /// # Errors
+    /// As [`Account::reserve`].
+    #[inline]
+    pub fn hold(&self, bytes: Bytes, label: &str) -> Result<Reservation<&Self>, Box<Refusal>> {
+        Reservation::anchored(self, bytes, label)
     }
 
     /// Books `bytes` until the result is dropped, without a label: the cheapest form, two atomic operations a pair on a

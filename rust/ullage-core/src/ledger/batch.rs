@@ -1,13 +1,16 @@
 //! Many reservations in one decision.
 
 use super::account::Account;
-use super::books::{Books, Denied};
+use super::books::{Books, Denied, change, identity};
 use super::home::Shared;
 use super::queue::Want;
 use super::slab::{Handle, SlotId, Tenure};
+use super::tag::TagId;
+use super::timeline::Ring;
 use super::tree::{NOBODY, Node, ROOT, Stamp};
 use crate::error::{Error, Refusal, Result};
 use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::units::Bytes;
 
 /// Reservations that were made together, each with a [`Handle`]. Dropping it gives back all that are still held.
@@ -15,6 +18,8 @@ use crate::units::Bytes;
 pub struct Batch {
     shared: Arc<Shared>,
     handles: Vec<Handle>,
+    /// Whether none can be live any more. Changes under the ledger's lock only.
+    is_over: AtomicBool,
 }
 
 /// What is asked for an account, together.
@@ -26,14 +31,18 @@ struct Demand {
 }
 
 impl Batch {
+    fn new(shared: Arc<Shared>, handles: Vec<Handle>) -> Self {
+        Self { shared, handles, is_over: AtomicBool::new(false) }
+    }
+
     pub(super) fn reserve(account: &Account, sizes: &[u64], label: &str) -> Result<Self, Box<Refusal>> {
         let node = account.home.node;
         let total = sizes.iter().try_fold(0_u64, |sum, &size| sum.checked_add(size));
         let handles = account.home.decide(|books| {
             books.admit_demands(&[Demand { node, bytes: total }], sizes.len())?;
-            Ok(books.enter_many(account.home.shared.id, sizes.iter().map(|&size| (node, size)), label))
+            Ok(books.enter_many(account.home.shared.id, [(node, sizes)], sizes.len(), label))
         })?;
-        Ok(Self { shared: account.home.shared.clone(), handles })
+        Ok(Self::new(account.home.shared.clone(), handles))
     }
 
     /// Books every pair of an account and a size, or none. `root` is the account whose ledger it is.
@@ -43,13 +52,18 @@ impl Batch {
         sizes: &[u64],
         label: &str,
     ) -> Result<Self, Box<Refusal>> {
-        let pairs = || nodes.iter().copied().zip(sizes.iter().copied());
-        let demands = demands(pairs());
+        let demands = demands(nodes.iter().copied().zip(sizes.iter().copied()));
         let handles = root.home.decide(|books| {
             books.admit_demands(&demands, sizes.len())?;
-            Ok(books.enter_many(root.home.shared.id, pairs(), label))
+            let mut rest = sizes;
+            let runs = nodes.chunk_by(|one, next| one == next).map(|run| {
+                let (sizes, later) = rest.split_at(run.len());
+                rest = later;
+                (run[0], sizes)
+            });
+            Ok(books.enter_many(root.home.shared.id, runs, sizes.len(), label))
         })?;
-        Ok(Self { shared: root.home.shared.clone(), handles })
+        Ok(Self::new(root.home.shared.clone(), handles))
     }
 
     /// Books each pair of an account and a size that still fits after those before it; tells which did.
@@ -73,7 +87,7 @@ impl Batch {
             };
             pairs.map(reserve).collect()
         });
-        (Self { shared, handles }, mask)
+        (Self::new(shared, handles), mask)
     }
 
     /// A handle for each reservation, in the order of the sizes.
@@ -101,13 +115,16 @@ impl Batch {
     }
 
     /// Gives back all that are still held; tells how many that were.
-    #[expect(clippy::must_use_candidate, reason = "most callers only want the bytes given back")]
     pub fn release(&self) -> usize {
+        if self.is_over.load(Ordering::Acquire) {
+            return 0;
+        }
         let id = self.shared.id;
         self.shared.with(|books| {
             let live = |&handle: &Handle| books.slab.find(handle, id).ok();
             let slots: Vec<SlotId> = self.handles.iter().filter_map(live).collect();
             books.release_slots(&slots);
+            self.is_over.store(true, Ordering::Release);
             slots.len()
         })
     }
@@ -122,24 +139,33 @@ impl Drop for Batch {
 /// Gives back the reservations of `handles`, or none.
 pub(super) fn release_many(shared: &Shared, handles: &[Handle]) -> Result<()> {
     shared.with(|books| {
-        let mut slots = Vec::with_capacity(handles.len());
-        for (index, &handle) in handles.iter().enumerate() {
-            let slot = books.slab.find(handle, shared.id).map_err(|fault| Error::Handle { index, fault })?;
-            slots.push(slot);
-        }
-        if let Some(index) = repeated(&slots) {
-            return Err(Error::Handle { index, fault: crate::error::HandleFault::Released });
-        }
+        let slots = books
+            .slab
+            .find_all(handles, shared.id)
+            .map_err(|(index, fault)| Error::Handle { index, fault })?;
         books.release_slots(&slots);
         Ok(())
     })
 }
 
-/// The second place of a slot that is named twice.
-fn repeated(slots: &[SlotId]) -> Option<usize> {
-    let mut order: Vec<usize> = (0..slots.len()).collect();
-    order.sort_unstable_by_key(|&index| (slots[index], index));
-    order.windows(2).filter(|pair| slots[pair[0]] == slots[pair[1]]).map(|pair| pair[1]).min()
+/// What was made or given back under one tag and is not summed up yet.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    tag: TagId,
+    count: u64,
+    bytes: u64,
+}
+
+impl Run {
+    fn of(tag: TagId) -> Self {
+        Self { tag, count: 0, bytes: 0 }
+    }
+
+    #[inline]
+    fn add(&mut self, bytes: u64) {
+        self.count = self.count.wrapping_add(1); // as many as places, of which there are 2^32 at most
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
 }
 
 /// The sum for each account.
@@ -212,41 +238,80 @@ impl Books {
         Ok(())
     }
 
-    /// Live reservations of bytes that are charged.
-    fn enter_many(
+    /// Live reservations of bytes that are charged, of `count` in all: for each account its sizes.
+    fn enter_many<'a>(
         &mut self,
         ledger: u64,
-        pairs: impl Iterator<Item = (Node, u64)>,
+        runs: impl IntoIterator<Item = (Node, &'a [u64])>,
+        count: usize,
         label: &str,
     ) -> Vec<Handle> {
         let at = self.stamp();
-        let enter = |(node, size): (Node, u64)| {
-            let tag = self.tag(node, label);
-            let slot = self.enter(tag, size, Tenure::Handled, at);
-            self.slab.handle(slot, ledger)
-        };
-        pairs.map(enter).collect()
+        let mut handles = Vec::with_capacity(count);
+        for (node, sizes) in runs {
+            let mut run = Run::of(self.tag(node, label));
+            for &size in sizes {
+                run.add(size);
+                let slot = self.slab.take(size, at.now, run.tag, Tenure::Handled);
+                let handle = self.slab.handle(slot, ledger);
+                handles.push(handle);
+                if !self.note_of_run(run.tag, identity(slot, handle.generation), change(0, size), at) {
+                    self.sum_made(&mut run, at);
+                    self.note(run.tag, identity(slot, handle.generation), change(0, size), at);
+                }
+            }
+            self.sum_made(&mut run, at);
+        }
+        handles
+    }
+
+    fn sum_made(&mut self, run: &mut Run, at: Stamp) {
+        let Run { tag, count, bytes } = *run;
+        self.tags.hold_many(tag, count, bytes, at.now);
+        self.tree.count_made_many(self.tags.get(tag).node, count, bytes);
+        *run = Run::of(tag);
     }
 
     /// Gives the bytes of live reservations back, all at one instant.
     fn release_slots(&mut self, slots: &[SlotId]) {
-        let now = self.stamp().now;
-        let mut open: Option<(Node, u64)> = None;
+        let at = self.stamp_of_release();
+        let mut run = Run::of(TagId::MAX);
         for &slot in slots {
-            let held = self.leave(slot, Stamp { now, event: 0 });
-            let node = self.tags.get(held.tag).node;
-            match &mut open {
-                Some((same, bytes)) if *same == node => *bytes = bytes.saturating_add(held.bytes),
-                other => {
-                    if let Some((done, bytes)) = other.replace((node, held.bytes)) {
-                        self.tree.discharge(done, NOBODY, bytes);
-                    }
-                }
+            let held = self.slab.give_back(slot);
+            if held.tag != run.tag {
+                self.sum_released(&mut run);
+                run = Run::of(held.tag);
+            }
+            run.add(held.bytes);
+            let id = identity(slot, held.generation);
+            if !self.note_of_run(held.tag, id, change(held.bytes, 0), at) {
+                self.sum_released(&mut run);
+                self.note(held.tag, id, change(held.bytes, 0), at);
             }
         }
-        if let Some((done, bytes)) = open {
-            self.tree.discharge(done, NOBODY, bytes);
-        }
+        self.sum_released(&mut run);
         self.serve();
+    }
+
+    fn sum_released(&mut self, run: &mut Run) {
+        let Run { tag, count, bytes } = *run;
+        if count > 0 {
+            let node = self.tags.get(tag).node;
+            self.tags.let_go_many(tag, count, bytes);
+            self.tree.count_released_many(node, count);
+            self.tree.discharge(node, NOBODY, bytes);
+            *run = Run::of(tag);
+        }
+    }
+
+    /// Notes an event of a run that is not summed up yet; false where the window of the timeline turns, for which the
+    /// balances must agree with the events.
+    #[inline]
+    fn note_of_run(&mut self, tag: TagId, id: u64, delta: i64, at: Stamp) -> bool {
+        if self.timeline.as_ref().is_some_and(Ring::is_full) {
+            return false;
+        }
+        self.note(tag, id, delta, at);
+        true
     }
 }

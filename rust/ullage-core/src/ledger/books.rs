@@ -63,7 +63,7 @@ impl Books {
 
     /// When a release happened: nobody asks unless there is a timeline.
     #[inline]
-    fn stamp_of_release(&self) -> Stamp {
+    pub(super) fn stamp_of_release(&self) -> Stamp {
         if self.timeline.is_some() { self.stamp() } else { Stamp { now: 0, event: 0 } }
     }
 

@@ -9,9 +9,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 static PRECISE: LazyLock<quanta::Clock> = LazyLock::new(quanta::Clock::new);
 
+/// Ticks of the counter to nanoseconds are one multiplication and this shift.
+const SCALE: u32 = 40;
+
 #[derive(Debug)]
 pub(super) struct Clock {
     is_precise: bool,
+    counter: quanta::Clock,
+    /// Nanoseconds of 2^[`SCALE`] ticks, which are minutes: the error is below one in 10^11.
+    scale: u64,
     began: u64,
     coarse_began: u64,
     /// Wall-clock time of the beginning.
@@ -23,6 +29,8 @@ impl Clock {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             is_precise,
+            counter: PRECISE.clone(),
+            scale: PRECISE.delta_as_nanos(0, 1 << SCALE),
             began: PRECISE.raw(),
             coarse_began: coarse(),
             epoch_unix_ns: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
@@ -36,8 +44,10 @@ impl Clock {
     }
 
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "centuries of nanoseconds")]
     fn precise(&self) -> u64 {
-        PRECISE.delta_as_nanos(self.began, PRECISE.raw())
+        let ticks = self.counter.raw().saturating_sub(self.began);
+        (u128::from(ticks).wrapping_mul(self.scale.into()) >> SCALE) as u64
     }
 }
 

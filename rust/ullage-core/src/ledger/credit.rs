@@ -93,11 +93,15 @@ pub(super) struct Settlement {
     pub(super) is_frozen: bool,
 }
 
-// Two cache lines: neighbours that are drawn from at the same time never share one, nor a prefetched pair.
+/// Two cache lines: what stands beside it is never fetched anew because it changed, nor as its prefetched pair.
 #[derive(Debug)]
 #[repr(align(128))]
+struct Apart(AtomicU64);
+
+#[derive(Debug)]
 pub(super) struct CreditLeaf {
-    word: AtomicU64,
+    word: Apart,
+    // Read by every draw, and seldom changed: in the caches of all who draw.
     charged: [AtomicU64; 2],
     peak: AtomicU64,
     /// Bytes bought at once when the credit runs out.
@@ -108,7 +112,7 @@ impl CreditLeaf {
     /// A leaf that has bought nothing; frozen, so that its first draw goes through the lock.
     pub(super) fn new(quantum: u64, charged: u64) -> Self {
         Self {
-            word: AtomicU64::new(FROZEN),
+            word: Apart(AtomicU64::new(FROZEN)),
             charged: [AtomicU64::new(charged), AtomicU64::new(charged)],
             peak: AtomicU64::new(charged),
             quantum: quantum.clamp(1, QUANTUM_MOST),
@@ -122,14 +126,14 @@ impl CreditLeaf {
 
     #[cfg(not(loom))]
     pub(super) fn word(&self) -> Word {
-        Word(self.word.load(Ordering::Acquire))
+        Word(self.word.0.load(Ordering::Acquire))
     }
 
     /// Loom forgets who read a value as soon as another thread reads it too, and then never lets that one write in
     /// between; of those who write it forgets nobody.
     #[cfg(loom)]
     pub(super) fn word(&self) -> Word {
-        Word(self.word.fetch_or(0, Ordering::AcqRel))
+        Word(self.word.0.fetch_or(0, Ordering::AcqRel))
     }
 
     /// The largest `used` that the leaf ever had, of which `charged` is charged now. Only for the holder of the
@@ -184,6 +188,7 @@ impl CreditLeaf {
     #[inline]
     fn exchange(&self, word: Word, next: Word) -> Result<(), Word> {
         self.word
+            .0
             .compare_exchange_weak(word.0, next.0, Ordering::AcqRel, Ordering::Acquire)
             .map(|_| ())
             .map_err(Word)

@@ -64,7 +64,7 @@ pub use meter::{Draw, Meter};
 pub use origin::{Frame, Origin, OriginPolicy};
 pub use pressure::PressureGuard;
 pub use report::{Held, HeldOrder};
-pub use reservation::Reservation;
+pub use reservation::{Anchor, Reservation};
 pub use scope::{Scope, ScopeStats};
 pub use slab::Handle;
 pub use snapshot::{AccountSnapshot, Kind, Snapshot};

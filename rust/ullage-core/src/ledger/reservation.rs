@@ -2,21 +2,45 @@
 
 use super::account::Account;
 use super::books::Books;
+use super::credit::DRAW_MOST;
 use super::home::Home;
 use super::origin::Origin;
 use super::report::Held;
 use super::slab::{SlotId, Tenure};
 use super::tag::TagId;
 use super::tree::Stamp;
-use crate::error::{Error, HandleFault, Result};
+use crate::error::{Error, HandleFault, Refusal, Result};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::units::Bytes;
 
+/// What a reservation keeps its account by: an [`Account`] of its own, a reference to one, or any owner of one.
+///
+/// An [`Account`] costs two atomic updates of a count that all threads with the same handle share; what borrows or
+/// counts otherwise costs none. It must give the same account at all times.
+pub trait Anchor: Clone {
+    /// The account that it keeps.
+    fn account(&self) -> &Account;
+}
+
+impl Anchor for Account {
+    #[inline]
+    fn account(&self) -> &Account {
+        self
+    }
+}
+
+impl Anchor for &Account {
+    #[inline]
+    fn account(&self) -> &Account {
+        self
+    }
+}
+
 /// Bytes booked on an account. Dropping it gives them back; so does [`Reservation::release`], at any time, once.
 #[derive(Debug)]
-pub struct Reservation {
-    home: Arc<Home>,
+pub struct Reservation<A: Anchor = Account> {
+    anchor: A,
     /// A [`State`], packed. Changes under the ledger's lock only, but for the release of a drawn one.
     state: AtomicU64,
 }
@@ -57,17 +81,59 @@ impl State {
     }
 }
 
+/// A decided reservation: its packed state, and whether the ledger wants to know where it was made.
+#[inline]
+fn entered(slot: SlotId, is_sampled: bool) -> u64 {
+    let mark = if is_sampled { SAMPLED } else { 0 };
+    State::Placed(slot).packed() | mark
+}
+
+/// Books `bytes`; gives the state of the reservation.
+#[inline]
+fn book(account: &Account, bytes: u64, label: &str) -> Result<u64, Box<Refusal>> {
+    let home = &*account.home;
+    if label.is_empty()
+        && bytes <= DRAW_MOST
+        && let Some(leaf) = &home.credit
+    {
+        home.draw(leaf, bytes)?;
+        return Ok(State::Drawn(bytes).packed());
+    }
+    home.decide(|books| {
+        let slot = books.reserve(home.node, bytes, label, Tenure::Owned)?;
+        let born = books.slab.get(slot).born;
+        Ok(entered(slot, books.origins.wants(born)))
+    })
+}
+
 impl Reservation {
+    /// As [`Account::reserve`], which counts one more owner of the account only where something was booked.
     #[inline]
-    pub(super) fn placed(home: Arc<Home>, slot: SlotId) -> Self {
-        Self::sampled(home, slot, false)
+    pub(super) fn on(account: &Account, bytes: Bytes, label: &str) -> Result<Self, Box<Refusal>> {
+        let state = book(account, bytes.get(), label)?;
+        Ok(Self { anchor: account.clone(), state: AtomicU64::new(state) })
+    }
+}
+
+impl<A: Anchor> Reservation<A> {
+    /// As [`Account::reserve`] of the account that `anchor` keeps; the reservation keeps it by `anchor`.
+    ///
+    /// # Errors
+    /// As [`Account::reserve`].
+    #[inline]
+    pub fn anchored(anchor: A, bytes: Bytes, label: &str) -> Result<Self, Box<Refusal>> {
+        let state = book(anchor.account(), bytes.get(), label)?;
+        Ok(Self { anchor, state: AtomicU64::new(state) })
     }
 
-    /// As [`Reservation::placed`], of which the ledger wants to know where it was made.
     #[inline]
-    pub(super) fn sampled(home: Arc<Home>, slot: SlotId, is_sampled: bool) -> Self {
-        let mark = if is_sampled { SAMPLED } else { 0 };
-        Self { home, state: AtomicU64::new(State::Placed(slot).packed() | mark) }
+    pub(super) fn placed(anchor: A, slot: SlotId) -> Self {
+        Self { anchor, state: AtomicU64::new(entered(slot, false)) }
+    }
+
+    #[inline]
+    fn home(&self) -> &Home {
+        &self.anchor.account().home
     }
 
     /// Whether the ledger wants to know where this reservation was made ([`Reservation::set_origin`]).
@@ -78,11 +144,6 @@ impl Reservation {
     }
 
     #[inline]
-    pub(super) fn drawn(home: Arc<Home>, bytes: u64) -> Self {
-        Self { home, state: AtomicU64::new(State::Drawn(bytes).packed()) }
-    }
-
-    #[inline]
     fn state(&self) -> State {
         State::unpacked(self.state.load(Ordering::Acquire))
     }
@@ -90,13 +151,13 @@ impl Reservation {
     /// What the bytes are for, as given when they were reserved; empty once the ledger has forgotten.
     #[must_use]
     pub fn label(&self) -> Arc<str> {
-        self.home.shared.with(|books| self.named(books).1)
+        self.home().shared.with(|books| self.named(books).1)
     }
 
     /// Path of the account.
     #[must_use]
     pub fn account(&self) -> Arc<str> {
-        self.home.shared.with(|books| self.named(books).0)
+        self.home().shared.with(|books| self.named(books).0)
     }
 
     /// Path and label.
@@ -111,7 +172,7 @@ impl Reservation {
             State::Drawn(_) => None,
         };
         let Some(tag) = tag.map(|tag| books.tags.get(tag)) else {
-            return (books.tree.path(self.home.node).clone(), Arc::from(""));
+            return (books.tree.path(self.home().node).clone(), Arc::from(""));
         };
         (books.tree.path(tag.node).clone(), tag.label.clone())
     }
@@ -119,7 +180,7 @@ impl Reservation {
     /// Bytes held; zero once released.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
-        self.home.shared.with(|books| match self.state() {
+        self.home().shared.with(|books| match self.state() {
             State::Placed(slot) => Bytes::new(books.slab.get(slot).bytes),
             State::Drawn(bytes) => Bytes::new(bytes),
             State::Released { .. } => Bytes::ZERO,
@@ -143,13 +204,13 @@ impl Reservation {
                 let placed = State::Placed(books.slab.next()).packed();
                 let exchanged =
                     self.state.compare_exchange(drawn, placed, Ordering::AcqRel, Ordering::Acquire);
-                exchanged.is_ok().then(|| books.materialise(self.home.node, bytes)) // else released meanwhile
+                exchanged.is_ok().then(|| books.materialise(self.home().node, bytes)) // else released meanwhile
             }
         }
     }
 
     fn released(&self) -> Error {
-        let (account, label) = self.home.shared.with(|books| self.named(books));
+        let (account, label) = self.home().shared.with(|books| self.named(books));
         Error::Released { account: account.to_string(), label: label.to_string() }
     }
 
@@ -159,7 +220,7 @@ impl Reservation {
     /// [`Error::BudgetExceeded`] if the growth does not fit (the old size stays booked), [`Error::Released`] if the
     /// bytes were given back already.
     pub fn resize(&self, bytes: Bytes) -> Result<()> {
-        let resized = self.home.decide(|books| match self.place(books) {
+        let resized = self.home().decide(|books| match self.place(books) {
             Some(slot) => books.resize(slot, bytes.get()).map(|()| true),
             None => Ok(false),
         })?;
@@ -171,7 +232,7 @@ impl Reservation {
     /// # Errors
     /// [`Error::Argument`] if it holds fewer, [`Error::Released`] if it holds none any more.
     pub fn split(&self, bytes: Bytes) -> Result<Self> {
-        let split = self.home.shared.with(|books| {
+        let split = self.home().shared.with(|books| {
             let slot = self.place(books)?;
             let held = *books.slab.get(slot);
             let Some(rest) = held.bytes.checked_sub(bytes.get()) else { return Some(Err(held.bytes)) };
@@ -185,7 +246,7 @@ impl Reservation {
         });
         match split {
             None => Err(self.released()),
-            Some(Ok(slot)) => Ok(Self::placed(self.home.clone(), slot)),
+            Some(Ok(slot)) => Ok(Self::placed(self.anchor.clone(), slot)),
             Some(Err(held)) => Err(Error::Argument {
                 name: "bytes",
                 reason: format!("{bytes} cannot be split from a reservation of {}", Bytes::new(held)),
@@ -199,14 +260,14 @@ impl Reservation {
     /// [`Error::Handle`] if `other` belongs to another ledger, [`Error::Argument`] if it is this very reservation or
     /// stands on another account, [`Error::Released`] if one of the two was released.
     pub fn merge(&self, other: &Self) -> Result<()> {
-        if self.home.shared.id != other.home.shared.id {
+        if self.home().shared.id != other.home().shared.id {
             return Err(Error::Handle { index: 0, fault: HandleFault::Foreign });
         }
         let unfit = |reason: &str| Error::Argument { name: "other", reason: reason.to_owned() };
         if std::ptr::eq(self, other) {
             return Err(unfit("a reservation cannot be merged with itself"));
         }
-        self.home
+        self.home()
             .shared
             .with(|books| {
                 let (Some(ours), Some(theirs)) = (self.place(books), other.place(books)) else { return None };
@@ -231,7 +292,7 @@ impl Reservation {
     /// [`Error::BudgetExceeded`] if they do not fit there (they stay where they were), [`Error::Handle`] if the account
     /// belongs to another ledger, [`Error::Released`] if the bytes were given back already.
     pub fn transfer(&self, to: &Account) -> Result<()> {
-        if self.home.shared.id != to.home.shared.id {
+        if self.home().shared.id != to.home.shared.id {
             return Err(Error::Handle { index: 0, fault: HandleFault::Foreign });
         }
         let moved = to.home.decide(|books| match self.place(books) {
@@ -252,7 +313,7 @@ impl Reservation {
     }
 
     fn release_placed(&self) -> bool {
-        self.home.shared.with(|books| {
+        self.home().shared.with(|books| {
             // Another thread may have been faster; nobody changes the state while the lock is held.
             let State::Placed(slot) = self.state() else { return false };
             self.set_released(books, slot);
@@ -273,15 +334,15 @@ impl Reservation {
         if self.state.compare_exchange(drawn, gone, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return self.release(); // given a place meanwhile, or released
         }
-        if let Some(leaf) = &self.home.credit {
-            self.home.put(leaf, bytes);
+        if let Some(leaf) = &self.home().credit {
+            self.home().put(leaf, bytes);
         }
         true
     }
 
     /// Notes where the reservation was made, innermost frame first.
     pub fn set_origin(&self, origin: Origin) {
-        self.home.shared.with(|books| {
+        self.home().shared.with(|books| {
             if let State::Placed(slot) = self.state() {
                 let number = books.origins.intern(origin);
                 books.slab.get_mut(slot).origin = number;
@@ -292,7 +353,7 @@ impl Reservation {
     /// Where it was made, if that was asked for.
     #[must_use]
     pub fn origin(&self) -> Option<Origin> {
-        self.home.shared.with(|books| match self.state() {
+        self.home().shared.with(|books| match self.state() {
             State::Placed(slot) => books.origins.get(books.slab.get(slot).origin).cloned(),
             _ => None,
         })
@@ -305,7 +366,7 @@ impl Reservation {
         if !self.is_live() {
             return None;
         }
-        let held = self.home.shared.with(|books| {
+        let held = self.home().shared.with(|books| {
             let slot = self.place(books)?;
             let held = books.held_by(slot);
             let node = books.tags.get(books.slab.get(slot).tag).node;
@@ -318,9 +379,16 @@ impl Reservation {
     }
 }
 
-impl Drop for Reservation {
+impl<A: Anchor> Drop for Reservation<A> {
     #[inline]
     fn drop(&mut self) {
-        self.release();
+        // Nobody else sees the state any more, so that it need not be changed.
+        match (self.state(), &self.home().credit) {
+            (State::Released { .. }, _) => {}
+            (State::Drawn(bytes), Some(leaf)) => self.home().put(leaf, bytes),
+            _ => {
+                self.release();
+            }
+        }
     }
 }

@@ -8,7 +8,9 @@ const BLOCK: usize = 4096;
 const BLOCK_IDS: SlotId = 4096;
 
 /// End of the list of free places; the values above it mark places in use.
-const END: u32 = u32::MAX - 3;
+const END: u32 = u32::MAX - 4;
+/// Handled, and named in the list of handles that is being checked.
+const NAMED: u32 = u32::MAX - 3;
 const OWNED: u32 = u32::MAX - 2;
 const HANDLED: u32 = u32::MAX - 1;
 const RETIRED: u32 = u32::MAX;
@@ -47,7 +49,7 @@ pub(super) struct Slot {
 
 impl Slot {
     fn is_live(&self) -> bool {
-        self.link == OWNED || self.link == HANDLED
+        matches!(self.link, OWNED | HANDLED | NAMED)
     }
 }
 
@@ -71,7 +73,7 @@ pub(super) enum Tenure {
 
 #[derive(Debug)]
 pub(super) struct Slab {
-    blocks: Vec<Box<[Slot]>>,
+    blocks: Vec<Box<[Slot; BLOCK]>>,
     free: SlotId,
     live: usize,
 }
@@ -125,8 +127,11 @@ impl Slab {
         let last = first.saturating_add(BLOCK_IDS);
         let slot = |link| Slot { bytes: 0, born: 0, tag: 0, generation: 0, origin: 0, link };
         let links = (first.saturating_add(1)..last).chain(std::iter::once(END));
-        self.blocks.push(links.map(slot).collect());
-        self.free = first;
+        let block: Box<[Slot]> = links.map(slot).collect();
+        if let Ok(block) = block.try_into() {
+            self.blocks.push(block);
+            self.free = first;
+        }
     }
 
     /// Frees a live place and gives what it held.
@@ -153,12 +158,39 @@ impl Slab {
             return Err(HandleFault::Foreign);
         }
         let slot =
-            self.blocks.get(handle.slot as usize / BLOCK).map(|block| block[handle.slot as usize % BLOCK]);
+            self.blocks.get(handle.slot as usize / BLOCK).map(|block| &block[handle.slot as usize % BLOCK]);
         match slot {
             Some(slot) if slot.generation == handle.generation && slot.link == HANDLED => Ok(handle.slot),
             Some(slot) if slot.generation > handle.generation => Err(HandleFault::Released),
+            Some(slot) if slot.generation == handle.generation && slot.link == NAMED => {
+                Err(HandleFault::Released) // by the same list
+            }
             _ => Err(HandleFault::Unknown),
         }
+    }
+
+    /// The live places of all `handles`, or the first that names none or one that was named before.
+    pub(super) fn find_all(
+        &mut self,
+        handles: &[Handle],
+        ledger: u64,
+    ) -> Result<Vec<SlotId>, (usize, HandleFault)> {
+        let mut slots = Vec::with_capacity(handles.len());
+        for (index, &handle) in handles.iter().enumerate() {
+            match self.find(handle, ledger) {
+                Ok(id) => {
+                    self.get_mut(id).link = NAMED;
+                    slots.push(id);
+                }
+                Err(fault) => {
+                    for id in slots {
+                        self.get_mut(id).link = HANDLED;
+                    }
+                    return Err((index, fault));
+                }
+            }
+        }
+        Ok(slots)
     }
 
     pub(super) fn handle(&self, id: SlotId, ledger: u64) -> Handle {
@@ -167,6 +199,6 @@ impl Slab {
 
     /// Every live reservation.
     pub(super) fn iter(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
-        (0..).zip(self.blocks.iter().flatten()).filter(|(_, slot)| slot.is_live())
+        (0..).zip(self.blocks.iter().flat_map(|block| block.iter())).filter(|(_, slot)| slot.is_live())
     }
 }

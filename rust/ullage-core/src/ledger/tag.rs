@@ -173,6 +173,15 @@ impl Tags {
     /// A reservation of `bytes` more.
     #[inline]
     pub(super) fn hold(&mut self, id: TagId, bytes: u64, now: u64) {
+        self.hold_many(id, 1, bytes, now);
+    }
+
+    /// `count` reservations, of `bytes` together, more.
+    #[inline]
+    pub(super) fn hold_many(&mut self, id: TagId, count: u64, bytes: u64, now: u64) {
+        if count == 0 {
+            return;
+        }
         let tag = &mut self.list[id as usize];
         if tag.count == 0 {
             tag.since = now;
@@ -180,15 +189,21 @@ impl Tags {
                 self.idle = self.idle.saturating_sub(1);
             }
         }
-        tag.count = tag.count.saturating_add(1);
+        tag.count = tag.count.saturating_add(count);
         tag.bytes = tag.bytes.saturating_add(bytes);
     }
 
     /// A reservation of `bytes` less.
     #[inline]
     pub(super) fn let_go(&mut self, id: TagId, bytes: u64) {
+        self.let_go_many(id, 1, bytes);
+    }
+
+    /// `count` reservations, of `bytes` together, less; not none.
+    #[inline]
+    pub(super) fn let_go_many(&mut self, id: TagId, count: u64, bytes: u64) {
         let tag = &mut self.list[id as usize];
-        tag.count = tag.count.saturating_sub(1);
+        tag.count = tag.count.saturating_sub(count);
         tag.bytes = tag.bytes.saturating_sub(bytes);
         if tag.is_idle() {
             self.idle = self.idle.saturating_add(1);

@@ -356,8 +356,14 @@ impl Tree {
 
     #[inline]
     pub(super) fn count_made(&mut self, node: Node, bytes: u64) {
+        self.count_made_many(node, 1, bytes);
+    }
+
+    /// `count` reservations of `bytes` together.
+    #[inline]
+    pub(super) fn count_made_many(&mut self, node: Node, count: u64, bytes: u64) {
         let level = &mut self.levels[node as usize];
-        level.made = level.made.wrapping_add(1);
+        level.made = level.made.wrapping_add(count);
         level.total = level.total.saturating_add(bytes);
     }
 
@@ -369,8 +375,13 @@ impl Tree {
 
     #[inline]
     pub(super) fn count_released(&mut self, node: Node) {
+        self.count_released_many(node, 1);
+    }
+
+    #[inline]
+    pub(super) fn count_released_many(&mut self, node: Node, count: u64) {
         let level = &mut self.levels[node as usize];
-        level.released = level.released.wrapping_add(1);
+        level.released = level.released.wrapping_add(count);
     }
 
     /// A reservation goes from one account to another.

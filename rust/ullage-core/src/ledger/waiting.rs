@@ -40,7 +40,7 @@ impl Pending {
     #[must_use]
     pub fn take(&self) -> Option<Reservation> {
         let slot = self.account.home.shared.with(|_| self.cell.take())?;
-        Some(Reservation::placed(self.account.home.clone(), slot))
+        Some(Reservation::placed(self.account.clone(), slot))
     }
 
     /// Waits for at most `timeout`; `None` if nothing was granted by then. The place in the queue stays.

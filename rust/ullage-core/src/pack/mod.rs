@@ -30,6 +30,7 @@
 //! cheap proofs of infeasibility, `first_fit` and `best_fit` the decreasing heuristics in O(n log n), `search` the exact
 //! depth-first branch and bound, and [`solve`](fn@solve) chooses among them.
 
+mod assignment;
 mod best_fit;
 mod bounds;
 mod decreasing;
@@ -47,7 +48,11 @@ mod validate;
 mod waiting;
 
 pub use crate::solving::{Limits, Status};
-pub use instance::{Instance, parse_bpp, parse_csv, read_instance};
+pub use assignment::check_assignment;
+pub use instance::{
+    Content, Instance, VectorInstance, VectorItem, parse_azure, parse_bpp, parse_content, parse_csp,
+    parse_csv, parse_openb, parse_vbp, read_instance,
+};
 pub use plan::{Infeasibility, Plan, PlannedBin, Proof};
 pub use problem::{BinKind, Item, Problem};
 pub use solve::{Strategy, solve};

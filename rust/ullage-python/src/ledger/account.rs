@@ -1,6 +1,8 @@
 //! `Account` and the callbacks registered on it.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -16,6 +18,9 @@ use crate::detach::detached;
 use crate::error::{Failure, Outcome, holder_list};
 use crate::numpy_memory::NumpyTracking;
 use crate::units::ByteCount;
+
+/// Interrupts that no request has taken yet, of all threads: while there is none, no thread looks for its own.
+static INTERRUPTS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     /// An interrupt that came while a callback ran, for the request that called it.
@@ -34,9 +39,18 @@ pub(crate) struct Account {
     pub(super) frames: usize,
 }
 
+/// Whether a callback was interrupted in any thread of late.
+#[inline]
+fn is_interrupted() -> bool {
+    INTERRUPTS.load(Ordering::Relaxed) > 0 // this thread sees what it wrote itself
+}
+
 /// What a request comes to, unless a callback was interrupted on the way.
 pub(super) fn uninterrupted<T>(outcome: Result<T, impl Into<Error>>) -> Outcome<T> {
-    if let Some(interrupt) = INTERRUPT.take() {
+    if is_interrupted()
+        && let Some(interrupt) = INTERRUPT.take()
+    {
+        INTERRUPTS.fetch_sub(1, Ordering::Relaxed);
         return Err(interrupt.into()); // what was granted is dropped, and so given back
     }
     Ok(outcome.map_err(Into::into)?)
@@ -48,11 +62,35 @@ fn call(callback: &Py<PyAny>, refusal: &Refusal) {
         if let Err(raised) = callback.call1(py, (shortfall,)) {
             if raised.is_instance_of::<PyException>(py) {
                 raised.write_unraisable(py, Some(callback.bind(py)));
-            } else {
-                INTERRUPT.set(Some(raised));
+            } else if INTERRUPT.replace(Some(raised)).is_none() {
+                INTERRUPTS.fetch_add(1, Ordering::Relaxed);
             }
         }
     });
+}
+
+impl Account {
+    /// Goes on where a request was refused, or may have been interrupted.
+    #[cold]
+    fn reserve_slowly(
+        &self,
+        py: Python<'_>,
+        outcome: Result<core::Reservation, Box<Refusal>>,
+        bytes: Bytes,
+        label: &str,
+        wait: Option<Duration>,
+    ) -> Outcome<Reservation> {
+        match (uninterrupted(outcome), wait) {
+            (Err(Failure::Core(Error::BudgetExceeded(_))), Some(wait)) => {
+                waiting::reserve(py, self, bytes, label, wait)
+            }
+            (outcome, _) => {
+                let reservation = outcome?;
+                let frames = reservation.wants_origin().then_some(self.frames);
+                Ok(Reservation::made(py, reservation, frames))
+            }
+        }
+    }
 }
 
 #[pymethods]
@@ -132,18 +170,14 @@ impl Account {
         bytes: ByteCount,
         label: &str,
         wait: Option<f64>,
-    ) -> Outcome<Reservation> {
+    ) -> PyResult<Reservation> {
         let wait = wait.map(|wait| waiting::duration(wait, "wait")).transpose()?;
-        let outcome = uninterrupted(self.core.reserve(bytes.0, label));
-        match (outcome, wait) {
-            (Err(Failure::Core(Error::BudgetExceeded(_))), Some(wait)) => {
-                waiting::reserve(py, self, bytes.0, label, wait)
-            }
-            (outcome, _) => {
-                let reservation = outcome?;
+        match self.core.reserve(bytes.0, label) {
+            Ok(reservation) if !is_interrupted() => {
                 let frames = reservation.wants_origin().then_some(self.frames);
                 Ok(Reservation::made(py, reservation, frames))
             }
+            outcome => Ok(self.reserve_slowly(py, outcome, bytes.0, label, wait)?),
         }
     }
 
@@ -172,7 +206,7 @@ impl Account {
         label: &str,
     ) -> Outcome<ReservationBatch> {
         let sizes = batch::sizes_of(sizes)?;
-        let outcome = detached(py, || self.core.reserve_many(&sizes, label));
+        let outcome = batch::in_bulk(py, sizes.len(), || self.core.reserve_many(&sizes, label));
         Ok(ReservationBatch::new(uninterrupted(outcome)?, None))
     }
 

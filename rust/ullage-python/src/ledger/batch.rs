@@ -1,13 +1,15 @@
 //! `ReservationBatch`, and arrays of sizes, accounts and handles.
 
+use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAny, PyBytes, PyString};
 use ullage_core::Error;
 use ullage_core::ledger as core;
 
 use super::account::{Account, uninterrupted};
 use super::{Ledger, unknown};
-use crate::buffer;
+use crate::buffer::{self, Row};
 use crate::detach::detached;
 use crate::error::{Failure, Outcome};
 use crate::integers::{Unfit, integers};
@@ -30,8 +32,9 @@ impl ReservationBatch {
 impl ReservationBatch {
     #[getter]
     fn handles<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let dtype = py.import("ullage._handles")?.getattr("HANDLE")?;
-        buffer::array(py, self.core.handles().to_vec(), &dtype)
+        static HANDLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let dtype = HANDLE.import(py, "ullage._handles", "HANDLE")?;
+        buffer::array(py, self.core.handles().to_vec(), dtype)
     }
 
     #[getter]
@@ -43,16 +46,16 @@ impl ReservationBatch {
 
     #[getter]
     fn bytes(&self, py: Python<'_>) -> u64 {
-        detached(py, || self.core.bytes().get())
+        in_bulk(py, self.__len__(), || self.core.bytes().get())
     }
 
     #[getter]
     fn live(&self, py: Python<'_>) -> usize {
-        detached(py, || self.core.live())
+        in_bulk(py, self.__len__(), || self.core.live())
     }
 
     fn release(&self, py: Python<'_>) -> usize {
-        detached(py, || self.core.release())
+        in_bulk(py, self.__len__(), || self.core.release())
     }
 
     fn __len__(&self) -> usize {
@@ -82,6 +85,14 @@ impl ReservationBatch {
             self.core.bytes()
         )
     }
+}
+
+/// Reservations for which others get the interpreter meanwhile: handing it over costs about as much.
+const BULK: usize = 1024;
+
+/// Runs `act` on `count` reservations, detached if these are many.
+pub(super) fn in_bulk<T: Send>(py: Python<'_>, count: usize, act: impl FnOnce() -> T + Send) -> T {
+    if count < BULK { act() } else { detached(py, act) }
 }
 
 fn wrong(name: &'static str, reason: String) -> Failure {
@@ -119,6 +130,9 @@ fn numbers(values: &Bound<'_, PyAny>, name: &'static str) -> Outcome<Option<Vec<
 /// Handles from an array of `ullage.HANDLE`.
 pub(super) fn handles_of(values: &Bound<'_, PyAny>) -> Outcome<Vec<core::Handle>> {
     let py = values.py();
+    if let Ok(rows) = PyBuffer::<Row>::get(values) {
+        return Ok(rows.to_vec(py)?.into_iter().map(|row| row.0).collect());
+    }
     let columns = py.import("ullage._handles")?.call_method1("handle_columns", (values,))?;
     let (ledgers, slots, generations): (Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>) =
         columns.extract()?;
@@ -176,11 +190,12 @@ pub(super) fn reserve_many(
     let nodes = nodes_of(ledger, accounts, sizes.len())?;
     match mode {
         "all" => {
-            let reserved = detached(py, || ledger.core.reserve_many(&nodes, &sizes, label));
+            let reserved = in_bulk(py, sizes.len(), || ledger.core.reserve_many(&nodes, &sizes, label));
             Ok(ReservationBatch::new(uninterrupted(reserved)?, None))
         }
         "mask" => {
-            let (batch, mask) = detached(py, || ledger.core.reserve_what_fits(&nodes, &sizes, label))?;
+            let (batch, mask) =
+                in_bulk(py, sizes.len(), || ledger.core.reserve_what_fits(&nodes, &sizes, label))?;
             Ok(ReservationBatch::new(batch, Some(mask)))
         }
         other => Err(unknown("mode", other, "\"all\", \"mask\"").into()),

@@ -118,7 +118,7 @@ impl Ledger {
 
     fn release_many(&self, py: Python<'_>, handles: &Bound<'_, PyAny>) -> Outcome<()> {
         let handles = batch::handles_of(handles)?;
-        Ok(detached(py, || self.core.release_many(&handles))?)
+        Ok(batch::in_bulk(py, handles.len(), || self.core.release_many(&handles))?)
     }
 
     fn snapshot(&self, py: Python<'_>) -> Vec<AccountSnapshot> {

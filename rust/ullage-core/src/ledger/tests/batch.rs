@@ -42,6 +42,29 @@ fn a_refused_batch_is_not_held_against_those_who_wait() {
 }
 
 #[test]
+fn a_handle_named_twice_releases_nothing_and_spoils_nothing() {
+    let ledger = Ledger::new(None);
+    let batch = ledger.root().reserve_many(&[1, 2, 3, 4], "x").unwrap();
+    let [a, b, c, d] = *batch.handles() else { panic!("four handles") };
+    let unknown = Handle { generation: 9, ..d };
+    for (list, wrong) in [
+        (vec![a, b, a, c], (2, HandleFault::Released)),
+        (vec![d, d], (1, HandleFault::Released)),
+        (vec![c, a, b, c, unknown], (3, HandleFault::Released)),
+        (vec![a, unknown, a], (1, HandleFault::Unknown)),
+    ] {
+        match ledger.release_many(&list) {
+            Err(Error::Handle { index, fault }) => assert_eq!((index, fault), wrong),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!((batch.live(), ledger.root().used()), (4, bytes(10)));
+    }
+    ledger.release_many(&[d, b]).unwrap();
+    assert!(matches!(ledger.release_many(&[a, d]), Err(Error::Handle { index: 1, .. })));
+    assert_eq!((batch.release(), ledger.root().used()), (2, bytes(0)));
+}
+
+#[test]
 fn forged_handles_release_nothing() {
     let (ledger, other) = (Ledger::new(None), Ledger::new(None));
     let batch = ledger.root().reserve_many(&[1, 2, 3], "x").unwrap();

@@ -50,6 +50,32 @@ fn a_refusal_names_the_full_account_and_its_holders() {
     assert_eq!(gpu.used(), bytes(40));
 }
 
+/// However a reservation keeps its account, it is the same to the ledger.
+#[test]
+fn anchors_make_no_difference_to_what_is_booked() {
+    let ledger = Ledger::new(Some(bytes(100)));
+    let exact = ledger.account("exact", None).unwrap();
+    let credit = ledger.credit_account("credit", None, Some(bytes(8))).unwrap();
+    for account in [&exact, &credit] {
+        for label in ["", "weights"] {
+            let held = account.hold(bytes(30), label).unwrap();
+            let part = held.split(bytes(10)).unwrap();
+            assert_eq!((account.used(), held.bytes(), part.bytes()), (bytes(30), bytes(20), bytes(10)));
+            assert_eq!((&*held.label(), held.account()), (label, account.path()));
+            let owned = Reservation::anchored(account.clone(), bytes(5), label).unwrap();
+            held.merge(&part).unwrap();
+            assert_eq!((account.used(), held.bytes(), part.is_live()), (bytes(35), bytes(30), false));
+            drop((held, part));
+            assert_eq!(account.used(), bytes(5));
+            assert!(owned.release() && !owned.release());
+            drop(account.hold(bytes(7), label).unwrap());
+            assert_eq!(account.used(), bytes(0));
+            assert!(account.hold(bytes(101), label).is_err());
+        }
+    }
+    assert_adds_up(&ledger.snapshot());
+}
+
 #[test]
 fn sums_that_would_wrap_are_refused() {
     let account = Ledger::new(None).account("a", None).unwrap();

@@ -101,6 +101,44 @@ fn a_batch_that_fills_the_timeline_is_one_peak() {
     drop(base);
 }
 
+/// Runs of one account after another, in and out, while the window turns at every place of a run: what was held at the
+/// peak stays known, and every sum agrees with the events.
+#[test]
+fn batches_of_several_accounts_turn_the_window_with_sums_that_agree() {
+    for before in [0, 1, 2, 4090, 4093, 4094, 4095, 4096] {
+        let ledger = ledger_with(1);
+        let paths = ["a", "a/b", "c"];
+        let accounts = paths.map(|path| ledger.account(path, None).unwrap());
+        for _ in 0..before {
+            drop(accounts[0].reserve(bytes(1), "noise").unwrap());
+        }
+        let nodes: Vec<u32> = (0..9_000).map(|number| accounts[number / 7 % 3].id()).collect();
+        let sizes: Vec<u64> = (0..9_000).map(|number| number % 5).collect();
+        let batch = ledger.reserve_many(&nodes, &sizes, "many").unwrap();
+        let expected = |node: u32| -> u64 {
+            nodes.iter().zip(&sizes).filter(|&(&of, _)| of == node).map(|(_, &size)| size).sum()
+        };
+        let assert_at_peak = || {
+            let held = ledger.root().peak_holders(9).unwrap();
+            let bytes_of = |path: &str| held.iter().find(|one| one.account == path).unwrap().bytes.get();
+            for (path, account) in paths.iter().zip(&accounts) {
+                assert_eq!(bytes_of(path), expected(account.id()), "{path} after {before}");
+            }
+            assert_replays(&ledger.timeline(), |path| ledger.account(path, None).unwrap().charged().get());
+        };
+        assert_at_peak();
+        let every_third: Vec<_> = batch.handles().iter().step_by(3).copied().collect();
+        ledger.release_many(&every_third).unwrap();
+        assert_at_peak();
+        assert_eq!((batch.live(), batch.release(), batch.release()), (6_000, 6_000, 0));
+        assert_at_peak();
+        super::assert_adds_up(&ledger.snapshot());
+        let counts = ledger.snapshot().accounts;
+        assert_eq!(counts.iter().map(|row| row.made).sum::<u64>(), 9_000 + before);
+        assert!(counts.iter().all(|row| row.reservations == 0 && row.used.is_zero()));
+    }
+}
+
 /// Labels that never come back cost no memory, whatever else is charged meanwhile.
 #[test]
 fn labels_that_never_repeat_are_forgotten() {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
 
+mod assignments;
 mod naive;
 mod outcomes;
 mod properties;

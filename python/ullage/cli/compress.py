@@ -1,0 +1,150 @@
+"""`ullage compress`: what a model takes with its weights compressed."""
+
+import json
+from pathlib import Path
+
+import click
+
+import ullage
+from ullage import Compression, format_bytes
+from ullage._codec import LayerRow
+from ullage.cli import options
+from ullage.cli.show import Page, print_json, size
+
+__all__ = ["compress"]
+
+
+@click.command(
+    epilog="""\b
+Schemes: dense:f16, sparse:0.75, sparse:2:4, palettized:4[,group=16]
+[,vector=2][,scale][,lut=int8], linear:8[,symmetric|affine][,tensor|channel|
+block=32], sparse:0.5+palettized:4, gguf:q4_k, lossless.
+
+\b
+Examples:
+  ullage compress model.safetensors --scheme palettized:4,group=16
+  ullage compress resnet50.safetensors --scheme linear:8 --container coreml:ios18
+  ullage compress model.gguf --scheme gguf:q4_k --layer "*.ffn_*=gguf:q3_k" --json
+  ullage compress layers.json --network resnet50 --scheme sparse:0.5 --container coreml:ios16
+"""
+)
+@click.argument("model")
+@click.option("--scheme", required=True, metavar="SCHEME", help="How weights are stored.")
+@click.option(
+    "--container",
+    metavar="CONTAINER",
+    default=None,
+    help="raw, or the weight.bin of a Core ML package: coreml:ios16 or coreml:ios18. Default: raw.",
+)
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="PATTERN=SCHEME",
+    help="Another scheme for the weights of such names (* and ?); may be given again, the first that matches counts.",
+)
+@click.option(
+    "--threshold",
+    type=click.IntRange(0, 2**64 - 1),
+    metavar="N",
+    help="In a Core ML package, weights of so many elements or fewer stay dense. Default: 2048.",
+)
+@click.option(
+    "--keep-batch-norm",
+    is_flag=True,
+    help="In a Core ML package, keep batch norms behind compressed convolutions, as training-time compression does.",
+)
+@click.option(
+    "--network",
+    metavar="NAME",
+    help="MODEL is a JSON object of networks, each a list of [name, kind, shape]: this one.",
+)
+@click.option(
+    "--top", type=click.IntRange(min=0), metavar="N", default=10, show_default=True, help="Show so many tensors."
+)
+@options.as_json
+def compress(
+    *,
+    model: str,
+    scheme: str,
+    container: str | None,
+    layers: tuple[str, ...],
+    threshold: int | None,
+    keep_batch_norm: bool,
+    network: str | None,
+    top: int,
+    as_json: bool,
+) -> int:
+    """Say what a model takes with its weights compressed. Sizes only: nothing is written.
+
+    MODEL is what `ullage footprint` takes. Without a container, compressed weights are packed end to end and compared
+    with the tensors as stored; in a Core ML package, weight.bin is sized as coremltools writes it, and compared with
+    that of 16-bit numbers.
+    """
+    overrides: dict[str, str] = {}
+    for pattern, other in map(_override, layers):
+        overrides.setdefault(pattern, other)
+    found = ullage.compress(
+        model if network is None else _network(Path(model), network),
+        scheme,
+        container=container,
+        overrides=overrides,
+        threshold=threshold,
+        keep_batch_norm=keep_batch_norm,
+    )
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        _draw(Page(), found, top)
+    return 0
+
+
+def _override(text: str) -> tuple[str, str]:
+    pattern, equals, scheme = text.partition("=")  # the scheme may have more of them
+    if not equals:
+        raise click.UsageError(f"--layer {text!r} is not PATTERN=SCHEME", click.get_current_context())
+    return pattern, scheme
+
+
+def _network(path: Path, name: str) -> list[LayerRow]:
+    try:
+        networks = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"{path} is not JSON: {error}", click.get_current_context()) from None
+    found = networks.get(name) if isinstance(networks, dict) else None
+    layers = found.get("layers") if isinstance(found, dict) else found
+    if not isinstance(layers, list):
+        raise click.UsageError(f"{path} has no network {name!r}", click.get_current_context())
+    return layers
+
+
+def _draw(page: Page, found: Compression, top: int) -> None:
+    ratio = f"{found.ratio:.2f} times smaller" if found.ratio is not None else "nothing left"
+    page.line(f"{found.scheme} in {found.container}: {size(found.bytes)}, {ratio}", "bold")
+    page.line()
+    cells = 24 if page.wide else 5
+    whole = max(found.dense_bytes, found.bytes)
+    figures = (("before", found.dense_bytes), ("after", found.bytes))
+    page.table(
+        ("", "", ">bytes", ">"),
+        [(name, page.fill(count, whole, cells), f"{count:,}", format_bytes(count)) for name, count in figures],
+    )
+    if found.container != "raw":
+        page.line(f"the package, its program estimated: {size(found.package_bytes())}")
+    rows = sorted(found.per_tensor, key=lambda row: -row["bytes"])[:top]
+    if rows:
+        page.title("The largest tensors")
+        page.table(
+            (">before", ">after", "scheme", "tensor"),
+            [
+                (
+                    format_bytes(row["dense_bytes"]),
+                    format_bytes(row["bytes"]),
+                    row["scheme"] or "as it was",
+                    row["name"],
+                )
+                for row in rows
+            ],
+        )
+    if 0 < top < len(found):
+        page.line(f"and {len(found) - top:,} more; --top shows more, --json all")
