@@ -182,12 +182,20 @@ def test_bad_options_are_refused(options: dict[str, Any], kind: type[Exception])
 
 
 def test_conditions_are_kept() -> None:
-    options: dict[str, Any] = {"fixed": [None, 8, -1, None], "alias": ["x", None, "x", None], "hints": [None] * 3 + [20]}
+    options: dict[str, Any] = {
+        "fixed": [None, 8, -1, None],
+        "alias": ["x", None, "x", None],
+        "hints": [None] * 3 + [20],
+    }
     layout = ullage.plan_arena([4, 4, 6, 2], [0, 0, 5, 0], [5, 9, 9, 9], 32, **options)
     ullage.validate(layout)
     offsets = layout.offsets.tolist()
     assert (offsets[0], offsets[1], offsets[3]) == (offsets[2], 8, 20)
-    arrays = {"fixed": np.array([-1, 8, -1, -1]), "alias": np.array([3, -1, 3, -1]), "hints": ["-1", None, "1kB", -1][1:]}
+    arrays = {
+        "fixed": np.array([-1, 8, -1, -1]),
+        "alias": np.array([3, -1, 3, -1]),
+        "hints": ["-1", None, "1kB", -1][1:],
+    }
     assert ullage.plan_arena([4, 4, 6, 2], [0, 0, 5, 0], [5, 9, 9, 9], alias=arrays["alias"]).height == 12
     assert ullage.plan_arena([4, 4, 6], [0] * 3, [9] * 3, fixed=arrays["fixed"][:3]).offsets[1] == 8
     assert ullage.plan_arena([4, 4, 6], [0] * 3, [9] * 3, hints=arrays["hints"]).height == 14
@@ -224,7 +232,9 @@ def test_infeasible_says_who_is_alive_or_that_the_search_ended() -> None:
     # Four pieces around a hole: the load is 3, and no layout is that low.
     rows = [(2, 0, 2), (1, 0, 1), (2, 2, 4), (1, 1, 3), (1, 3, 4)]
     sizes, starts, ends = zip(*rows, strict=True)
-    least = min(c for c in range(3, 7) if ullage.plan_arena(sizes, starts, ends, c, strategy="exact").status != "infeasible")
+    least = min(
+        c for c in range(3, 7) if ullage.plan_arena(sizes, starts, ends, c, strategy="exact").status != "infeasible"
+    )
     below = ullage.plan_arena(sizes, starts, ends, least - 1)
     assert below.status == "infeasible"
     assert ullage.plan_arena(sizes, starts, ends).height == least

@@ -58,7 +58,7 @@ impl<'a, 'b> Portfolio<'a, 'b> {
     }
 
     fn lower(&mut self, is_exact: bool) {
-        if self.is_low_or_late() {
+        if self.best.height <= self.enough() {
             return;
         }
         let exact = if self.simple().is_none() { None } else { Exact::of(self.spans, self.seed) };
@@ -111,15 +111,15 @@ impl<'a, 'b> Portfolio<'a, 'b> {
 
     /// The heuristics of the field; `None` where the work ended with them.
     fn simple(&mut self) -> Option<()> {
-        let first_fit = self.offer(by_start(self.spans, Gap::Lowest));
         for worth in Worth::ALL {
             if let Some(offsets) = valley(self.spans, worth, self.watch) {
                 self.offer(offsets);
             }
-            if self.is_low_or_late() {
+            if self.best.height <= self.enough() {
                 return None;
             }
         }
+        let first_fit = self.offer(by_start(self.spans, Gap::Lowest));
         let orders = Order::ALL.map(|order| order.of(self.spans));
         // One gap for all orders first: of many buffers there may be time for no more.
         let mut heights = [u64::MAX; Order::ALL.len()];
