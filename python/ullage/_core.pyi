@@ -1740,15 +1740,15 @@ def plan_arena(
 
     Buffer `i` takes `sizes[i]` bytes from the instant `starts[i]` until before `ends[i]`, at a multiple of its
     alignment. With a `capacity`, the work ends as soon as the layout is within it; else the lowest is looked for.
-    `fixed` gives settled offsets, `hints` such as are taken where that costs no height; `None` and -1 are none.
-    Buffers with the same name or number in `alias` lie at one offset, as one buffer as large as the largest and alive
-    while any is; `None` and negative numbers are none. `gaps` are times in a life in which others may use the bytes.
-    `strategy` is `auto` (heuristics, then an exact and a local search by turns), `exact` (without the local search),
-    `first_fit`, `best_fit`, `greedy_by_size`, `greedy_by_area`, `greedy_by_length` or `greedy_by_contention`;
-    `time_limit` bounds `auto` and `exact` in seconds, `None` until they have no more ideas. The same `seed` gives the same
-    layout unless time runs out. `progress` is called with a `Progress` for every lower layout or higher bound, and
-    about four times a second in between; what it raises ends the work. Ctrl-C raises `Interrupted` with the lowest layout so far. Raises `ProblemError` naming the place at fault and
-    `ArgumentError` for an unknown strategy or a time limit that is none.
+    `fixed` gives settled offsets, `hints` such as are taken where that costs no height; `None` and -1 are none. Buffers
+    with the same name or number in `alias` lie at one offset, as one buffer as large as the largest and alive while any
+    is; `None` and negative numbers are none. `gaps` are times in a life in which others may use the bytes. `strategy`
+    is `auto` (heuristics, then an exact and a local search by turns), `exact` (without the local search), `first_fit`,
+    `best_fit`, `greedy_by_size`, `greedy_by_area`, `greedy_by_length` or `greedy_by_contention`; `time_limit` bounds
+    `auto` and `exact` in seconds, `None` until they have no more ideas. The same `seed` gives the same layout unless
+    time runs out. `progress` is called with a `Progress` for every lower layout or higher bound, and about four times a
+    second in between; what it raises ends the work. Ctrl-C raises `Interrupted` with the lowest layout so far. Raises
+    `ProblemError` naming the place at fault and `ArgumentError` for an unknown strategy or a time limit that is none.
     """
 
 def read_arena_instance(
