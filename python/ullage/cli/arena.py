@@ -60,7 +60,8 @@ Examples:
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="One of auto, exact, first_fit, best_fit, greedy_by_size, greedy_by_area, greedy_by_length or greedy_by_contention.",
+    help="One of auto, exact, first_fit, best_fit, greedy_by_size, greedy_by_area, greedy_by_length, "
+    "greedy_by_contention.",
 )
 @click.option(
     "--time-limit", type=float, metavar="SECONDS", default=10.0, show_default=True, help="Longest search, in seconds."
@@ -88,8 +89,9 @@ def arena(
     """Lay buffers with lifetimes out in one block of memory.
 
     FILE is CSV if its name ends in .csv, or - for CSV on stdin: columns id, lower, upper and size, lifetimes from lower
-    until before upper, and perhaps alignment, fixed (an offset), alias (a group at one offset), hint and gaps. Any other file is a memory trace, as `ullage timeline` reads. Every layout
-    is checked by an independent validator before it is shown.
+    until before upper, and perhaps alignment, fixed (an offset), alias (a group at one offset), hint and gaps. Any
+    other file is a memory trace, as `ullage timeline` reads. Every layout is checked by an independent validator before
+    it is shown.
     """
     buffers = _buffers(file, account)
     layout, is_interrupted = solved(
