@@ -112,6 +112,7 @@ def test_infeasible_comes_with_its_reason() -> None:
         "at": 4,
         "load": 12,
         "capacity": 10,
+        "buffers": ["0", "1"],
     }
 
 
