@@ -1782,6 +1782,10 @@ def plan_arena(
     capacity: ByteCount | None = None,
     *,
     alignments: ByteCount | Iterable[ByteCount] | npt.NDArray[np.integer[Any]] | None = None,
+    fixed: Iterable[ByteCount | None] | npt.NDArray[np.integer[Any]] | None = None,
+    alias: Iterable[str | SupportsIndex | None] | npt.NDArray[np.integer[Any]] | None = None,
+    hints: Iterable[ByteCount | None] | npt.NDArray[np.integer[Any]] | None = None,
+    gaps: Iterable[Sequence[tuple[int, int]] | None] | None = None,
     ids: Sequence[str] | None = None,
     strategy: str = "auto",
     time_limit: float | None = 10.0,
@@ -1792,26 +1796,43 @@ def plan_arena(
 
     Buffer `i` takes `sizes[i]` bytes from the instant `starts[i]` until before `ends[i]`, at a multiple of its
     alignment. With a `capacity`, the work ends as soon as the layout is within it; else the lowest is looked for.
-    `strategy` is `auto` (all heuristics, then a local search), `first_fit`, `best_fit`, `greedy_by_size`,
-    `greedy_by_area`, `greedy_by_length` or `greedy_by_contention`; `time_limit` bounds `auto` in seconds, `None` until
-    it has no more ideas. The same `seed` gives the same layout unless time runs out. `progress` is called with a
-    `Progress` for every lower layout or higher bound, and about four times a second in between; what it raises ends the
-    work. Ctrl-C raises `Interrupted` with the lowest layout so far. Raises `ProblemError` naming the place at fault and
-    `ArgumentError` for an unknown strategy or a time limit that is none.
+    `fixed` gives settled offsets, `hints` such as are taken where that costs no height; `None` and -1 are none. Buffers
+    with the same name or number in `alias` lie at one offset, as one buffer as large as the largest and alive while any
+    is; `None` and negative numbers are none. `gaps` are times in a life in which others may use the bytes. `strategy`
+    is `auto` (heuristics, then an exact and a local search by turns), `exact` (without the local search), `first_fit`,
+    `best_fit`, `greedy_by_size`, `greedy_by_area`, `greedy_by_length` or `greedy_by_contention`; `time_limit` bounds
+    `auto` and `exact` in seconds, `None` until they have no more ideas. The same `seed` gives the same layout unless
+    time runs out. `progress` is called with a `Progress` for every lower layout or higher bound, and about four times a
+    second in between; what it raises ends the work. Ctrl-C raises `Interrupted` with the lowest layout so far. Raises
+    `ProblemError` naming the place at fault and `ArgumentError` for an unknown strategy or a time limit that is none.
     """
 
 def read_arena_instance(
     path: str | PathLike[str],
-) -> tuple[list[str], npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-    """Read ids, sizes, starts, ends and alignments from CSV with the columns `id,lower,upper,size[,alignment]`.
+) -> tuple[
+    list[str],
+    npt.NDArray[np.uint64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.uint64],
+    dict[str, list[Any]],
+]:
+    """Read ids, sizes, starts, ends, alignments and further keywords of `plan_arena` from CSV.
 
-    Columns come in any order; others are passed over. Raises `ModelNotFoundError` or `UnreadableError` for a path that
-    cannot be read, `ProblemError` naming line and column.
+    The columns are `id,lower,upper,size[,alignment,fixed,alias,hint,gaps]` in any order; others are passed over. Raises
+    `ModelNotFoundError` or `UnreadableError` for a path that cannot be read, `ProblemError` naming line and column.
     """
 
 def parse_arena_csv(
     content: bytes,
-) -> tuple[list[str], npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+) -> tuple[
+    list[str],
+    npt.NDArray[np.uint64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.uint64],
+    dict[str, list[Any]],
+]:
     """Read what `read_arena_instance` reads, from bytes."""
 
 @final

@@ -106,7 +106,7 @@ def _read(file: File, header: set[str], at_days: float) -> Sequence[Instance]:
         return _sqlite(file, at_days)
     stem = re.sub(r"\.(txt|bpp|csp|vbp|csv)$", "", file.name, flags=re.IGNORECASE)
     if header >= {"lower", "upper", "size"}:
-        _, sizes, starts, ends, alignments = _core.parse_arena_csv(file.content)
+        _, sizes, starts, ends, alignments, _ = _core.parse_arena_csv(file.content)
         stated = stem.rpartition(".")[2]
         return [
             ArenaInstance(

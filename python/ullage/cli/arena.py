@@ -32,6 +32,7 @@ class Buffers(NamedTuple):
     starts: NDArray[Any]
     ends: NDArray[Any]
     alignments: NDArray[Any] | None
+    conditions: dict[str, list[Any]]
 
 
 @click.command(
@@ -59,7 +60,8 @@ Examples:
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="One of auto, first_fit, best_fit, greedy_by_size, greedy_by_area, greedy_by_length or greedy_by_contention.",
+    help="One of auto, exact, first_fit, best_fit, greedy_by_size, greedy_by_area, greedy_by_length, "
+    "greedy_by_contention.",
 )
 @click.option(
     "--time-limit", type=float, metavar="SECONDS", default=10.0, show_default=True, help="Longest search, in seconds."
@@ -86,9 +88,10 @@ def arena(
 ) -> int:
     """Lay buffers with lifetimes out in one block of memory.
 
-    FILE is CSV if its name ends in .csv, or - for CSV on stdin: columns id, lower, upper, size and perhaps alignment,
-    lifetimes from lower until before upper. Any other file is a memory trace, as `ullage timeline` reads. Every layout
-    is checked by an independent validator before it is shown.
+    FILE is CSV if its name ends in .csv, or - for CSV on stdin: columns id, lower, upper and size, lifetimes from lower
+    until before upper, and perhaps alignment, fixed (an offset), alias (a group at one offset), hint and gaps. Any
+    other file is a memory trace, as `ullage timeline` reads. Every layout is checked by an independent validator before
+    it is shown.
     """
     buffers = _buffers(file, account)
     layout, is_interrupted = solved(
@@ -98,6 +101,7 @@ def arena(
             buffers.ends,
             capacity,
             alignments=buffers.alignments,
+            **buffers.conditions,
             ids=buffers.ids,
             strategy=strategy,
             time_limit=time_limit,
@@ -128,7 +132,7 @@ def _buffers(file: Path, account: str | None) -> Buffers:
         found = parse_arena_csv(sys.stdin.buffer.read()) if str(file) == "-" else ullage.read_arena_instance(file)
         return Buffers(*found)
     rows = import_trace(file).lifetimes(account or "/")
-    return Buffers(names(rows), rows["size"], rows["lower"], rows["upper"], None)
+    return Buffers(names(rows), rows["size"], rows["lower"], rows["upper"], None, {})
 
 
 def _write(path: Path, buffers: Buffers, layout: Layout) -> None:

@@ -1,11 +1,13 @@
 //! Arenas: problems from Python values. The layouts are in `layout`.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyString};
-use ullage_core::arena::{self, Buffer, Instance, Problem, Strategy};
+use pyo3::types::{PyBool, PyDict, PyString};
+use ullage_core::arena::{self, Buffer, Conditions, Instance, Problem, Strategy};
 use ullage_core::{Bytes, Error};
 
 use crate::buffer;
@@ -23,8 +25,15 @@ use crate::units::{ByteCount, WholeNumber};
 ///
 /// With a `capacity`, the work ends as soon as the layout is within it; otherwise the lowest is looked for.
 ///
-/// `strategy` is `auto` (all heuristics, then a local search), `first_fit`, `best_fit`, `greedy_by_size`,
-/// `greedy_by_area`, `greedy_by_length` or `greedy_by_contention`. `time_limit` is in seconds and bounds `auto`; `None`
+/// Each of these has an entry for every buffer. `fixed` gives offsets that are settled, `hints` offsets that are taken
+/// where the layout gets no higher by them or stays within the capacity; `None` or -1 says nothing. `alias` names groups
+/// by texts or numbers, of which `None` and negative numbers are none: a group lies at one offset, as large as its
+/// largest and alive while any of it is. `gaps` are pairs of instants from which until before which others may use the
+/// bytes.
+///
+/// `strategy` is `auto` (all heuristics, then an exact and a local search by turns), `exact` (without the local search),
+/// `first_fit`, `best_fit`, `greedy_by_size`,
+/// `greedy_by_area`, `greedy_by_length` or `greedy_by_contention`. `time_limit` is in seconds and bounds `auto` and `exact`; `None`
 /// lets it go on until it has no more ideas. The same `seed` gives the same layout, if time does not run out.
 /// `progress` is called with a `Progress` whenever a lower layout or a higher bound is known, and about four times a
 /// second in between. Ctrl-C raises `Interrupted`, a `KeyboardInterrupt` that holds the best layout so far.
@@ -34,11 +43,12 @@ use crate::units::{ByteCount, WholeNumber};
 #[pyfunction]
 #[pyo3(
     signature = (
-        sizes, starts, ends, capacity = None, *, alignments = None, ids = None, strategy = "auto",
+        sizes, starts, ends, capacity = None, *, alignments = None, fixed = None, alias = None, hints = None,
+        gaps = None, ids = None, strategy = "auto",
         time_limit = Some(10.0), seed = WholeNumber::ZERO, progress = None
     ),
-    text_signature = "(sizes, starts, ends, capacity=None, *, alignments=None, ids=None, strategy='auto', \
-                      time_limit=10.0, seed=0, progress=None)"
+    text_signature = "(sizes, starts, ends, capacity=None, *, alignments=None, fixed=None, alias=None, hints=None, \
+                      gaps=None, ids=None, strategy='auto', time_limit=10.0, seed=0, progress=None)"
 )]
 #[expect(clippy::too_many_arguments, reason = "they are the keywords of one Python function")]
 pub(crate) fn plan_arena(
@@ -48,6 +58,10 @@ pub(crate) fn plan_arena(
     ends: &Bound<'_, PyAny>,
     capacity: Option<ByteCount>,
     alignments: Option<&Bound<'_, PyAny>>,
+    fixed: Option<&Bound<'_, PyAny>>,
+    alias: Option<&Bound<'_, PyAny>>,
+    hints: Option<&Bound<'_, PyAny>>,
+    gaps: Option<&Bound<'_, PyAny>>,
     ids: Option<Vec<String>>,
     strategy: &str,
     time_limit: Option<f64>,
@@ -57,11 +71,17 @@ pub(crate) fn plan_arena(
     let strategy: Strategy = strategy.parse()?;
     let seed = seed.count("seed")?;
     let buffers = buffers_of(sizes, starts, ends, alignments)?;
+    let conditions = Conditions {
+        fixed: fixed.map_or(Ok(Vec::new()), |values| offsets_of(values, "fixed"))?,
+        hints: hints.map_or(Ok(Vec::new()), |values| offsets_of(values, "hints"))?,
+        groups: alias.map_or(Ok(Vec::new()), groups_of)?,
+        gaps: gaps.map_or(Ok(Vec::new()), gaps_of)?,
+    };
     let capacity = capacity.map(|capacity| capacity.0);
     Errand::new(time_limit, progress)?.run(
         py,
         |limits| {
-            let problem = Problem::new(buffers, ids, capacity)?;
+            let problem = Problem::new(buffers, ids, capacity)?.with(conditions)?;
             let layout = arena::solve(&problem, strategy, seed, limits);
             Ok((problem, layout))
         },
@@ -69,13 +89,21 @@ pub(crate) fn plan_arena(
     )
 }
 
-/// Ids, sizes, starts, ends and alignments.
-type Columns<'py> = (Vec<String>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
+/// Ids, sizes, starts, ends, alignments, and conditions by keyword.
+type Columns<'py> = (
+    Vec<String>,
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Bound<'py, PyDict>,
+);
 
-/// Read a CSV file of buffers: ids, sizes, starts, ends and alignments, as `plan_arena` takes them.
+/// Read a CSV file of buffers: ids, sizes, starts, ends and alignments, as `plan_arena` takes them, and a dictionary of
+/// the further keywords that the file has: `fixed`, `alias`, `hints`, `gaps`.
 ///
-/// The header names the columns `id`, `lower`, `upper` and `size`, in any order, and perhaps `alignment`; others are
-/// passed over. Raises `ModelNotFoundError` or `UnreadableError` for a file that cannot be read, `ProblemError` naming
+/// The header names the columns `id`, `lower`, `upper` and `size`, in any order, and perhaps `alignment`, `fixed`,
+/// `alias`, `hint` and `gaps` (as in `3-5 8-9`); others are passed over. Raises `ModelNotFoundError` or `UnreadableError` for a file that cannot be read, `ProblemError` naming
 /// line and column of what makes no sense.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it converted")]
@@ -89,7 +117,7 @@ pub(crate) fn parse_arena_csv<'py>(py: Python<'py>, content: &[u8]) -> Outcome<C
     columns(py, py.detach(|| arena::parse_csv(content))?)
 }
 
-fn columns(py: Python<'_>, Instance { ids, buffers }: Instance) -> Outcome<Columns<'_>> {
+fn columns(py: Python<'_>, Instance { ids, buffers, conditions }: Instance) -> Outcome<Columns<'_>> {
     let (signed, unsigned) = (PyString::new(py, "int64").into_any(), PyString::new(py, "uint64").into_any());
     let sizes = buffers.iter().map(|buffer| buffer.size.get()).collect();
     let alignments = buffers.iter().map(|buffer| buffer.alignment).collect();
@@ -101,7 +129,29 @@ fn columns(py: Python<'_>, Instance { ids, buffers }: Instance) -> Outcome<Colum
         buffer::array::<i64>(py, starts, &signed)?,
         buffer::array::<i64>(py, ends, &signed)?,
         buffer::array::<u64>(py, alignments, &unsigned)?,
+        keywords(py, conditions)?,
     ))
+}
+
+/// The columns of conditions that are there, by the keyword of `plan_arena`.
+fn keywords(py: Python<'_>, conditions: Conditions) -> Outcome<Bound<'_, PyDict>> {
+    let Conditions { fixed, hints, groups, gaps } = conditions;
+    let in_bytes =
+        |offsets: Vec<Option<Bytes>>| offsets.into_iter().map(|o| o.map(Bytes::get)).collect::<Vec<_>>();
+    let keywords = PyDict::new(py);
+    if !fixed.is_empty() {
+        keywords.set_item("fixed", in_bytes(fixed))?;
+    }
+    if !hints.is_empty() {
+        keywords.set_item("hints", in_bytes(hints))?;
+    }
+    if !groups.is_empty() {
+        keywords.set_item("alias", groups)?;
+    }
+    if !gaps.is_empty() {
+        keywords.set_item("gaps", gaps)?;
+    }
+    Ok(keywords)
 }
 
 fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Failure {
@@ -134,6 +184,61 @@ pub(crate) fn buffers_of(
     let buffer =
         |((lower, upper), (size, alignment))| Buffer { lower, upper, size: Bytes::new(size), alignment };
     Ok(rows.map(buffer).collect())
+}
+
+/// Offsets, of which `None` and -1 are none.
+fn offsets_of(values: &Bound<'_, PyAny>, name: &str) -> Outcome<Vec<Option<Bytes>>> {
+    let found: Vec<i128> = column(values, name, |value, field| {
+        if value.is_none() || value.extract::<i64>().is_ok_and(|number| number == -1) {
+            return Ok(-1);
+        }
+        size_at(value, field).map(i128::from)
+    })?;
+    let offset = |(index, value): (usize, i128)| match value {
+        -1 => Ok(None),
+        _ => u64::try_from(value).map(|offset| Some(Bytes::new(offset))).map_err(|_| {
+            wrong(format!("{name}[{index}]"), format!("{value} is no offset; -1 and None mean none"))
+        }),
+    };
+    found.into_iter().enumerate().map(offset).collect()
+}
+
+/// Groups by number, from names or numbers.
+fn groups_of(values: &Bound<'_, PyAny>) -> Outcome<Vec<Option<u32>>> {
+    let texts = RefCell::new(HashMap::new());
+    let found: Vec<i128> = column(values, "alias", |value, field| {
+        if value.is_none() {
+            return Ok(-1);
+        }
+        if let Ok(text) = value.extract::<String>() {
+            let mut texts = texts.borrow_mut();
+            let next = texts.len();
+            let place: usize = *texts.entry(text).or_insert(next);
+            // Above all numbers of 64 bits.
+            return Ok(i128::from(u64::MAX)
+                .saturating_add(1)
+                .saturating_add(i128::try_from(place).unwrap_or(0)));
+        }
+        whole_at(value, field).map(i128::from)
+    })?;
+    let mut groups = HashMap::new();
+    let mut group = |value: i128| {
+        let next = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+        (value >= 0).then(|| *groups.entry(value).or_insert(next))
+    };
+    Ok(found.into_iter().map(&mut group).collect())
+}
+
+/// The gaps in each life.
+fn gaps_of(values: &Bound<'_, PyAny>) -> Outcome<Vec<Vec<(i64, i64)>>> {
+    let expected = |field: String| wrong(field, "expected a list of pairs of instants, or None");
+    let Ok(items) = values.try_iter() else { return Err(expected("gaps".to_owned())) };
+    let of_one = |(index, item): (usize, PyResult<Bound<'_, PyAny>>)| {
+        let pairs: Option<Vec<(i64, i64)>> =
+            item?.extract().map_err(|_| expected(format!("gaps[{index}]")))?;
+        Ok(pairs.unwrap_or_default())
+    };
+    items.enumerate().map(of_one).collect()
 }
 
 /// The numbers of an array of integers, or of anything else that can be gone through.

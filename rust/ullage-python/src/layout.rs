@@ -35,7 +35,11 @@ impl Layout {
     }
 }
 
-fn reason_fields(py: Python<'_>, reason: Infeasibility) -> PyResult<Bound<'_, PyDict>> {
+fn reason_fields<'py>(
+    py: Python<'py>,
+    problem: &Problem,
+    reason: Infeasibility,
+) -> PyResult<Bound<'py, PyDict>> {
     let fields = PyDict::new(py);
     fields.set_item("kind", reason.name())?;
     fields.set_item("text", reason.to_string())?;
@@ -44,7 +48,15 @@ fn reason_fields(py: Python<'_>, reason: Infeasibility) -> PyResult<Bound<'_, Py
             fields.set_item("at", at)?;
             fields.set_item("load", load.get())?;
             fields.set_item("capacity", capacity.get())?;
+            let alive = problem.alive_at(at).into_iter();
+            fields
+                .set_item("buffers", alive.map(|i| problem.id(i).unwrap_or_default()).collect::<Vec<_>>())?;
         }
+        Infeasibility::FixedTooHigh { end, capacity } => {
+            fields.set_item("end", end.get())?;
+            fields.set_item("capacity", capacity.get())?;
+        }
+        Infeasibility::Exhausted { capacity } => fields.set_item("capacity", capacity.get())?,
     }
     Ok(fields)
 }
@@ -134,7 +146,10 @@ impl Layout {
         fields.set_item("seconds", self.seconds)?;
         fields.set_item("strategy", self.strategy())?;
         fields.set_item("steps", self.steps())?;
-        fields.set_item("reason", self.answer.reason.map(|reason| reason_fields(py, reason)).transpose()?)?;
+        fields.set_item(
+            "reason",
+            self.answer.reason.map(|reason| reason_fields(py, &self.problem, reason)).transpose()?,
+        )?;
         fields.set_item("offsets", self.by_text(py)?)?;
         Ok(fields)
     }

@@ -6,30 +6,38 @@
 
 use std::collections::BTreeMap;
 
-use crate::arena::problem::Problem;
+use crate::arena::solution::Proof;
+use crate::arena::spans::Spans;
 
-/// A lower bound of the height, and the instant that proves it.
+/// A lower bound of the height, and why it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bound {
     pub(crate) bytes: u64,
-    pub(crate) at: i64,
+    pub(crate) proof: Proof,
 }
 
-/// The bound of `problem`, at the first instant that gives it; 0 at instant 0 where there is nothing.
-pub(crate) fn highest_load(problem: &Problem) -> Bound {
-    let cell = problem.buffers().iter().fold(0, |cell, buffer| divisor(cell, buffer.alignment));
+/// The better of the highest load and the highest end of what is fixed.
+pub(crate) fn lower_bound(spans: &Spans) -> Bound {
+    let load = highest_load(spans);
+    let fixed = spans.fixed_height();
+    if fixed > load.bytes { Bound { bytes: fixed, proof: Proof::Fixed } } else { load }
+}
+
+/// The bound of `spans`, at the first instant that gives it; 0 at instant 0 where there is nothing.
+fn highest_load(spans: &Spans) -> Bound {
+    let cell = spans.all.iter().fold(0, |cell, span| divisor(cell, span.alignment));
     // Ends sort before starts at the same instant: lifetimes are half-open.
-    let mut events: Vec<(i64, bool, u64, u64)> =
-        Vec::with_capacity(problem.buffers().len().saturating_mul(2));
-    for buffer in problem.buffers().iter().filter(|buffer| !buffer.size.is_zero()) {
-        let size = buffer.size.get();
-        let padded = size.checked_next_multiple_of(cell).unwrap_or(size);
-        let padding = padded.saturating_sub(size);
-        events.push((buffer.lower, true, padded, padding));
-        events.push((buffer.upper, false, padded, padding));
+    let mut events: Vec<(u32, bool, u64, u64)> = Vec::with_capacity(spans.all.len().saturating_mul(2));
+    for (index, span) in spans.all.iter().enumerate() {
+        let padded = span.size.checked_next_multiple_of(cell).unwrap_or(span.size);
+        let padding = padded.saturating_sub(span.size);
+        for &(lower, upper) in spans.lives(index) {
+            events.push((lower, true, padded, padding));
+            events.push((upper, false, padded, padding));
+        }
     }
     events.sort_unstable();
-    let (mut load, mut bound) = (0_u64, Bound { bytes: 0, at: 0 });
+    let (mut load, mut bound) = (0_u64, Bound { bytes: 0, proof: Proof::Load { at: 0 } });
     let mut paddings: BTreeMap<u64, usize> = BTreeMap::new();
     for (at, is_start, padded, padding) in events {
         if is_start {
@@ -41,7 +49,7 @@ pub(crate) fn highest_load(problem: &Problem) -> Bound {
             let largest = paddings.last_key_value().map_or(0, |(&padding, _)| padding);
             let bytes = load.saturating_sub(largest);
             if bytes > bound.bytes {
-                bound = Bound { bytes, at };
+                bound = Bound { bytes, proof: Proof::Load { at: spans.instant(at) } };
             }
         } else {
             load = load.saturating_sub(padded);
@@ -61,7 +69,7 @@ fn drop_one(paddings: &mut BTreeMap<u64, usize>, padding: u64) {
 }
 
 /// The greatest common divisor.
-fn divisor(mut a: u64, mut b: u64) -> u64 {
+pub(crate) fn divisor(mut a: u64, mut b: u64) -> u64 {
     while b != 0 {
         (a, b) = (b, a.checked_rem(b).unwrap_or(0));
     }

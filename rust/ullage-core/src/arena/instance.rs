@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use crate::arena::conditions::Conditions;
 use crate::arena::problem::Buffer;
 use crate::error::{Error, Result};
 use crate::table::{self, LARGEST_FILE, Row, text_of, wrong};
-use crate::units::{UnitError, clip};
+use crate::units::{Bytes, UnitError, clip};
 
 /// What an instance file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +18,16 @@ pub struct Instance {
     pub ids: Vec<String>,
     /// The buffers.
     pub buffers: Vec<Buffer>,
+    /// What is asked of them beyond; each column is empty where the file has none.
+    pub conditions: Conditions,
 }
 
 const REQUIRED: [&str; 4] = ["id", "lower", "upper", "size"];
 const ALIGNMENT: &str = "alignment";
+const FIXED: &str = "fixed";
+const HINT: &str = "hint";
+const ALIAS: &str = "alias";
+const GAPS: &str = "gaps";
 
 /// Reads a CSV file, see [`parse_csv`].
 ///
@@ -36,8 +43,10 @@ pub fn read_instance(path: &Path) -> Result<Instance> {
 
 /// Reads CSV with a header that names at least the columns `id`, `lower`, `upper` and `size`, in any order.
 ///
-/// A column `alignment` is read where there is one; others are passed over. A size may have a unit, as in `1.5 MiB`.
-/// Fields may stand in double quotes. No field holds a line break.
+/// Read where they stand: `alignment`; `fixed`, an offset that is given; `hint`, one that is wished for; `alias`, the name
+/// of a group of buffers at one offset; `gaps`, as in `3-5 8-9`, when others may use the bytes. An empty field says
+/// nothing, nor does -1 as an offset. Other columns are passed over. A size may have a unit, as in `1.5 MiB`. Fields may
+/// stand in double quotes. No field holds a line break.
 ///
 /// # Errors
 /// [`Error::Problem`] naming line and column: a column missing or named twice, a row of other length, what is no whole
@@ -50,9 +59,13 @@ pub fn parse_csv(content: &[u8]) -> Result<Instance> {
         upper: table.require("upper")?,
         size: table.require("size")?,
         alignment: table.find(ALIGNMENT)?,
+        fixed: table.find(FIXED)?,
+        hint: table.find(HINT)?,
+        alias: table.find(ALIAS)?,
+        gaps: table.find(GAPS)?,
     };
-    let (mut ids, mut buffers) = (Vec::new(), Vec::new());
-    let mut seen = HashMap::new();
+    let (mut ids, mut buffers, mut conditions) = (Vec::new(), Vec::new(), Conditions::default());
+    let (mut seen, mut groups) = (HashMap::new(), HashMap::new());
     for row in table.rows() {
         let row = row?;
         let buffer = columns.buffer(&row)?;
@@ -63,10 +76,11 @@ pub fn parse_csv(content: &[u8]) -> Result<Instance> {
         if let Some(first) = seen.insert(id.clone(), row.line) {
             return Err(row.wrong("id", format!("{:?} is taken by line {first}", clip(&id))));
         }
+        columns.conditions(&row, &mut groups, &mut conditions)?;
         ids.push(id);
         buffers.push(buffer);
     }
-    Ok(Instance { ids, buffers })
+    Ok(Instance { ids, buffers, conditions })
 }
 
 /// Which column is which.
@@ -76,6 +90,10 @@ struct Columns {
     upper: usize,
     size: usize,
     alignment: Option<usize>,
+    fixed: Option<usize>,
+    hint: Option<usize>,
+    alias: Option<usize>,
+    gaps: Option<usize>,
 }
 
 impl Columns {
@@ -86,4 +104,45 @@ impl Columns {
         let (lower, upper) = (row.whole(self.lower, "lower")?, row.whole(self.upper, "upper")?);
         Ok(Buffer { lower, upper, size, alignment })
     }
+
+    /// Adds the entries of a row to the columns that the file has.
+    fn conditions(&self, row: &Row, groups: &mut HashMap<String, u32>, into: &mut Conditions) -> Result<()> {
+        if let Some(column) = self.fixed {
+            into.fixed.push(offset(row, column, FIXED)?);
+        }
+        if let Some(column) = self.hint {
+            into.hints.push(offset(row, column, HINT)?);
+        }
+        if let Some(column) = self.alias {
+            let next = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+            let name = row.text(column);
+            let group = || *groups.entry(name.to_owned()).or_insert(next);
+            into.groups.push((!name.is_empty()).then(group));
+        }
+        if let Some(column) = self.gaps {
+            into.gaps
+                .push(row.text(column).split_whitespace().map(|text| gap(row, text)).collect::<Result<_>>()?);
+        }
+        Ok(())
+    }
+}
+
+/// An offset; `None` for an empty field or -1.
+fn offset(row: &Row, column: usize, name: &str) -> Result<Option<Bytes>> {
+    match row.text(column) {
+        "" | "-1" => Ok(None),
+        _ => row.whole(column, name).map(|offset| Some(Bytes::new(offset))),
+    }
+}
+
+/// A gap in a life: two instants with a hyphen between.
+fn gap(row: &Row, text: &str) -> Result<(i64, i64)> {
+    if text.contains('@') {
+        let reason = format!("{:?} is a gap in a part of the bytes, which is not modelled", clip(text));
+        return Err(row.wrong(GAPS, reason));
+    }
+    let hyphen = text.char_indices().find(|&(at, character)| at > 0 && character == '-').map(|(at, _)| at);
+    let (lower, upper) = hyphen.map_or(("", ""), |at| text.split_at(at));
+    let instants = lower.parse().ok().zip(upper.strip_prefix('-').and_then(|upper| upper.parse().ok()));
+    instants.ok_or_else(|| row.wrong(GAPS, format!("{:?} is no gap such as 3-5", clip(text))))
 }

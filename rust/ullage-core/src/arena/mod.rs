@@ -19,32 +19,37 @@
 //! # What is not modelled
 //!
 //! A buffer lies in one place for its whole life: nothing moves, nothing grows. There is one block: no second kind of
-//! memory, no banks, no cost of an address. Lifetimes are given: nothing is computed again to shorten one, and no two
-//! buffers may share bytes on purpose (in-place operators). Lifetimes have no gaps within.
+//! memory, no banks, no cost of an address. Lifetimes are given: nothing is computed again to shorten one. Buffers share
+//! bytes on purpose only as a group at one offset, which is as large as the largest of them throughout ([`Conditions`]).
+//! A gap in a life frees all bytes of a buffer, not a part of them.
 //!
 //! # Invariants
 //!
-//! - Every offset is a multiple of the buffer's alignment, and no two buffers that are alive at once share a byte. A
-//!   buffer of size zero lies at offset 0 and is in nobody's way.
+//! - Every offset is a multiple of the buffer's alignment and the one that is fixed, and no two buffers that use their
+//!   bytes at once share a byte, but for a group. A buffer of size zero is in nobody's way.
 //! - [`Status::Optimal`] means proven: the height is the lower bound. [`Status::Infeasible`] means proven too: the lower
 //!   bound is above the capacity, and the reason is data ([`Infeasibility`]).
 //! - [`validate`](fn@validate) checks all of this from the problem and the layout alone; it shares no code with the
-//!   solvers and knows the bound only by its definition.
+//!   solvers and knows the bound only by its definition. What only a search has proven it cannot check.
 //! - The same problem, strategy and seed give the same layout, unless time or an interruption cuts the work short.
-//! - Sizes and paddings of all buffers together are below 2^63 bytes, so that no layout overflows.
+//! - Sizes, paddings and fixed offsets of all buffers together are below 2^63 bytes, so that no layout overflows.
 //!
 //! # How
 //!
 //! `bound` sweeps over the instants for the highest load. `heuristic` has the orders of the field and the rules by
-//! which a buffer finds its gap; `blame` and `search` better their layouts by changing the order of placing.
+//! which a buffer finds its gap; `exact` searches for a layout within a height or proves that there is none; `blame` and
+//! `search` better layouts by changing the order of placing. `portfolio` lets them have turns, and
 //! [`solve`](fn@solve) chooses among them.
 
 mod blame;
 mod bound;
+mod conditions;
+mod exact;
 mod heuristic;
 mod instance;
 mod neighbours;
 mod placed;
+mod portfolio;
 mod problem;
 mod search;
 mod solution;
@@ -55,6 +60,7 @@ mod tests;
 mod validate;
 
 pub use crate::solving::{Limits, Status};
+pub use conditions::Conditions;
 pub use instance::{Instance, parse_csv, read_instance};
 pub use problem::{Buffer, Problem};
 pub use solution::{Infeasibility, Layout, Proof};

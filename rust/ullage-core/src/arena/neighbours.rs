@@ -17,7 +17,9 @@ impl Neighbours {
         let after = |index: usize, begun: u32| index.saturating_add(1)..begun as usize;
         let pairs = || {
             let each = (0_usize..).zip(&spans.all);
-            each.flat_map(move |(index, span)| after(index, span.begun).map(move |other| (index, other)))
+            let all =
+                each.flat_map(move |(index, span)| after(index, span.begun).map(move |other| (index, other)));
+            all.filter(|&(index, other)| spans.meet(index, other))
         };
         let counted = (0_usize..).zip(&spans.all).map(|(index, span)| after(index, span.begun).len());
         if counted.fold(0_usize, usize::saturating_add) > MOST_PAIRS {

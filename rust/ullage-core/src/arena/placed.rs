@@ -72,23 +72,32 @@ impl<'a> Placed<'a> {
     pub(crate) fn neighbours(&self, index: usize, taken: &mut Vec<Taken>) {
         taken.clear();
         if let Some(span) = self.spans.all.get(index) {
-            self.collect(1, 0, self.leaves, span, taken);
+            self.collect(1, 0, self.leaves, (index, span), taken);
         }
     }
 
-    fn collect(&self, node: usize, first: usize, width: usize, span: &Span, taken: &mut Vec<Taken>) {
+    fn collect(
+        &self,
+        node: usize,
+        first: usize,
+        width: usize,
+        (index, span): (usize, &Span),
+        taken: &mut Vec<Taken>,
+    ) {
         if first >= span.begun as usize || self.last_end.get(node).is_none_or(|&end| end <= span.lower) {
             return;
         }
         if width == 1 {
-            if let (Some(&offset), Some(other)) = (self.offsets.get(first), self.spans.all.get(first)) {
+            if let (Some(&offset), Some(other)) = (self.offsets.get(first), self.spans.all.get(first))
+                && self.spans.meet(index, first)
+            {
                 taken.push((offset, offset.saturating_add(other.size)));
             }
             return;
         }
         let half = width >> 1;
-        self.collect(node << 1, first, half, span, taken);
-        self.collect((node << 1) | 1, first.saturating_add(half), half, span, taken);
+        self.collect(node << 1, first, half, (index, span), taken);
+        self.collect((node << 1) | 1, first.saturating_add(half), half, (index, span), taken);
     }
 
     pub(crate) fn into_offsets(self) -> Vec<u64> {

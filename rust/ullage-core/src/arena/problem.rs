@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use crate::arena::conditions::Conditions;
+use crate::arena::spans::Spans;
 use crate::error::{Error, Result};
 use crate::units::{Bytes, clip};
 
@@ -42,6 +44,7 @@ pub struct Problem {
     /// `None` where buffers are known by their position alone.
     ids: Option<Vec<String>>,
     capacity: Option<Bytes>,
+    conditions: Conditions,
 }
 
 impl Problem {
@@ -78,7 +81,51 @@ impl Problem {
                 return Err(wrong(format!("buffers[{index}]"), reason));
             }
         }
-        Ok(Self { buffers, ids, capacity })
+        Ok(Self { buffers, ids, capacity, conditions: Conditions::default() })
+    }
+
+    /// The same problem under `conditions`.
+    ///
+    /// # Errors
+    /// [`Error::Problem`] naming the column and the place at fault: a column of another length, a fixed offset that
+    /// does not suit the alignment, two fixed buffers that share bytes, groups that are fixed at two offsets or whose
+    /// alignments have no common multiple, gaps out of order or outside the life, more than [`Problem::MOST_BYTES`].
+    pub fn with(mut self, conditions: Conditions) -> Result<Self> {
+        conditions.check(&self.buffers)?;
+        self.conditions = conditions;
+        let spans = Spans::of(&self);
+        let most = spans.all.iter().fold(u128::from(spans.fixed_height()), |sum, span| {
+            sum.saturating_add(u128::from(span.size)).saturating_add(u128::from(span.alignment))
+        });
+        if !self.conditions.is_empty() && most > u128::from(Self::MOST_BYTES) {
+            let reason = "fixed offsets, sizes and alignments together pass 2^63 - 1 bytes".to_owned();
+            return Err(wrong("conditions".to_owned(), reason));
+        }
+        if let Some((index, offset)) = spans.misaligned() {
+            let reason = format!("{offset} is no multiple of the alignments of all of its group");
+            return Err(wrong(format!("fixed[{index}]"), reason));
+        }
+        if let Some((one, other)) = spans.fixed_clash() {
+            let reason = format!("it shares bytes with buffer {one}, which is fixed too");
+            return Err(wrong(format!("fixed[{other}]"), reason));
+        }
+        Ok(self)
+    }
+
+    /// What is asked of single buffers.
+    #[must_use]
+    pub fn conditions(&self) -> &Conditions {
+        &self.conditions
+    }
+
+    /// The buffers that use their bytes at the instant `at`.
+    #[must_use]
+    pub fn alive_at(&self, at: i64) -> Vec<usize> {
+        let is_alive = |index: usize, buffer: &Buffer| {
+            self.conditions.lives(index, buffer).any(|(lower, upper)| lower <= at && at < upper)
+        };
+        let all = self.buffers.iter().enumerate();
+        all.filter(|&(index, buffer)| is_alive(index, buffer)).map(|(index, _)| index).collect()
     }
 
     /// The buffers.

@@ -103,7 +103,10 @@ impl<'a> Climb<'a> {
     }
 
     fn begin(&mut self, order: &[u32], ceiling: u64) {
-        self.order = order.to_vec();
+        let is_fixed =
+            |index: &u32| self.spans.all.get(*index as usize).is_some_and(|span| span.fixed.is_some());
+        let (fixed, free): (Vec<u32>, Vec<u32>) = order.iter().partition(|index| is_fixed(index));
+        self.order = [fixed, free].concat();
         self.stand(0..order.len());
         self.lower(ceiling);
     }
@@ -168,12 +171,15 @@ impl<'a> Climb<'a> {
         let span = *self.out.get(pick)? as usize;
         let from = *self.positions.get(span)? as usize;
         if self.random.below(8) == 0 {
-            return (from > 0).then(|| (from, self.random.position(from)));
+            let first = self.spans.fixed;
+            let room = from.checked_sub(first).filter(|&room| room > 0)?;
+            return Some((from, first.saturating_add(self.random.position(room))));
         }
         let near = self.neighbours.of_span(span);
         for _ in 0..8 {
             let other = *near.get(self.random.position(near.len()))? as usize;
             let to = *self.positions.get(other)? as usize;
+            let to = to.max(self.spans.fixed);
             if to < from && self.offsets.get(other) != Some(&OUT) {
                 return Some((from, to));
             }
@@ -240,7 +246,7 @@ impl<'a> Climb<'a> {
                     self.taken.push((offset, offset.saturating_add(other.size)));
                 }
             }
-            let offset = Gap::Lowest.offset(span, &mut self.taken);
+            let offset = span.fixed.unwrap_or_else(|| Gap::Lowest.offset(span, &mut self.taken));
             if offset.saturating_add(span.size) <= self.ceiling {
                 *self.offsets.get_mut(index as usize)? = offset;
             } else {

@@ -42,6 +42,10 @@ pub enum Proof {
         /// The instant.
         at: i64,
     },
+    /// A buffer that is fixed ends there.
+    Fixed,
+    /// A search went through all layouts that are lower. Checking it would take as long.
+    Search,
 }
 
 /// Why no layout is within the capacity.
@@ -56,6 +60,18 @@ pub enum Infeasibility {
         /// Bytes there are.
         capacity: Bytes,
     },
+    /// A buffer that is fixed ends above the capacity.
+    FixedTooHigh {
+        /// Where the highest ends.
+        end: Bytes,
+        /// Bytes there are.
+        capacity: Bytes,
+    },
+    /// A search went through all layouts.
+    Exhausted {
+        /// Bytes there are.
+        capacity: Bytes,
+    },
 }
 
 impl Infeasibility {
@@ -64,6 +80,8 @@ impl Infeasibility {
     pub const fn name(self) -> &'static str {
         match self {
             Self::LoadTooHigh { .. } => "load_too_high",
+            Self::FixedTooHigh { .. } => "fixed_too_high",
+            Self::Exhausted { .. } => "exhausted",
         }
     }
 }
@@ -78,6 +96,12 @@ impl fmt::Display for Infeasibility {
                     load.get(),
                     capacity.get()
                 )
+            }
+            Self::FixedTooHigh { end, capacity } => {
+                write!(f, "a fixed buffer ends at {}, the capacity is {}", end.get(), capacity.get())
+            }
+            Self::Exhausted { capacity } => {
+                write!(f, "the search went through all layouts of {} bytes", capacity.get())
             }
         }
     }

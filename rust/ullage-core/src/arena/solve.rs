@@ -3,26 +3,27 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::arena::blame::blame;
-use crate::arena::bound::{Bound, highest_load};
-use crate::arena::heuristic::{Order, by_start, greedy, lowest_first};
-use crate::arena::neighbours::Neighbours;
+use crate::arena::bound::lower_bound;
+use crate::arena::heuristic::{Order, by_start, greedy};
 use crate::arena::placed::Gap;
+use crate::arena::portfolio::{Outcome, Portfolio};
 use crate::arena::problem::Problem;
-use crate::arena::search::search;
 use crate::arena::solution::{Infeasibility, Layout, Proof};
 use crate::arena::spans::Spans;
 use crate::error::Error;
-use crate::solving::{Limits, Random, Status, Watch, strategy_named};
+use crate::solving::{Limits, Status, Watch, strategy_named};
 use crate::units::Bytes;
 
 /// How to lay buffers out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Strategy {
-    /// The lowest layout of all heuristics, then a local search, until the height is proven lowest, the capacity
-    /// suffices, or time or ideas end.
+    /// The lowest layout of all heuristics, then the exact search and a local one by turns, until the height is proven
+    /// lowest, the capacity suffices, or time or ideas end.
     #[default]
     Auto,
+    /// Heuristics, then the exact search alone: for proofs. Beyond some thousand buffers alive in one stretch of time it
+    /// proves nothing.
+    Exact,
     /// By their beginnings, each into the lowest gap: an allocator that does not know the future.
     FirstFit,
     /// By their beginnings, each into the smallest gap.
@@ -39,8 +40,9 @@ pub enum Strategy {
 
 impl Strategy {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Auto,
+        Self::Exact,
         Self::FirstFit,
         Self::BestFit,
         Self::GreedyBySize,
@@ -54,6 +56,7 @@ impl Strategy {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
+            Self::Exact => "exact",
             Self::FirstFit => "first_fit",
             Self::BestFit => "best_fit",
             Self::GreedyBySize => "greedy_by_size",
@@ -84,7 +87,7 @@ impl FromStr for Strategy {
 
 /// Lays out the buffers of `problem`. With a capacity, the work ends once the height is within it.
 ///
-/// The time of `limits` bounds [`Strategy::Auto`] alone; the other strategies run to their end. Where an interruption
+/// The time of `limits` bounds [`Strategy::Auto`] and [`Strategy::Exact`]; the other strategies run to their end. Where an interruption
 /// stops a heuristic, the layout is that of [`Strategy::BestFit`].
 ///
 /// ```
@@ -101,123 +104,40 @@ impl FromStr for Strategy {
 #[must_use]
 pub fn solve(problem: &Problem, strategy: Strategy, seed: u64, limits: &Limits<'_>) -> Layout {
     let spans = Spans::of(problem);
-    let bound = highest_load(problem);
+    let bound = lower_bound(&spans);
     let untimed = Limits { time: None, ..*limits };
-    let mut steps = 0;
     let by_order = |order: Order| {
         let offsets = greedy(&spans, &order.of(&spans), Gap::Tightest, &mut Watch::start(&untimed));
         offsets.unwrap_or_else(|| by_start(&spans, Gap::Tightest))
     };
-    let offsets = match strategy {
-        Strategy::FirstFit => by_start(&spans, Gap::Lowest),
-        Strategy::BestFit => by_start(&spans, Gap::Tightest),
-        Strategy::GreedyBySize => by_order(Order::Size),
-        Strategy::GreedyByArea => by_order(Order::Area),
-        Strategy::GreedyByLength => by_order(Order::Length),
-        Strategy::GreedyByContention => by_order(Order::Contention),
-        Strategy::Auto => {
-            let enough = bound.bytes.max(problem.capacity().map_or(0, Bytes::get));
+    let plain = |offsets: Vec<u64>| Outcome { height: spans.height(&offsets), offsets, bound, steps: 0 };
+    let outcome = match strategy {
+        Strategy::FirstFit => plain(by_start(&spans, Gap::Lowest)),
+        Strategy::BestFit => plain(by_start(&spans, Gap::Tightest)),
+        Strategy::GreedyBySize => plain(by_order(Order::Size)),
+        Strategy::GreedyByArea => plain(by_order(Order::Area)),
+        Strategy::GreedyByLength => plain(by_order(Order::Length)),
+        Strategy::GreedyByContention => plain(by_order(Order::Contention)),
+        Strategy::Exact | Strategy::Auto => {
             let mut watch = Watch::start(limits);
             watch.found(None, bound.bytes);
-            let best = Best::of_all(&spans, enough, seed, &mut watch);
-            steps = best.steps;
-            best.offsets
+            let capacity = problem.capacity().map(Bytes::get);
+            let is_exact = strategy == Strategy::Exact;
+            Portfolio::new(&spans, bound, capacity, seed, &mut watch).run(is_exact)
         }
     };
-    conclude(problem, &spans, &offsets, bound, steps)
+    conclude(problem, &spans, outcome)
 }
 
-/// The lowest layout so far.
-struct Best {
-    offsets: Vec<u64>,
-    height: u64,
-    steps: u64,
-}
-
-impl Best {
-    /// Tries everything, until the height is at most `enough`.
-    fn of_all(spans: &Spans, enough: u64, seed: u64, watch: &mut Watch<'_>) -> Self {
-        let offsets = by_start(spans, Gap::Tightest);
-        let mut best = Self { height: spans.height(&offsets), offsets, steps: 0 };
-        if best.height <= enough {
-            return best;
-        }
-        let first_fit = best.offer(spans, by_start(spans, Gap::Lowest));
-        let orders = Order::ALL.map(|order| order.of(spans));
-        // One gap for all orders first: of many buffers there may be time for no more.
-        let mut heights = [u64::MAX; Order::ALL.len()];
-        for gap in [Gap::Tightest, Gap::Lowest] {
-            for (order, height) in orders.iter().zip(&mut heights) {
-                if best.height <= enough || watch.look() {
-                    return best;
-                }
-                let Some(offsets) = greedy(spans, order, gap, watch) else { return best };
-                *height = best.offer(spans, offsets);
-                watch.found(Some(best.height), 0);
-            }
-        }
-        let begun = (0_u32..).zip(&spans.all).map(|(index, _)| index).collect();
-        let mut orders: Vec<(u64, Vec<u32>)> = heights.into_iter().zip(orders).collect();
-        orders.push((first_fit, begun));
-        if best.height > enough {
-            best.search(spans, orders, enough, seed, watch);
-        }
-        best
-    }
-
-    /// Tries the orders in which buffers come to lie lowest, then changes of these and of `orders`, which have the
-    /// heights beside them.
-    fn search(
-        &mut self,
-        spans: &Spans,
-        mut orders: Vec<(u64, Vec<u32>)>,
-        enough: u64,
-        seed: u64,
-        watch: &mut Watch<'_>,
-    ) {
-        let Some(neighbours) = Neighbours::of(spans) else { return };
-        for index in 0..orders.len() {
-            let Some((_, order)) = orders.get(index) else { return };
-            let order = lowest_first(spans, &neighbours, order, &[]);
-            let Some(offsets) = greedy(spans, &order, Gap::Lowest, watch) else { return };
-            orders.push((self.offer(spans, offsets), order));
-            if self.height <= enough || watch.look() {
-                return;
-            }
-        }
-        orders.sort_by_key(|&(height, _)| height);
-        let mut orders: Vec<Vec<u32>> = orders.into_iter().map(|(_, order)| order).collect();
-        let mut random = Random(seed);
-        let found = blame(spans, &neighbours, &orders, self.height, enough, &mut random, watch);
-        self.steps = found.steps;
-        if let Some((offsets, height, order)) = found.best {
-            (self.offsets, self.height) = (offsets, height);
-            watch.found(Some(height), 0);
-            orders.insert(0, order);
-        }
-        let found = search(spans, &neighbours, &orders, self.height, enough, random, watch);
-        self.steps = self.steps.saturating_add(found.steps);
-        if let Some((offsets, height)) = found.best {
-            (self.offsets, self.height) = (offsets, height);
-        }
-    }
-
-    /// Takes a layout if it is lower; its height.
-    fn offer(&mut self, spans: &Spans, offsets: Vec<u64>) -> u64 {
-        let height = spans.height(&offsets);
-        if height < self.height {
-            (self.offsets, self.height) = (offsets, height);
-        }
-        height
-    }
-}
-
-fn conclude(problem: &Problem, spans: &Spans, offsets: &[u64], bound: Bound, steps: u64) -> Layout {
-    let (height, lower_bound) = (Bytes::new(spans.height(offsets)), Bytes::new(bound.bytes));
+fn conclude(problem: &Problem, spans: &Spans, outcome: Outcome) -> Layout {
+    let Outcome { offsets, height, bound, steps } = outcome;
+    let (height, lower_bound) = (Bytes::new(height), Bytes::new(bound.bytes));
     let capacity = problem.capacity();
-    let reason = capacity
-        .filter(|&capacity| lower_bound > capacity)
-        .map(|capacity| Infeasibility::LoadTooHigh { at: bound.at, load: lower_bound, capacity });
+    let reason = capacity.filter(|&capacity| lower_bound > capacity).map(|capacity| match bound.proof {
+        Proof::Load { at } => Infeasibility::LoadTooHigh { at, load: lower_bound, capacity },
+        Proof::Fixed => Infeasibility::FixedTooHigh { end: lower_bound, capacity },
+        Proof::Search => Infeasibility::Exhausted { capacity },
+    });
     let status = if reason.is_some() {
         Status::Infeasible
     } else if capacity.is_some_and(|capacity| height > capacity) {
@@ -227,6 +147,6 @@ fn conclude(problem: &Problem, spans: &Spans, offsets: &[u64], bound: Bound, ste
     } else {
         Status::Feasible
     };
-    let offsets = spans.to_buffers(offsets, problem.buffers().len());
-    Layout { status, offsets, height, lower_bound, proof: Proof::Load { at: bound.at }, reason, steps }
+    let offsets = spans.to_buffers(&offsets, problem.buffers().len());
+    Layout { status, offsets, height, lower_bound, proof: bound.proof, reason, steps }
 }

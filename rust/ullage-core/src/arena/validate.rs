@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::arena::problem::{Buffer, Problem};
+use crate::arena::problem::Problem;
 use crate::arena::solution::{Infeasibility, Layout, Proof};
 use crate::error::{Error, Result};
 use crate::solving::Status;
@@ -14,39 +14,139 @@ use crate::units::Bytes;
 /// [`Error::Violation`] with the first violated fact.
 pub fn validate(problem: &Problem, layout: &Layout) -> Result<()> {
     let height = check_offsets(problem, &layout.offsets)?;
+    let occupations = occupations(problem, &layout.offsets);
     holds(height == u128::from(layout.height.get()), || {
         format!("the highest buffer ends at {height}, the height is given as {}", layout.height.get())
     })?;
-    let Proof::Load { at } = layout.proof;
-    let load = load(problem, at);
-    holds(u128::from(layout.lower_bound.get()) <= load, || {
-        format!("the lower bound is {}, at {at} only {load} bytes are needed", layout.lower_bound.get())
-    })?;
-    status_agrees(problem, layout)
+    let bound = u128::from(layout.lower_bound.get());
+    match layout.proof {
+        Proof::Load { at } => {
+            let load = load(problem, &occupations, at);
+            holds(bound <= load, || {
+                format!("the lower bound is {bound}, at {at} only {load} bytes are needed")
+            })?;
+        }
+        Proof::Fixed => {
+            let is_fixed = |index: usize| problem.conditions().fixed.get(index).is_some_and(Option::is_some);
+            let fixed =
+                occupations.iter().filter(|occupation| occupation.buffers.iter().any(|&i| is_fixed(i)));
+            let end = fixed.map(Occupation::end).max().unwrap_or(0);
+            holds(bound <= end, || format!("the lower bound is {bound}, fixed buffers end at {end}"))?;
+        }
+        // Only another search could tell; that it is above no layout is checked with the status.
+        Proof::Search => {
+            holds(bound <= height, || format!("the lower bound {bound} is above the height {height}"))?;
+        }
+    }
+    status_agrees(problem, layout, &occupations)
 }
 
-/// Checks that every buffer has an offset that its alignment allows and that no two alive at once share a byte; gives
-/// the height.
+/// Checks that every buffer has an offset that its alignment and its conditions allow and that no two alive at once
+/// share a byte; gives the height.
 ///
 /// # Errors
 /// [`Error::Violation`] with the first violated fact.
 pub fn check_offsets(problem: &Problem, offsets: &[Bytes]) -> Result<u128> {
     let (given, buffers) = (offsets.len(), problem.buffers().len());
     holds(given == buffers, || format!("{given} offsets are given for {buffers} buffers"))?;
-    for (index, (buffer, offset)) in problem.buffers().iter().zip(offsets).enumerate() {
-        holds(offset.get().is_multiple_of(buffer.alignment), || {
-            format!(
-                "buffer {index} lies at {}, no multiple of its alignment {}",
-                offset.get(),
-                buffer.alignment
-            )
-        })?;
+    offsets_are_allowed(problem, offsets)?;
+    let occupations = occupations(problem, offsets);
+    nobody_shares(&occupations)?;
+    Ok(occupations.iter().map(Occupation::end).max().unwrap_or(0))
+}
+
+/// Bytes in use by a buffer, or by a group of them as one.
+struct Occupation {
+    buffers: Vec<usize>,
+    offset: u64,
+    size: u64,
+    /// One after the other.
+    lives: Vec<(i64, i64)>,
+}
+
+impl Occupation {
+    fn end(&self) -> u128 {
+        u128::from(self.offset).saturating_add(u128::from(self.size))
     }
-    nobody_shares(problem, offsets)?;
-    let ends = problem.buffers().iter().zip(offsets);
-    let height =
-        ends.map(|(b, offset)| u128::from(offset.get()).saturating_add(u128::from(b.size.get()))).max();
-    Ok(height.unwrap_or(0))
+
+    fn is_alive(&self, at: i64) -> bool {
+        self.lives.iter().any(|&(lower, upper)| lower <= at && at < upper)
+    }
+}
+
+/// Whether each offset suits the alignment, is the one that is fixed, and the same throughout a group.
+fn offsets_are_allowed(problem: &Problem, offsets: &[Bytes]) -> Result<()> {
+    let conditions = problem.conditions();
+    let mut groups: BTreeMap<u32, (usize, u64)> = BTreeMap::new();
+    for (index, (buffer, offset)) in problem.buffers().iter().zip(offsets).enumerate() {
+        let offset = offset.get();
+        holds(offset.is_multiple_of(buffer.alignment), || {
+            format!("buffer {index} lies at {offset}, no multiple of its alignment {}", buffer.alignment)
+        })?;
+        if let Some(fixed) = conditions.fixed.get(index).copied().flatten() {
+            holds(offset == fixed.get(), || {
+                format!("buffer {index} lies at {offset}, and is fixed at {}", fixed.get())
+            })?;
+        }
+        if let Some(group) = conditions.groups.get(index).copied().flatten() {
+            let &mut (first, other) = groups.entry(group).or_insert((index, offset));
+            holds(offset == other, || {
+                format!("buffer {index} lies at {offset}, and {first} of the same group at {other}")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// What takes room.
+fn occupations(problem: &Problem, offsets: &[Bytes]) -> Vec<Occupation> {
+    let conditions = problem.conditions();
+    // Buffers without a group are groups of their own, behind all those that are given.
+    let mut groups: BTreeMap<(Option<u32>, usize), Occupation> = BTreeMap::new();
+    for (index, (buffer, offset)) in problem.buffers().iter().zip(offsets).enumerate() {
+        let group = conditions.groups.get(index).copied().flatten();
+        let key = (group, if group.is_some() { 0 } else { index });
+        let one = groups.entry(key).or_insert_with(|| Occupation {
+            buffers: Vec::new(),
+            offset: offset.get(),
+            size: 0,
+            lives: Vec::new(),
+        });
+        one.buffers.push(index);
+        one.size = one.size.max(buffer.size.get());
+        let mut begin = buffer.lower;
+        for &(lower, upper) in conditions.gaps.get(index).map_or(&[][..], Vec::as_slice) {
+            one.lives.push((begin, lower));
+            begin = upper;
+        }
+        one.lives.push((begin, buffer.upper));
+    }
+    let mut all: Vec<Occupation> = groups.into_values().filter(|one| one.size > 0).collect();
+    for one in all.iter_mut().filter(|one| one.buffers.len() > 1) {
+        one.lives = disjoint(&one.lives);
+    }
+    all
+}
+
+/// The same times without overlaps.
+fn disjoint(lives: &[(i64, i64)]) -> Vec<(i64, i64)> {
+    let mut events: Vec<(i64, i32)> =
+        lives.iter().flat_map(|&(lower, upper)| [(lower, -1), (upper, 1)]).collect();
+    // At the same instant beginnings come first, so that times that touch become one.
+    events.sort_unstable();
+    let (mut open, mut begin, mut all) = (0_usize, 0, Vec::new());
+    for (at, change) in events {
+        if change < 0 {
+            begin = if open == 0 { at } else { begin };
+            open = open.saturating_add(1);
+        } else {
+            open = open.saturating_sub(1);
+            if open == 0 {
+                all.push((begin, at));
+            }
+        }
+    }
+    all
 }
 
 fn holds(fact: bool, broken: impl FnOnce() -> String) -> Result<()> {
@@ -54,15 +154,14 @@ fn holds(fact: bool, broken: impl FnOnce() -> String) -> Result<()> {
 }
 
 /// Goes through time with what is alive, by offset: disjoint before, a newcomer can only touch its two neighbours.
-fn nobody_shares(problem: &Problem, offsets: &[Bytes]) -> Result<()> {
+fn nobody_shares(occupations: &[Occupation]) -> Result<()> {
     let mut events: Vec<(i64, bool, usize, u64, u128)> = Vec::new();
-    for (index, (buffer, offset)) in problem.buffers().iter().zip(offsets).enumerate() {
-        let &Buffer { lower, upper, size, .. } = buffer;
-        if !size.is_zero() {
-            let end = u128::from(offset.get()).saturating_add(u128::from(size.get()));
+    for one in occupations {
+        let index = one.buffers.first().copied().unwrap_or(0);
+        for &(lower, upper) in &one.lives {
             // Whoever ends at an instant has gone before whoever begins then.
-            events.push((lower, true, index, offset.get(), end));
-            events.push((upper, false, index, offset.get(), end));
+            events.push((lower, true, index, one.offset, one.end()));
+            events.push((upper, false, index, one.offset, one.end()));
         }
     }
     events.sort_unstable();
@@ -83,8 +182,11 @@ fn nobody_shares(problem: &Problem, offsets: &[Bytes]) -> Result<()> {
 }
 
 /// Bytes that any layout needs at the instant `at`, as [`Proof::Load`] defines them.
-fn load(problem: &Problem, at: i64) -> u128 {
-    let cell = problem.buffers().iter().fold(0_u64, |mut a, buffer| {
+fn load(problem: &Problem, occupations: &[Occupation], at: i64) -> u128 {
+    let aligned =
+        occupations.iter().flat_map(|one| &one.buffers).filter_map(|&index| problem.buffers().get(index));
+    // A divisor of all alignments; a group may have a larger one, which only helps.
+    let cell = aligned.fold(0_u64, |mut a, buffer| {
         let mut b = buffer.alignment;
         while b > 0 {
             (a, b) = (b, a.checked_rem(b).unwrap_or(0));
@@ -93,8 +195,8 @@ fn load(problem: &Problem, at: i64) -> u128 {
     });
     let cell = u128::from(cell.max(1));
     let (mut sum, mut largest_padding) = (0_u128, 0_u128);
-    for buffer in problem.buffers().iter().filter(|b| b.lower <= at && at < b.upper && !b.size.is_zero()) {
-        let size = u128::from(buffer.size.get());
+    for one in occupations.iter().filter(|one| one.is_alive(at)) {
+        let size = u128::from(one.size);
         let padded = size.div_ceil(cell).saturating_mul(cell);
         sum = sum.saturating_add(padded);
         largest_padding = largest_padding.max(padded.saturating_sub(size));
@@ -102,7 +204,7 @@ fn load(problem: &Problem, at: i64) -> u128 {
     sum.saturating_sub(largest_padding)
 }
 
-fn status_agrees(problem: &Problem, layout: &Layout) -> Result<()> {
+fn status_agrees(problem: &Problem, layout: &Layout, occupations: &[Occupation]) -> Result<()> {
     let &Layout { status, height, lower_bound, reason, .. } = layout;
     let capacity = problem.capacity();
     let is_within = capacity.is_none_or(|capacity| height <= capacity);
@@ -121,17 +223,21 @@ fn status_agrees(problem: &Problem, layout: &Layout) -> Result<()> {
     holds(reason.is_some() == (status == Status::Infeasible), || {
         format!("{status}, and the reason for infeasibility is {reason:?}")
     })?;
-    match reason {
-        Some(Infeasibility::LoadTooHigh { at, load: given, capacity: limit }) => holds(
-            Some(limit) == capacity && given > limit && u128::from(given.get()) <= load(problem, at),
-            || {
-                format!(
-                    "the reason for infeasibility is not true: at {at}, {} of {}",
-                    given.get(),
-                    limit.get()
-                )
-            },
+    let proven =
+        |limit: Bytes, given: Bytes| Some(limit) == capacity && given > limit && given <= lower_bound;
+    let (is_true, shown) = match reason {
+        None => return Ok(()),
+        Some(Infeasibility::LoadTooHigh { at, load: given, capacity: limit }) => {
+            let is_needed = u128::from(given.get()) <= load(problem, occupations, at);
+            (proven(limit, given) && is_needed, format!("at {at}, {} of {}", given.get(), limit.get()))
+        }
+        Some(Infeasibility::FixedTooHigh { end, capacity: limit }) => (
+            proven(limit, end) && layout.proof == Proof::Fixed,
+            format!("fixed until {} of {}", end.get(), limit.get()),
         ),
-        None => Ok(()),
-    }
+        Some(Infeasibility::Exhausted { capacity: limit }) => {
+            (Some(limit) == capacity && layout.proof == Proof::Search, format!("a search of {}", limit.get()))
+        }
+    };
+    holds(is_true, || format!("the reason for infeasibility is not true: {shown}"))
 }

@@ -7,12 +7,16 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use crate::arena::placed::Gap;
 use crate::arena::spans::{Span, Spans};
 
-/// The offset of each span.
+/// The offset of each span. Those that are not fixed lie above all that are, and gaps in a life stay unused.
 pub(crate) fn by_start(spans: &Spans, gap: Gap) -> Vec<u64> {
-    let mut free = FreeList::default();
+    let mut free = FreeList { top: spans.fixed_height(), ..FreeList::default() };
     let mut alive: BinaryHeap<Reverse<(u32, u64, u64)>> = BinaryHeap::new();
     let mut offsets = Vec::with_capacity(spans.all.len());
     for span in &spans.all {
+        if let Some(offset) = span.fixed {
+            offsets.push(offset);
+            continue;
+        }
         while let Some(&Reverse((upper, offset, size))) = alive.peek() {
             if upper > span.lower {
                 break;

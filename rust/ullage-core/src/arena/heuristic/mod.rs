@@ -6,11 +6,15 @@ mod by_length;
 mod by_size;
 mod by_start;
 mod greedy;
+mod hinted;
 mod lowest_first;
+mod valley;
 
 pub(crate) use by_start::by_start;
 pub(crate) use greedy::greedy;
+pub(crate) use hinted::hinted;
 pub(crate) use lowest_first::lowest_first;
+pub(crate) use valley::{Worth, valley};
 
 use crate::arena::spans::Spans;
 

@@ -57,6 +57,29 @@ fn faults_name_line_and_column() {
 }
 
 #[test]
+fn conditions_are_read() {
+    let text = "id,lower,upper,size,offset,fixed,hint,alias,gaps\n\
+                a,-9,9,4,7,-1,8,x,-8--5 3-5\nb,0,9,4,7,16,,,\nc,0,9,4,7,,-1,x, \n";
+    let Instance { conditions, .. } = parse_csv(text.as_bytes()).unwrap();
+    assert_eq!(conditions.fixed, [None, Some(Bytes::new(16)), None]);
+    assert_eq!(conditions.hints, [Some(Bytes::new(8)), None, None]);
+    assert_eq!(conditions.groups, [Some(0), None, Some(0)]);
+    assert_eq!(conditions.gaps, [vec![(-8, -5), (3, 5)], vec![], vec![]]);
+    for (row, place, what) in [
+        ("a,0,9,4,x,,,", "line 2, column fixed", "\"x\" is not"),
+        ("a,0,9,4,,-2,,", "line 2, column hint", "-2"),
+        ("a,0,9,4,,,,3", "line 2, column gaps", "no gap"),
+        ("a,0,9,4,,,,3-x", "line 2, column gaps", "no gap"),
+        ("a,0,9,4,,,,3-5@0:2", "line 2, column gaps", "not modelled"),
+    ] {
+        let (field, reason) =
+            refused(format!("id,lower,upper,size,fixed,hint,alias,gaps\n{row}\n").as_bytes());
+        assert_eq!(field, place, "{row:?}: {reason}");
+        assert!(reason.contains(what), "{reason:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_says_so() {
     assert!(matches!(read_instance(std::path::Path::new("/nonexistent.csv")), Err(Error::Io { .. })));
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -2,10 +2,13 @@
 
 #![allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
 
+mod conditions;
 mod csv;
+mod exact;
 mod naive;
 mod outcomes;
 mod properties;
+mod traces;
 mod violations;
 
 use super::*;

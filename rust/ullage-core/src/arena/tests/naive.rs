@@ -1,6 +1,6 @@
 //! The least height by trying everything, and the greedy heuristics as their definitions say.
 
-use super::Row;
+use super::{Bytes, Problem, Row};
 
 fn align(offset: u64, alignment: u64) -> u64 {
     offset.div_ceil(alignment) * alignment
@@ -68,4 +68,78 @@ pub(super) fn lowest_in_order(rows: &[Row], order: &[usize]) -> u64 {
 pub(super) fn highest_load(rows: &[Row]) -> u64 {
     let load = |at: i64| rows.iter().filter(|row| row.0 <= at && at < row.1).map(|row| row.2).sum();
     rows.iter().map(|row| load(row.0)).max().unwrap_or(0)
+}
+
+/// Blocks of a problem with conditions: groups of buffers, and when each uses its bytes.
+pub(super) struct Blocks(Vec<Block>);
+
+struct Block {
+    /// The buffers; at last the blocks before it that it meets.
+    members: Vec<usize>,
+    size: u64,
+    alignments: Vec<u64>,
+    fixed: Option<u64>,
+}
+
+impl Blocks {
+    pub(super) fn of(problem: &Problem) -> Self {
+        let conditions = problem.conditions();
+        let group = |index: usize| conditions.groups.get(index).copied().flatten();
+        let mut blocks: Vec<Block> = Vec::new();
+        for (index, buffer) in problem.buffers().iter().enumerate() {
+            let fixed = conditions.fixed.get(index).copied().flatten().map(Bytes::get);
+            let known =
+                blocks.iter_mut().find(|b| group(index).is_some() && group(b.members[0]) == group(index));
+            if let Some(block) = known {
+                block.members.push(index);
+                block.size = block.size.max(buffer.size.get());
+                block.alignments.push(buffer.alignment);
+                block.fixed = block.fixed.or(fixed);
+            } else {
+                let alignments = vec![buffer.alignment];
+                blocks.push(Block { members: vec![index], size: buffer.size.get(), alignments, fixed });
+            }
+        }
+        blocks.retain(|block| block.size > 0);
+        let alive = |index: usize, at: i64| {
+            let buffer = &problem.buffers()[index];
+            let gaps = conditions.gaps.get(index).map_or(&[][..], Vec::as_slice);
+            buffer.lower <= at && at < buffer.upper && !gaps.iter().any(|gap| gap.0 <= at && at < gap.1)
+        };
+        // Whom each meets, by looking at every instant.
+        let meets = |one: &Block, other: &Block| {
+            (-20..40).any(|at| {
+                one.members.iter().any(|&i| alive(i, at)) && other.members.iter().any(|&i| alive(i, at))
+            })
+        };
+        let near = |index: usize| (0..index).filter(|&other| meets(&blocks[index], &blocks[other])).collect();
+        let near: Vec<Vec<usize>> = (0..blocks.len()).map(near).collect();
+        for (block, near) in blocks.iter_mut().zip(near) {
+            block.members = near;
+        }
+        Self(blocks)
+    }
+
+    /// The least height for which any offsets at all will do, each tried.
+    pub(super) fn least_height(&self) -> u64 {
+        (0..1 << 10).find(|&height| self.fits(height, &mut Vec::new())).unwrap()
+    }
+
+    fn fits(&self, height: u64, offsets: &mut Vec<u64>) -> bool {
+        let Some(block) = self.0.get(offsets.len()) else { return true };
+        let Some(last) = height.checked_sub(block.size) else { return false };
+        (0..=last).any(|offset| {
+            let is_free = block.members.iter().all(|&other| {
+                offset >= offsets[other] + self.0[other].size || offsets[other] >= offset + block.size
+            });
+            let is_allowed = block.alignments.iter().all(|&alignment| offset % alignment == 0)
+                && block.fixed.is_none_or(|fixed| fixed == offset);
+            is_free && is_allowed && {
+                offsets.push(offset);
+                let fits = self.fits(height, offsets);
+                offsets.pop();
+                fits
+            }
+        })
+    }
 }
