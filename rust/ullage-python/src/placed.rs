@@ -83,7 +83,7 @@ impl Placement {
         fields.set_item("kind", demand.name(problem))?;
         match demand {
             Demand::Item(item) | Demand::Replicas(item) => {
-                fields.set_item("items", [problem.item_name(item)])?
+                fields.set_item("items", [problem.item_name(item)])?;
             }
             Demand::Resource(resource) => {
                 fields.set_item("resource", problem.resources().get(resource).map(|found| &found.name))?;
