@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -230,6 +231,16 @@ def test_progress_is_told_and_what_it_raises_ends_the_work() -> None:
 
     with pytest.raises(KeyError, match="enough"):
         ullage.place(models, devices, time_limit=None, progress=stop)
+
+
+def test_ctrl_c_leaves_the_best_so_far() -> None:
+    models = {f"m{index}": {"memory": 11 + index * 7 % 13, "slots": 5 + index * 5 % 11} for index in range(60)}
+    devices = {"x": {"memory": 50, "slots": 30, "count": None}}
+    with pytest.raises(ullage.Interrupted) as caught:
+        ullage.place(models, devices, time_limit=None, progress=lambda _: signal.raise_signal(signal.SIGINT))
+    best: ullage.Placement = caught.value.best
+    ullage.validate(best)
+    assert best.status in {"feasible", "optimal"}
 
 
 FLEET = """

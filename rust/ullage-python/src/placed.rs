@@ -83,7 +83,7 @@ impl Placement {
         fields.set_item("kind", demand.name(problem))?;
         match demand {
             Demand::Item(item) | Demand::Replicas(item) => {
-                fields.set_item("items", [problem.item_name(item)])?
+                fields.set_item("items", [problem.item_name(item)])?;
             }
             Demand::Resource(resource) => {
                 fields.set_item("resource", problem.resources().get(resource).map(|found| &found.name))?;
@@ -124,7 +124,7 @@ impl Placement {
 }
 
 /// A scaled number as it was given: whole where all of its kind are.
-fn unscaled<'py>(py: Python<'py>, amount: u64, per_one: u64) -> PyResult<Bound<'py, PyAny>> {
+fn unscaled(py: Python<'_>, amount: u64, per_one: u64) -> PyResult<Bound<'_, PyAny>> {
     if per_one == 1 {
         return Ok(amount.into_pyobject(py)?.into_any());
     }
@@ -145,7 +145,7 @@ impl Placement {
         self.0.strategy.name()
     }
 
-    /// "all" or "best_value".
+    /// "all" or "`best_value`".
     #[getter]
     fn keep(&self) -> &'static str {
         self.0.problem.keep().name()

@@ -23,6 +23,7 @@ type Groups = Vec<Vec<String>>;
 #[pyfunction]
 #[pyo3(signature = (resources, items, kinds, *, pins, together, apart, keep, strategy, time_limit, seed, progress))]
 #[expect(clippy::too_many_arguments, reason = "one for each part of a problem")]
+#[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it converted")]
 pub(crate) fn place_items(
     py: Python<'_>,
     resources: Vec<(String, bool)>,
@@ -66,6 +67,7 @@ pub(crate) fn place_items(
     placement, items, remove, *, pins, together, apart, max_migrations, strategy, time_limit, seed, progress
 ))]
 #[expect(clippy::too_many_arguments, reason = "one for each part of a change")]
+#[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it converted")]
 pub(crate) fn repack_items(
     py: Python<'_>,
     placement: &Bound<'_, Placement>,

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::placement::derived::by_price;
-use crate::placement::model::{Model, Unit};
+use crate::placement::model::{Class, Model, Unit};
 use crate::placement::state::State;
 
 /// What devices cost at least that hold `needed` together, the last one in part, rounded up. `None` where all do not.
@@ -42,6 +42,8 @@ struct Demandant {
     resource: usize,
     /// Its classes, by cost for capacity.
     order: Vec<usize>,
+    /// The most that whole devices hold for each number of cost steps, as far as it matters.
+    whole: Vec<u64>,
 }
 
 /// What can be computed once for all nodes of a search.
@@ -59,8 +61,8 @@ pub(super) type Mask<'a> = &'a [bool];
 impl Bounds {
     /// The most sets of classes for which covers are computed, beside that of all.
     const SETS: usize = 8;
-    /// In place of the resource, where a bound speaks only of units restricted to a set.
-    const OF_A_SET: usize = usize::MAX;
+    /// In place of the resource, where a bound is not the fractional cover by all devices.
+    const OTHER: usize = usize::MAX;
 
     pub(super) fn new(model: &Model) -> Self {
         let width = model.classes.first().map_or(0, |class| class.usable.len());
@@ -68,6 +70,8 @@ impl Bounds {
         let is_shared =
             |set: &usize| model.units.iter().filter(|unit| unit.allowed == Some(*set)).count() > 1;
         sets.extend((0..model.allowed.len()).filter(is_shared).take(Self::SETS).map(Some));
+        let step =
+            model.classes.iter().fold(0, |step, class| greatest_common_divisor(step, class.cost)).max(1);
         let mut demandants = Vec::new();
         for set in sets {
             for resource in 0..width {
@@ -78,12 +82,12 @@ impl Bounds {
                 let in_set = |class: &usize| set.is_none_or(|set| model.allowed[set][*class]);
                 let mut order: Vec<usize> = (0..model.classes.len()).filter(in_set).collect();
                 by_price(&mut order, &model.classes, |class| model.classes[class].usable[resource]);
-                demandants.push(Demandant { set, resource, order });
+                let whole = whole_covers(model, resource, &order, step);
+                demandants.push(Demandant { set, resource, order, whole });
             }
         }
         let by_density = if model.may_drop { by_density(model, width) } else { Vec::new() };
-        let step = model.classes.iter().fold(0, |step, class| greatest_common_divisor(step, class.cost));
-        Self { demandants, by_density, step: step.max(1) }
+        Self { demandants, by_density, step }
     }
 
     /// What the devices still to be taken into use cost at least, for the units of `mask` to be placed beside what is;
@@ -95,7 +99,7 @@ impl Bounds {
             spare[bin.class] = spare[bin.class].saturating_add(1);
         }
         let mut most = (0_u64, 0);
-        for Demandant { set, resource, order } in &self.demandants {
+        for Demandant { set, resource, order, whole } in &self.demandants {
             let needed = model.units.iter().zip(mask).zip(&state.places).fold(
                 0_u64,
                 |sum, ((unit, &counts), places)| {
@@ -120,7 +124,12 @@ impl Bounds {
                 |class| spare[class],
             )?;
             if cost > most.0 {
-                most = (cost, if set.is_none() { *resource } else { Self::OF_A_SET });
+                most = (cost, if set.is_none() { *resource } else { Self::OTHER });
+            }
+            let steps = whole.partition_point(|&held| held < excess) as u64;
+            let in_whole = steps.saturating_mul(self.step);
+            if in_whole > self.rounded(most.0) {
+                most = (in_whole, Self::OTHER);
             }
         }
         Some((self.rounded(most.0), most.1))
@@ -147,6 +156,41 @@ impl Bounds {
         });
         values.min().unwrap_or(u64::MAX)
     }
+}
+
+/// The most of `resource` that whole devices of `order` hold for each cost, in steps from zero: a bounded knapsack. Ends
+/// where that covers all units, and where it would become too long; empty where there would be too much to compute.
+fn whole_covers(model: &Model, resource: usize, order: &[usize], step: u64) -> Vec<u64> {
+    const LONGEST: usize = 1024;
+    const MOST_DEVICES: usize = 2000;
+    let classes = || order.iter().map(|&class| &model.classes[class]);
+    if classes().fold(0_usize, |sum, class| sum.saturating_add(class.count)) > MOST_DEVICES {
+        return Vec::new();
+    }
+    let steps_of =
+        |class: &Class| usize::try_from(class.cost.checked_div(step).unwrap_or(0)).unwrap_or(usize::MAX);
+    let mut most = vec![0_u64; LONGEST];
+    for class in classes() {
+        let (steps, usable) = (steps_of(class), class.usable[resource]);
+        if steps == 0 {
+            let free = usable.saturating_mul(class.count as u64);
+            for held in &mut most {
+                *held = held.saturating_add(free);
+            }
+            continue;
+        }
+        for _ in 0..class.count.min(LONGEST.checked_div(steps).unwrap_or(0)) {
+            for cost in (steps..LONGEST).rev() {
+                most[cost] = most[cost].max(most[cost.saturating_sub(steps)].saturating_add(usable));
+            }
+        }
+    }
+    let needed = model.units.iter().fold(0_u64, |sum, unit| {
+        sum.saturating_add(unit.demand[resource].saturating_mul(unit.copies as u64))
+    });
+    let end = most.partition_point(|&held| held < needed);
+    most.truncate(end.saturating_add(1));
+    most
 }
 
 fn fractional_knapsack<'a>(units: impl Iterator<Item = &'a Unit>, resource: usize, room: u64) -> u64 {

@@ -39,6 +39,7 @@ mod flat;
 mod fragmentation;
 mod greedy;
 mod improve;
+mod memo;
 mod model;
 mod problem;
 mod repack;

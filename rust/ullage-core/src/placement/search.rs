@@ -4,11 +4,13 @@
 //! lead to a better score, or lead to one that another branch covers, are cut:
 //!
 //! - *bounds*: see [`Bounds`]; and units that fit nowhere any more, or not where they stand;
+//! - *memory*: partial placements like one that was searched through and had cost no more: see [`Memo`];
 //! - *equal bins*: of bins of one class with the same room and groups one is tried, of devices to open one a class;
 //! - *equal units* and the replicas of one unit are placed in the order of their [`Rank`]s, which takes every set of bins
 //!   once. Where one of several equal units is left over, so are those after it.
 
 use crate::placement::bounds::Bounds;
+use crate::placement::memo::Memo;
 use crate::placement::model::Model;
 use crate::placement::state::{Score, Solution, State};
 use crate::solving::Watch;
@@ -63,6 +65,7 @@ struct Tree<'a, 'w, 'l> {
     /// Units not placed or left over.
     open: Vec<bool>,
     dropped: u64,
+    memo: Memo,
     best: Option<Solution>,
     incumbent: Score,
     enough: Score,
@@ -84,6 +87,7 @@ pub(super) fn search(model: &Model, bounds: &Bounds, aim: Aim, watch: &mut Watch
         repeats,
         open: vec![true; model.units.len()],
         dropped: 0,
+        memo: Memo::new(),
         best: None,
         incumbent: aim.to_beat,
         enough: aim.enough,
@@ -148,7 +152,7 @@ impl Tree<'_, '_, '_> {
             self.stopped = true;
         }
         let Some(&unit) = self.order.get(at) else { return self.finish() };
-        if self.stopped || self.is_hopeless(at) {
+        if self.stopped || self.is_hopeless(at) || self.was_here(at) {
             return;
         }
         self.open[unit] = false;
@@ -164,6 +168,16 @@ impl Tree<'_, '_, '_> {
             self.dropped = self.dropped.saturating_sub(value);
         }
         self.open[unit] = true;
+    }
+
+    /// Whether a partial placement that is as good for all that comes was searched through. Within a run of equal units
+    /// what comes depends on the rank of the one before, too: there nothing is remembered.
+    fn was_here(&mut self, at: usize) -> bool {
+        if self.repeats[at] {
+            return false;
+        }
+        let spent = [self.dropped, self.state.moved, self.state.cost, self.state.moves];
+        self.memo.knows(at, &self.order[at..], &self.state, spent)
     }
 
     /// Decides on a replica, then on the next. `before` has the rank that it may not fall below.
