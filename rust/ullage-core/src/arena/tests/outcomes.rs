@@ -59,9 +59,10 @@ fn work_ends_within_the_capacity() {
 }
 
 #[test]
-fn no_time_leaves_a_layout_above_the_capacity() {
+fn no_time_leaves_a_layout_often_above_the_capacity() {
     let rows = crowded();
     let problem = problem(&rows, 1, Some(naive::highest_load(&rows)));
+    let mut above = 0;
     for limits in [
         Limits { time: Some(std::time::Duration::ZERO), interrupted: None, progress: None },
         Limits { time: None, interrupted: Some(&|| true), progress: None },
@@ -69,9 +70,12 @@ fn no_time_leaves_a_layout_above_the_capacity() {
         for strategy in Strategy::ALL {
             let layout = solve(&problem, strategy, 0, &limits);
             validate(&problem, &layout).unwrap();
-            assert_eq!((layout.status, layout.steps), (Status::Timeout, 0));
+            let is_above = Some(layout.height) > problem.capacity();
+            assert_eq!((layout.status == Status::Timeout, layout.steps), (is_above, 0));
+            above += usize::from(is_above);
         }
     }
+    assert!(above > 0);
 }
 
 #[test]
