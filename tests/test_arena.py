@@ -192,7 +192,7 @@ def test_conditions_are_kept() -> None:
     ullage.validate(layout)
     offsets = layout.offsets.tolist()
     assert (offsets[0], offsets[1], offsets[3]) == (offsets[2], 8, 20)
-    arrays = {
+    arrays: dict[str, Any] = {
         "fixed": np.array([-1, 8, -1, -1]),
         "alias": np.array([3, -1, 3, -1]),
         "hints": ["-1", None, "1kB", -1][1:],
