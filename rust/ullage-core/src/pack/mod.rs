@@ -28,7 +28,8 @@
 //!
 //! `supply` joins kinds of equal capacity and drops bins that no plan needs. `bounds` gives the lower bounds and the
 //! cheap proofs of infeasibility, `first_fit` and `best_fit` the decreasing heuristics in O(n log n), `search` the exact
-//! depth-first branch and bound, and [`solve`](fn@solve) chooses among them.
+//! depth-first branch and bound, `columns` branch and price for bins that are all alike, and [`solve`](fn@solve)
+//! chooses among them.
 
 mod best_fit;
 mod bounds;
