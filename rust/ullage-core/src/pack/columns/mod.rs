@@ -51,6 +51,8 @@ use tree::{Tree, Verdict};
 
 /// Attempts to dive, with all patterns and with the nearly full ones. Each passes over another pattern.
 const DIVES: usize = 3;
+/// Where sizes are too large for an exact table, nearly full patterns are not told apart as well.
+const ROUNDED_DIVES: usize = 20;
 const FULL_DIVES: usize = 8;
 /// Beyond so many types the program is too large to be solved in sensible time.
 const MOST_TYPES: usize = 2000;
@@ -114,7 +116,8 @@ impl Solver<'_, '_, '_> {
         master.start_with_single_types(self.stock);
         self.nodes = 1;
         self.relax(&mut master, &mut pricer);
-        for turn in 0..DIVES {
+        let dives = if pricer.is_exact() { DIVES } else { ROUNDED_DIVES };
+        for turn in 0..dives {
             if self.settled() || self.clock.stopped() {
                 break;
             }
