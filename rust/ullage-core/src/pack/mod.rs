@@ -29,7 +29,8 @@
 //! `supply` joins kinds of equal capacity and drops bins that no plan needs; `order` sorts the items. `bounds` gives the
 //! lower bounds and the cheap proofs of infeasibility, `reduce` the bins that some best plan has, `heuristics` what packs in
 //! one pass and bin by bin, `local` the search among packings with fewer bins. Exact are `columns`, branch and price for
-//! bins that are alike, `completion`, for few items in such bins, and `search`, for bins of any capacity. [`solve`](fn@solve) chooses among them, by [`Strategy`].
+//! bins that are alike, `completion`, for few items in such bins, and `search`, for bins of any capacity.
+//! [`solve`](fn@solve) chooses among them, by [`Strategy`].
 
 mod assignment;
 mod bounds;

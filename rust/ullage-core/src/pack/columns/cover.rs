@@ -39,12 +39,14 @@ struct Search<'a> {
     usable: Vec<u32>,
     budget: i64,
     chosen: Vec<u32>,
+    /// The most patterns that may be chosen: cuts leave the budget some room for more.
+    bins: usize,
     nodes: u64,
 }
 
-/// Looks for patterns of `pool` that hold `demand`, for at most `nodes` nodes.
-pub(super) fn cover(pool: &Pool, demand: &[u32], nodes: u64, clock: &Clock<'_, '_>) -> Covered {
-    let mut search = Search::new(pool, demand, nodes);
+/// Looks for at most `bins` patterns of `pool` that hold `demand`, for at most `nodes` nodes.
+pub(super) fn cover(pool: &Pool, demand: &[u32], bins: usize, nodes: u64, clock: &Clock<'_, '_>) -> Covered {
+    let mut search = Search::new(pool, demand, bins, nodes);
     match search.place(clock) {
         Some(true) => {
             Covered::By(search.chosen.iter().map(|&p| (pool.patterns[p as usize].1.clone(), 1)).collect())
@@ -55,7 +57,7 @@ pub(super) fn cover(pool: &Pool, demand: &[u32], nodes: u64, clock: &Clock<'_, '
 }
 
 impl<'a> Search<'a> {
-    fn new(pool: &'a Pool, demand: &[u32], nodes: u64) -> Self {
+    fn new(pool: &'a Pool, demand: &[u32], bins: usize, nodes: u64) -> Self {
         let mut holders = vec![Vec::new(); demand.len()];
         for (index, (_, pattern)) in (0..).zip(&pool.patterns) {
             for &(kind, copies) in pattern {
@@ -71,6 +73,7 @@ impl<'a> Search<'a> {
             usable,
             budget: pool.budget,
             chosen: Vec::new(),
+            bins,
             pool,
             nodes,
         }
@@ -84,6 +87,9 @@ impl<'a> Search<'a> {
         }
         let open = (0..self.left.len()).filter(|&kind| self.left[kind] > 0);
         let Some(kind) = open.min_by_key(|&kind| self.usable[kind]) else { return Some(true) };
+        if self.chosen.len() >= self.bins {
+            return Some(false);
+        }
         let mut tried = Vec::new();
         let mut outcome = Some(false);
         for at in 0..self.holders[kind].len() {

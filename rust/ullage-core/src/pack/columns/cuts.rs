@@ -17,6 +17,8 @@ const PENALTY: f64 = 20.0;
 const ROUNDS: usize = 12;
 /// Nodes of the search for a cover in each node.
 const COVER_NODES: u64 = 2000;
+/// Nodes of the search for a cover where nothing can be branched on.
+const LAST_NODES: u64 = 1_000_000;
 /// Fractions that count as whole.
 const WHOLE: f64 = 1e-3;
 const CUTS_PER_ROUND: usize = 30;
@@ -56,13 +58,19 @@ pub(super) fn exhaust(
             Sharpened::Never => continue,
             Sharpened::Open(shares) => shares,
         };
-        match cover(&pool, demand, COVER_NODES, clock) {
+        match cover(&pool, demand, bins, COVER_NODES, clock) {
             Covered::By(patterns) => return Covered::By(patterns),
             Covered::Never => continue,
             Covered::Open => {}
         }
         let pair = shares.into_iter().min_by(|a, b| (a.1 - 0.5).abs().total_cmp(&(b.1 - 0.5).abs()));
-        let Some(((a, b), _)) = pair else { return Covered::Open };
+        let Some(((a, b), _)) = pair else {
+            // Only items of which there are several: the search alone goes on.
+            match cover(&pool, demand, bins, LAST_NODES, clock) {
+                Covered::Never => continue,
+                settled => return settled,
+            }
+        };
         open.push(pool.only(|a_in, b_in| !(a_in && b_in), (a, b)));
         open.push(pool.only(|a_in, b_in| a_in == b_in, (a, b)));
     }

@@ -13,6 +13,8 @@ const PENALTY: f64 = 4.0;
 const INDIFFERENT: i64 = 8;
 /// The share of the best prices so far among those that patterns are looked for with (Wentges).
 const SMOOTHING: f64 = 0.5;
+/// Nodes of the pricer's search for the highest price, where its table is rounded.
+const PROOF_NODES: u64 = 400_000;
 const ROUNDS_BETWEEN_PURGES: usize = 8;
 
 /// How column generation ended.
@@ -182,7 +184,7 @@ impl Master {
             let found = pricer.best(one + INDIFFERENT, self.columns_per_round());
             let mut highest = highest;
             if found.is_empty() && !pricer.is_exact() {
-                highest = pricer.highest(one, 2_000_000).unwrap_or(highest).min(highest);
+                highest = pricer.highest(one, PROOF_NODES).unwrap_or(highest).min(highest);
             }
             self.note_bound(pricer.prices(), highest, &y);
             if self.bound as f64 >= value - 1e-3 && !self.thorough {

@@ -50,13 +50,17 @@ use stock::{CuttingStock, Pattern, Patterns, bins};
 use tree::{Tree, Verdict};
 
 /// Attempts to dive, with all patterns and with the nearly full ones. Each passes over another pattern.
-const DIVES: usize = 5;
-const FULL_DIVES: usize = 12;
+const DIVES: usize = 3;
+/// Where sizes are too large for an exact table, nearly full patterns are not told apart as well.
+const ROUNDED_DIVES: usize = 20;
+const FULL_DIVES: usize = 8;
 /// Beyond so many types the program is too large to be solved in sensible time.
 const MOST_TYPES: usize = 2000;
 /// Beyond so many items the tree, which tells all items apart, is.
 const MOST_ITEMS: usize = 1500;
 const ROUNDS: usize = 10_000;
+/// Beyond so many bins no pool is searched, which goes a level down with every bin.
+const MOST_BINS: usize = 2000;
 /// Prices that are tried for a pool of patterns.
 const PRICES: u64 = 6;
 /// Patterns beyond which no pool is kept, and up to which no smaller one is looked for.
@@ -112,7 +116,8 @@ impl Solver<'_, '_, '_> {
         master.start_with_single_types(self.stock);
         self.nodes = 1;
         self.relax(&mut master, &mut pricer);
-        for turn in 0..DIVES {
+        let dives = if pricer.is_exact() { DIVES } else { ROUNDED_DIVES };
+        for turn in 0..dives {
             if self.settled() || self.clock.stopped() {
                 break;
             }
@@ -197,7 +202,9 @@ impl Solver<'_, '_, '_> {
                 return Verdict::Possible(found);
             }
         }
-        if let Some(pool) = self.pool(&mut master.clone(), &mut pricer) {
+        if self.bound <= MOST_BINS
+            && let Some(pool) = self.pool(&mut master.clone(), &mut pricer)
+        {
             let nodes = POOL_WORK / pool.patterns.len().max(1);
             match exhaust(pool, &self.demand, self.bound, nodes, &self.clock) {
                 Covered::By(found) => return Verdict::Possible(found),

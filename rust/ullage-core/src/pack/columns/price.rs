@@ -10,6 +10,8 @@ use crate::pack::columns::stock::Pattern;
 /// Cells of the largest exact table, and of a rounded one.
 const EXACT_CELLS: u64 = 1 << 24;
 const ROUNDED_CELLS: u64 = 1 << 22;
+/// Nodes of the search for one pattern.
+const DIVE_NODES: u64 = 4000;
 const LARGEST_SUM: f64 = 16_000_000.0;
 const FINEST: f64 = 8_388_608.0; // 2^23
 
@@ -190,7 +192,7 @@ impl Pricer {
             if self.layer[kind] as usize != kind || self.knapsack.sizes[kind] > self.knapsack.capacity {
                 continue;
             }
-            let mut dive = Dive::new(self, above, 20_000);
+            let mut dive = Dive::new(self, above, DIVE_NODES);
             dive.first(kind);
             found.extend(dive.best);
         }

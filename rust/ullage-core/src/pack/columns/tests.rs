@@ -4,9 +4,11 @@ use proptest::prelude::{Just, ProptestConfig, any, prop, prop_assert, prop_asser
 use proptest::strategy::Strategy;
 
 use super::clock::Clock;
+use super::cover::{Covered, Pool, cover};
+use super::cuts::exhaust;
 use super::master::{Master, Progress};
 use super::price::{Knapsack, Pricer, Prices};
-use super::stock::{CuttingStock, Patterns, bins};
+use super::stock::{CuttingStock, Pattern, Patterns, bins};
 use super::{Outcome, solve};
 use crate::solving::{Limits, Watch};
 
@@ -155,6 +157,35 @@ proptest! {
                     prop_assert_eq!(price(&dense), found.price);
                     prop_assert!(dense.iter().zip(&caps).all(|(copies, cap)| copies <= cap));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_pool_is_exhausted_as_by_brute_force((capacity, sizes) in instances(), more in 0_usize..2) {
+        let stock = stock(capacity, &sizes);
+        let demand: Vec<u32> = stock.types.iter().map(|kind| kind.1).collect();
+        let kinds: Vec<u64> = stock.types.iter().map(|kind| kind.0).collect();
+        let limit = stock.area() + more;
+        // Sizes are prices: what a pattern falls short of a bin is the room that it leaves.
+        let budget = (limit as u64 * capacity) as i64 - stock.total() as i64;
+        let sparse = |dense: &Vec<u32>| -> Pattern { (0..).zip(dense.iter().copied()).filter(|item| item.1 > 0).collect() };
+        let all = patterns(capacity, &kinds, &demand);
+        let all = all.iter().map(sparse).filter(|pattern| !pattern.is_empty());
+        let all = all.map(|pattern| ((u128::from(capacity) - stock.load(&pattern)) as i64, pattern));
+        let pool = || Pool { patterns: all.clone().filter(|pattern| pattern.0 <= budget).collect(), budget };
+        let limits = Limits::default();
+        let mut watch = Watch::start(&limits);
+        let clock = Clock::new(&mut watch);
+        let possible = fewest(capacity, &sizes) <= limit;
+        for found in [cover(&pool(), &demand, limit, u64::MAX, &clock), exhaust(pool(), &demand, limit, 10_000, &clock)] {
+            match found {
+                Covered::By(found) => {
+                    check(&stock, &found);
+                    prop_assert!(possible && bins(&found) <= limit);
+                }
+                Covered::Never => prop_assert!(!possible),
+                Covered::Open => prop_assert!(false, "not settled"),
             }
         }
     }

@@ -17,6 +17,8 @@ use crate::pack::columns::stock::{CuttingStock, Pattern, Patterns};
 /// What an item without a pattern costs, and a pattern that is forbidden.
 const PENALTY: f64 = 20.0;
 const COLUMNS_PER_ROUND: usize = 60;
+/// Variants of a pattern with other copies of its types.
+const MOST_TURNS: u32 = 3;
 /// Nodes of the pricer's search for a proof that no pattern is worth more.
 const PROOF_NODES: u64 = 100_000;
 /// Prices above a bin's in whole units that may be rounding.
@@ -76,9 +78,18 @@ impl<'a> Tree<'a> {
         let columns = vec![Box::default(); rows];
         let mut tree =
             Self { stock, bins, waste, kinds, sizes, program, columns, known: HashSet::new(), nodes: 0 };
-        for pattern in patterns {
-            let items = pattern.iter().flat_map(|&(kind, copies)| (0..copies).map(move |copy| (kind, copy)));
-            tree.add(items.map(|(kind, copy)| first[kind as usize] + copy).collect());
+        // Each copy of a type takes its turn, so that all of them have patterns.
+        let turns = stock.types.iter().map(|&(_, demand)| demand).max().unwrap_or(1).min(MOST_TURNS);
+        for turn in 0..turns {
+            for pattern in patterns {
+                let items = pattern.iter().flat_map(|&(kind, copies)| {
+                    let (start, demand) = (first[kind as usize], stock.types[kind as usize].1);
+                    (0..copies).map(move |copy| start + (copy + turn) % demand)
+                });
+                let mut items: Vec<u32> = items.collect();
+                items.sort_unstable();
+                tree.add(items.into());
+            }
         }
         tree
     }
