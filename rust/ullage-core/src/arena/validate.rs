@@ -72,6 +72,17 @@ impl Occupation {
     fn is_alive(&self, at: i64) -> bool {
         self.lives.iter().any(|&(lower, upper)| lower <= at && at < upper)
     }
+
+    /// A number whose multiple the offset is in every layout: the least common multiple of the buffers' alignments, or
+    /// of so many of them as have one below 2^128.
+    fn alignment(&self, problem: &Problem) -> u128 {
+        let alignments = self.buffers.iter().filter_map(|&index| problem.buffers().get(index));
+        alignments.fold(1, |whole: u128, buffer| {
+            let next = u128::from(buffer.alignment);
+            let factor = next.checked_div(divisor(whole, next)).unwrap_or(1);
+            whole.checked_mul(factor).unwrap_or(whole)
+        })
+    }
 }
 
 /// Whether each offset suits the alignment, is the one that is fixed, and the same throughout a group.
@@ -181,19 +192,17 @@ fn nobody_shares(occupations: &[Occupation]) -> Result<()> {
     Ok(())
 }
 
+/// The greatest common divisor.
+fn divisor(mut a: u128, mut b: u128) -> u128 {
+    while b > 0 {
+        (a, b) = (b, a.checked_rem(b).unwrap_or(0));
+    }
+    a
+}
+
 /// Bytes that any layout needs at the instant `at`, as [`Proof::Load`] defines them.
 fn load(problem: &Problem, occupations: &[Occupation], at: i64) -> u128 {
-    let aligned =
-        occupations.iter().flat_map(|one| &one.buffers).filter_map(|&index| problem.buffers().get(index));
-    // A divisor of all alignments; a group may have a larger one, which only helps.
-    let cell = aligned.fold(0_u64, |mut a, buffer| {
-        let mut b = buffer.alignment;
-        while b > 0 {
-            (a, b) = (b, a.checked_rem(b).unwrap_or(0));
-        }
-        a
-    });
-    let cell = u128::from(cell.max(1));
+    let cell = occupations.iter().fold(0, |cell, one| divisor(cell, one.alignment(problem))).max(1);
     let (mut sum, mut largest_padding) = (0_u128, 0_u128);
     for one in occupations.iter().filter(|one| one.is_alive(at)) {
         let size = u128::from(one.size);
