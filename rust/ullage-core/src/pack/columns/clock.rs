@@ -14,7 +14,8 @@ pub(super) struct Clock<'a, 'b> {
 
 impl<'a, 'b> Clock<'a, 'b> {
     pub(super) fn new(watch: &'a mut Watch<'b>) -> Self {
-        Self { watch: RefCell::new(watch), stopped: Cell::new(false) }
+        let stopped = Cell::new(watch.look());
+        Self { watch: RefCell::new(watch), stopped }
     }
 
     /// Whether to stop, by the time or by an interruption. Stays so.

@@ -108,7 +108,7 @@ impl Solver<'_, '_, '_> {
     fn run(&mut self) {
         let plain = self.stock.first_fit(&self.demand);
         self.offer(plain.clone());
-        if self.settled() {
+        if self.settled() || self.clock.stopped() {
             return;
         }
         let mut pricer = Pricer::new(self.knapsack(self.stock.capacity));
