@@ -1423,14 +1423,15 @@ def pack(
     needed), a list of capacities, or names with capacities or with `(capacity, copies)`. `counts` gives the number of
     items of each size, as in cutting stock; copies follow each other, named `llama:0`, `llama:1` if there are names.
 
-    `strategy` is `auto` (fast heuristics, a short local search, and for at most 200 items the exact search), `exact`
-    (the same for any number), `local_search`, `perturbed_bin_slack`, `minimum_bin_slack_seeded`, `minimum_bin_slack`,
-    or one of `next_fit`, `first_fit`, `best_fit` and `worst_fit`, in the order given or followed by `_decreasing`, or
-    `best_k_fit`, that keeps ten bins open, or as many as in `best_k_fit:4`. `time_limit` bounds all but the plain
-    heuristics in seconds, `None` not at all. The same `seed` gives the same plan unless time runs out. `progress` is
-    called with a `Progress` for every better plan or bound, and about four times a second in between; what it raises
-    ends the work. Ctrl-C raises `Interrupted` with the best plan so far. Raises `ProblemError` naming the item, bin or
-    count at fault and `ArgumentError` for an unknown strategy, a bad seed or a time limit that is none.
+    `strategy` is `auto` (fast heuristics, a short local search, branch and price for at most 2,000 items, other exact
+    searches for at most 200), `exact` (all of it for any number), `local_search`, `perturbed_bin_slack`,
+    `minimum_bin_slack_seeded`, `minimum_bin_slack`, or one of `next_fit`, `first_fit`, `best_fit` and `worst_fit`, in
+    the order given or followed by `_decreasing`, or `best_k_fit`, that keeps ten bins open, or as many as in
+    `best_k_fit:4`. `time_limit` bounds all but the plain heuristics in seconds, `None` not at all. The same `seed`
+    gives the same plan unless time runs out. `progress` is called with a `Progress` for every better plan or bound, and
+    about four times a second in between; what it raises ends the work. Ctrl-C raises `Interrupted` with the best plan
+    so far. Raises `ProblemError` naming the item, bin or count at fault and `ArgumentError` for an unknown strategy, a
+    bad seed or a time limit that is none.
     """
 
 def lower_bound(

@@ -7,7 +7,7 @@ from ullage.benchmark.profile import Profile, draw_profile, performance_profile
 from ullage.benchmark.row import Journal, Row
 from ullage.benchmark.run import run
 from ullage.benchmark.source import Found, read_instances
-from ullage.benchmark.strategy import Solve, Strategy, own_names, strategies
+from ullage.benchmark.strategy import Solve, Strategy, own_names, problem_of, strategies
 from ullage.benchmark.summary import Judged, Line, judge, summarise
 from ullage.benchmark.writing import as_markdown, write_csv, write_json, write_markdown
 
@@ -29,6 +29,7 @@ __all__ = [
     "judge",
     "own_names",
     "performance_profile",
+    "problem_of",
     "read_instances",
     "read_optima",
     "run",

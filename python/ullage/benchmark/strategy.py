@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 import ullage
 from ullage import _core
 from ullage.benchmark.answer import Answer
-from ullage.benchmark.instance import ArenaInstance, Instance
+from ullage.benchmark.instance import ArenaInstance, Instance, PackingInstance
 from ullage.errors import ArgumentError
 
-__all__ = ["Solve", "Strategy", "own_names", "strategies"]
+__all__ = ["Solve", "Strategy", "own_names", "problem_of", "strategies"]
 
 Solve: TypeAlias = Callable[[Instance, float], Any]
 """What a strategy is: called with an instance and the seconds it has; gives places, or places and a lower bound, or an
@@ -65,11 +65,19 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
+def problem_of(instance: Instance) -> str:
+    """Say which of our solvers an instance is for: `packing`, `vector packing` or `arena`."""
+    if isinstance(instance, PackingInstance) and len(instance.capacities) > 1:
+        return "vector packing"
+    return instance.kind
+
+
 @cache
 def own_names() -> dict[str, tuple[str, ...]]:
-    """Give the names of our own strategies, by kind of instance, as the solvers list them themselves."""
+    """Give the names of our own strategies, by `problem_of` an instance, as the solvers list them themselves."""
     calls: dict[str, Callable[[], object]] = {
         "packing": lambda: ullage.pack([1], 1, "?"),
+        "vector packing": lambda: ullage.place({"a": {"memory": 1}}, {"b": {"memory": 1}}, strategy="?"),
         "arena": lambda: ullage.plan_arena([1], [0], [1], strategy="?"),
     }
     names = {}
@@ -164,8 +172,9 @@ def _own(name: str) -> Solve:
     """Give one of our own strategies; its proof is checked along with its answer."""
 
     def solve(instance: Instance, time_limit: float) -> Answer:
-        if name not in own_names().get(instance.kind, ()):
-            raise NotImplementedError(f"{name} is no strategy for the kind {instance.kind}")
+        problem = problem_of(instance)
+        if name not in own_names()[problem]:
+            raise NotImplementedError(f"{name} is no strategy for {problem}")
         if isinstance(instance, ArenaInstance):
             layout = ullage.plan_arena(
                 list(instance.sizes),
@@ -177,8 +186,24 @@ def _own(name: str) -> Solve:
             )
             ullage.validate(layout)
             return Answer([int(offset) for offset in layout.offsets], layout.lower_bound)
+        if problem == "vector packing":
+            return _placed(instance, name, time_limit)
         plan = ullage.pack(instance.sizes, instance.capacity, name, time_limit)
         ullage.validate(plan)
         return Answer(plan.assignment, plan.lower_bound)
 
     return solve
+
+
+def _placed(instance: PackingInstance, name: str, time_limit: float) -> Answer:
+    """Place the items of a vector packing instance on as few equal devices as possible."""
+    resources = ["memory", *(f"resource {index}" for index in range(1, len(instance.capacities)))]
+    items = {str(index): dict(zip(resources, demand, strict=True)) for index, demand in enumerate(instance.items)}
+    device = {**dict(zip(resources, instance.capacities, strict=True)), "count": None}
+    placement = ullage.place(items, {"bin": device}, strategy=name, time_limit=time_limit)
+    ullage.validate(placement)
+    if placement.unplaced:
+        return Answer(None, int(placement.lower_bound))
+    bins = [placement.assignment[str(index)][0] for index in range(len(items))]
+    number = {used: index for index, used in enumerate(dict.fromkeys(bins))}
+    return Answer([number[used] for used in bins], int(placement.lower_bound))

@@ -22,6 +22,7 @@ from ullage.benchmark import (
     judge,
     own_names,
     performance_profile,
+    problem_of,
     read_instances,
     read_optima,
     run,
@@ -202,8 +203,8 @@ def pack(
         check_drawable(profile)
     found = read_instances(paths, optima=None if optima is None else read_optima(optima), at_days=at_days)
     instances = _chosen(found, families, sample)
-    kinds = {instance.kind for instance in instances}
-    own = dict.fromkeys(name for kind in sorted(kinds, reverse=True) for name in own_names()[kind])
+    problems = {problem_of(instance) for instance in instances}
+    own = dict.fromkeys(name for problem in sorted(problems, reverse=True) for name in own_names()[problem])
     using = strategies(own if names is None else [name for name in names.split(",") if name.strip()])
     with _progress(as_json=as_json) as told:
         try:

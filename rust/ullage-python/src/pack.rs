@@ -27,8 +27,8 @@ use crate::units::{ByteCount, WholeNumber};
 /// `strategy` is a plain heuristic, in the order given (`next_fit`, `first_fit`, `best_fit`, `worst_fit`, `best_k_fit` or
 /// `best_k_fit:4`) or on decreasing sizes (`next_fit_decreasing` and so on); `minimum_bin_slack` or
 /// `minimum_bin_slack_seeded`; `perturbed_bin_slack` or `local_search`, which draw lots; `auto` (the best of the fast ones,
-/// then a short local search, and for at most 200 items the exact search); or `exact` (the same whatever the number of
-/// items). `time_limit` is in seconds and bounds all but the plain heuristics; `None` lets them finish. The same `seed`
+/// then a short local search, branch and price for at most 2,000 items, other exact searches for at most 200); or `exact`
+/// (all of it whatever the number of items). `time_limit` is in seconds and bounds all but the plain heuristics; `None` lets them finish. The same `seed`
 /// gives the same plan, if time does not run out. `progress` is called with a `Progress` whenever a better plan or a higher
 /// bound is known, and about four times a second in between. Ctrl-C raises `Interrupted`, a `KeyboardInterrupt` that holds
 /// the best plan so far.
