@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from ledger_world import together
 
 from ullage import Account, Ledger, Reservation
 from ullage.errors import AccountPathError, ArgumentError, BudgetExceeded, Holder, QuantityError, ReleasedError
@@ -394,26 +395,6 @@ def restless() -> Iterator[None]:
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(before)
-
-
-def together(*works: Any) -> None:
-    """Run all works at once, and raise what any of them raised."""
-    failures: list[BaseException] = []
-
-    def run(work: Any) -> None:
-        try:
-            work()
-        except BaseException as failure:  # noqa: BLE001 - raised below
-            failures.append(failure)
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "hangs"
-    if failures:
-        raise failures[0]
 
 
 @pytest.mark.usefixtures("restless")

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["as_json", "workload"]
+__all__ = ["as_json", "book", "workload"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -13,6 +13,14 @@ MOST = 2**32
 
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead; every size is a whole number of bytes."
+)
+
+book = click.option(
+    "--book",
+    type=click.Choice(["best", "hi"]),
+    default="best",
+    show_default=True,
+    help="Of each model, book the most likely need or the most it can be.",
 )
 
 

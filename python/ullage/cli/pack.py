@@ -63,13 +63,7 @@ Examples:
     "as many as needed.",
 )
 @click.option("--capacity", metavar="SIZE", help="Bytes of every bin, such as 24GiB; as many bins as needed.")
-@click.option(
-    "--book",
-    type=click.Choice(["best", "hi"]),
-    default="best",
-    show_default=True,
-    help="Of each model, book the most likely need or the most it can be.",
-)
+@options.book
 @options.workload
 @click.option(
     "--strategy",

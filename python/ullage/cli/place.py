@@ -64,13 +64,7 @@ Examples:
 @click.option("--cost", "costs", multiple=True, metavar="DEVICE=NUMBER", help="What a device costs. Default: 1.")
 @click.option("--reserve", metavar="SIZE", help="What stays free on every device, such as 1GiB.")
 @click.option("--keep", metavar="NAME", help="all (the default), or best_value where not all fit.")
-@click.option(
-    "--book",
-    type=click.Choice(["best", "hi"]),
-    default="best",
-    show_default=True,
-    help="Of each model, book the most likely need or the most it can be.",
-)
+@options.book
 @options.workload
 @click.option(
     "--strategy",
