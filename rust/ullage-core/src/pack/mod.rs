@@ -62,6 +62,7 @@ pub use instance::{
     parse_csv, parse_openb, parse_vbp, read_instance,
 };
 pub use plan::{DualFunction, Infeasibility, Plan, PlannedBin, Proof};
+pub(crate) use problem::unique;
 pub use problem::{BinKind, Item, Problem};
 pub use solve::solve;
 pub use strategy::Strategy;

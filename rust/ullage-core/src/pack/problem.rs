@@ -163,7 +163,8 @@ fn wrong(field: &str, reason: String) -> Error {
     Error::Problem { field: field.to_owned(), reason }
 }
 
-fn unique<'a>(field: &str, names: impl ExactSizeIterator<Item = &'a str>) -> Result<()> {
+/// Refuses a name that stands twice among `field`.
+pub(crate) fn unique<'a>(field: &str, names: impl ExactSizeIterator<Item = &'a str>) -> Result<()> {
     let mut seen = HashMap::with_capacity(names.len());
     for (index, name) in names.enumerate() {
         if let Some(first) = seen.insert(name, index) {

@@ -19,16 +19,18 @@ use crate::solving::Watch;
 
 const NODES_BETWEEN_CHECKS: u64 = 1024;
 
-/// What the search found.
+/// What an exact search found.
 pub(crate) struct Found {
     /// The best complete plan, if one beat the number of bins to beat.
     pub(crate) best: Option<Packing>,
+    /// No complete plan has fewer bins.
+    pub(crate) lower_bound: usize,
     /// Nothing is better than the best, or than the number to beat where nothing was found.
-    pub(crate) proven: bool,
+    pub(crate) is_proven: bool,
     pub(crate) nodes: u64,
 }
 
-/// Looks for complete plans of fewer than `to_beat` bins, and stops at one of `enough` bins.
+/// Looks for complete plans of fewer than `to_beat` bins, and stops at one of `enough` bins: none has fewer.
 ///
 /// `sizes` must not increase. Items of size zero join the first bin.
 pub(crate) fn search(
@@ -40,7 +42,7 @@ pub(crate) fn search(
 ) -> Found {
     let positive = sizes.partition_point(|&size| size > 0);
     let mut tree = Tree::new(sizes.get(..positive).unwrap_or_default(), supply, to_beat);
-    let mut found = Found { best: None, proven: false, nodes: 0 };
+    let mut found = Found { best: None, lower_bound: enough, is_proven: false, nodes: 0 };
     if positive == 0 {
         return found;
     }
@@ -54,7 +56,7 @@ pub(crate) fn search(
             found.best = Some(tree.packing(sizes.len()));
             watch.found(Some(tree.to_beat as u64), 0);
             if tree.to_beat <= enough {
-                found.proven = true;
+                found.is_proven = true;
                 return found;
             }
             tree.ascend();
@@ -63,7 +65,7 @@ pub(crate) fn search(
         match tree.next_choice() {
             Some(choice) => tree.descend(choice),
             None if tree.path.is_empty() => {
-                found.proven = true;
+                found.is_proven = true;
                 return found;
             }
             None => tree.ascend(),

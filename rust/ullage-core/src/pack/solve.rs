@@ -2,14 +2,14 @@
 
 use crate::pack::bounds::{Bound, improved, lower_bound};
 use crate::pack::columns;
-use crate::pack::completion::complete;
+use crate::pack::completion::{Completed, complete};
 use crate::pack::heuristics::{Heuristic, Rule, minimum_slack, perturb};
 use crate::pack::local;
 use crate::pack::order::Order;
 use crate::pack::packing::Packing;
 use crate::pack::plan::{Infeasibility, Plan, Proof};
 use crate::pack::problem::Problem;
-use crate::pack::search::search;
+use crate::pack::search::{Found, search};
 use crate::pack::strategy::Strategy;
 use crate::pack::supply::{Opening, Supply};
 use crate::pack::types::Types;
@@ -98,6 +98,20 @@ impl Answer {
     /// A plan of fewer bins is better; any complete one if there is none.
     fn to_beat(&self) -> usize {
         if self.best.unplaced == 0 { self.best.bins() } else { usize::MAX }
+    }
+
+    /// Takes what an exact search found that started from the bound `known`.
+    fn learn(&mut self, known: Bound, found: Found) {
+        self.nodes = self.nodes.saturating_add(found.nodes);
+        if found.lower_bound > known.bins {
+            self.bound = Ok(Bound { bins: found.lower_bound, proof: Proof::Search });
+        }
+        if let Some(better) = found.best {
+            self.best = better;
+        }
+        if found.is_proven {
+            self.prove();
+        }
     }
 
     /// Notes that every better plan was looked at.
@@ -210,19 +224,8 @@ impl Solver<'_> {
 
     /// Branch and price, for bins of one capacity of which there are enough.
     fn price(&self, known: Bound, answer: &mut Answer, watch: &mut Watch<'_>) {
-        let to_beat = answer.to_beat();
-        let Some(found) = columns::search(self.sizes, self.supply, to_beat, known.bins, watch) else {
-            return;
-        };
-        answer.nodes = answer.nodes.saturating_add(found.nodes);
-        if found.bound > known.bins {
-            answer.bound = Ok(Bound { bins: found.bound, proof: Proof::Search });
-        }
-        if let Some(better) = found.best {
-            answer.best = better;
-        }
-        if found.is_proven {
-            answer.prove();
+        if let Some(found) = columns::search(self.sizes, self.supply, answer.to_beat(), known.bins, watch) {
+            answer.learn(known, found);
         }
     }
 
@@ -234,29 +237,16 @@ impl Solver<'_> {
             return;
         }
         let to_beat = answer.to_beat().min(class.copies.saturating_add(1));
-        let found = complete(&types, class.capacity, known.bins, to_beat, watch);
-        answer.nodes = answer.nodes.saturating_add(found.nodes);
-        if found.lower_bound > known.bins {
-            answer.bound = Ok(Bound { bins: found.lower_bound, proof: Proof::Search });
-        }
-        if let Some(contents) = found.best {
-            answer.best = Packing::of_contents(&contents, self.sizes, self.supply);
-        }
-        if found.is_proven {
-            answer.prove();
-        }
+        let Completed { best, lower_bound, is_proven, nodes } =
+            complete(&types, class.capacity, known.bins, to_beat, watch);
+        let best = best.map(|contents| Packing::of_contents(&contents, self.sizes, self.supply));
+        answer.learn(known, Found { best, lower_bound, is_proven, nodes });
     }
 
     /// The exact search for bins of any capacity.
     fn search(&self, known: Bound, answer: &mut Answer, watch: &mut Watch<'_>) {
         let found = search(self.sizes, self.supply, answer.to_beat(), known.bins, watch);
-        answer.nodes = answer.nodes.saturating_add(found.nodes);
-        if let Some(better) = found.best {
-            answer.best = better;
-        }
-        if found.proven {
-            answer.prove();
-        }
+        answer.learn(known, found);
     }
 }
 

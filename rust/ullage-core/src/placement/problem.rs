@@ -1,8 +1,7 @@
 //! [`Problem`]: what is to be placed, on which devices, and under which rules.
 
-use std::collections::HashMap;
-
 use crate::error::{Error, Result};
+use crate::pack::unique;
 use crate::units::{Bytes, clip};
 
 /// A resource that demands and capacities are counted in.
@@ -366,15 +365,4 @@ fn wrong(field: &str, reason: String) -> Error {
 
 fn too_large(field: &str, what: &str) -> Error {
     wrong(field, format!("the {what} up to here sum to more than 2^64 - 1"))
-}
-
-fn unique<'a>(field: &str, names: impl ExactSizeIterator<Item = &'a str>) -> Result<()> {
-    let mut seen = HashMap::with_capacity(names.len());
-    for (index, name) in names.enumerate() {
-        if let Some(first) = seen.insert(name, index) {
-            let reason = format!("the name {:?} is taken by {field}[{first}]", clip(name));
-            return Err(wrong(&format!("{field}[{index}]"), reason));
-        }
-    }
-    Ok(())
 }

@@ -3,19 +3,9 @@
 use crate::pack::columns::stock::{CuttingStock, Patterns};
 use crate::pack::columns::{Outcome, solve};
 use crate::pack::packing::Packing;
+use crate::pack::search::Found;
 use crate::pack::supply::Supply;
 use crate::solving::Watch;
-
-/// What branch and price found.
-pub(crate) struct Settled {
-    /// A complete plan of fewer bins than were to beat.
-    pub(crate) best: Option<Packing>,
-    /// No complete plan has fewer bins.
-    pub(crate) bound: usize,
-    /// Nothing is better than the best, or than what was to beat where nothing was found.
-    pub(crate) is_proven: bool,
-    pub(crate) nodes: u64,
-}
 
 /// Looks for complete plans of fewer than `to_beat` bins, where all bins are alike and there are enough of them: else
 /// `None`. No plan has fewer bins than `bound`.
@@ -27,7 +17,7 @@ pub(crate) fn search(
     to_beat: usize,
     bound: usize,
     watch: &mut Watch<'_>,
-) -> Option<Settled> {
+) -> Option<Found> {
     let [class] = supply.classes.as_slice() else { return None };
     if to_beat > class.copies || sizes.first().is_none_or(|&largest| largest == 0 || largest > class.capacity)
     {
@@ -40,7 +30,7 @@ pub(crate) fn search(
     let Outcome { best, bound, nodes } = solve(&stock, to_beat, bound, watch);
     let bins = best.as_ref().map_or(to_beat, |best| super::stock::bins(best));
     let best = best.map(|best| packing(&stock, &best, sizes.len()));
-    Some(Settled { best, bound, is_proven: bound >= bins, nodes })
+    Some(Found { best, lower_bound: bound, is_proven: bound >= bins, nodes })
 }
 
 /// The bins of the items in decreasing order; those past the last type are of size zero.
