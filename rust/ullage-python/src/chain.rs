@@ -2,10 +2,11 @@
 
 use pyo3::prelude::*;
 use ullage_core::Error;
-use ullage_core::footprint::{Policy, Workload};
+use ullage_core::footprint::Policy;
 use ullage_core::split::{self, Anatomy, Detail, Part, Piece, Shared};
 
 use crate::error::{Failure, Outcome};
+use crate::footprint::workload;
 use crate::model::Model;
 use crate::units::{ByteCount, WholeNumber};
 
@@ -85,13 +86,7 @@ impl Chain {
         experts_apart: bool,
     ) -> Outcome<Self> {
         let model = &model.0;
-        let context = context.map(|context| context.count("context")).transpose()?;
-        let batch = batch.count("batch")?;
-        let mut workload =
-            Workload::new(model, context, batch, kv_dtype.parse()?)?.with_flash_attention(flash_attention);
-        if let Some(micro_batch) = micro_batch {
-            workload = workload.with_micro_batch(micro_batch.count("micro_batch")?)?;
-        }
+        let workload = workload(model, context, batch, kv_dtype, micro_batch, flash_attention)?;
         let policy = runtime.map_or_else(|| Policy::usual(model), Policy::of)?;
         let detail = if experts_apart { Detail::Experts } else { Detail::Layers };
         let Anatomy { chain, parts } = py.detach(|| Anatomy::of(model, &workload, policy, detail))?;

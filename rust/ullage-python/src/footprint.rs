@@ -252,16 +252,29 @@ pub(crate) fn estimate(
     runtime: Option<&str>,
 ) -> Outcome<Footprint> {
     let model = Arc::clone(&model.0);
-    let context = context.map(|context| context.count("context")).transpose()?;
-    let batch = batch.count("batch")?;
-    let mut workload =
-        core::Workload::new(&model, context, batch, kv_dtype.parse()?)?.with_flash_attention(flash_attention);
-    if let Some(micro_batch) = micro_batch {
-        workload = workload.with_micro_batch(micro_batch.count("micro_batch")?)?;
-    }
+    let workload = workload(&model, context, batch, kv_dtype, micro_batch, flash_attention)?;
     let policy = runtime.map_or_else(|| core::Policy::usual(&model), core::Policy::of)?;
     let parts = py.detach(|| core::estimate(&model, &workload, policy))?;
     Ok(Footprint { model, workload, policy, parts, measured: None })
+}
+
+/// What a model is asked to do, from the arguments of Python.
+pub(crate) fn workload(
+    model: &ullage_core::Model,
+    context: Option<WholeNumber>,
+    batch: WholeNumber,
+    kv_dtype: &str,
+    micro_batch: Option<WholeNumber>,
+    flash_attention: bool,
+) -> Outcome<core::Workload> {
+    let context = context.map(|context| context.count("context")).transpose()?;
+    let batch = batch.count("batch")?;
+    let workload =
+        core::Workload::new(model, context, batch, kv_dtype.parse()?)?.with_flash_attention(flash_attention);
+    Ok(match micro_batch {
+        Some(micro_batch) => workload.with_micro_batch(micro_batch.count("micro_batch")?)?,
+        None => workload,
+    })
 }
 
 /// Every runtime policy, as data.
