@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from ullage.pool import Pool
     from ullage.schemes import Dense, Gguf, Linear, Lossless, Palettized, Sparse
     from ullage.solving import Interrupted, Progress
+    from ullage.store import WeightStore, load, write_compressed
     from ullage.timeline import Timeline
 
 __all__ = [
@@ -111,6 +112,7 @@ __all__ = [
     "Timeline",
     "UllageError",
     "Verdict",
+    "WeightStore",
     "__version__",
     "benchmark",
     "catalog",
@@ -121,6 +123,7 @@ __all__ = [
     "fit",
     "footprint",
     "format_bytes",
+    "load",
     "lower_bound",
     "machine",
     "measure",
@@ -138,6 +141,7 @@ __all__ = [
     "splitting",
     "tracking",
     "validate",
+    "write_compressed",
 ]
 
 _LAZY = {
@@ -152,6 +156,7 @@ _LAZY = {
     "Sparse": "ullage.schemes",
     "SplitDevice": "ullage._split",
     "Timeline": "ullage.timeline",
+    "WeightStore": "ullage.store",
     "benchmark": "",
     "catalog": "",
     "compress": "ullage._codec",
@@ -160,6 +165,7 @@ _LAZY = {
     "fingerprint": "ullage.measuring",
     "fit": "ullage._footprint",
     "footprint": "ullage._footprint",
+    "load": "ullage.store",
     "machine": "",
     "measure": "ullage.measuring",
     "measuring": "",
@@ -169,6 +175,7 @@ _LAZY = {
     "split": "ullage._split",
     "splitting": "",
     "tracking": "",
+    "write_compressed": "ullage.store",
 }
 """Names that are imported when first asked for, with their modules: asyncio and psutil cost more than the rest."""
 

@@ -79,6 +79,18 @@ impl Buffer {
     }
 }
 
+/// A buffer over the bytes that `bytes` finds in `owner`, which keeps them where they are.
+pub(crate) fn view<T: Send + Sync + 'static>(
+    py: Python<'_>,
+    owner: T,
+    bytes: fn(&T) -> &[u8],
+) -> PyResult<Bound<'_, Buffer>> {
+    let owner = Box::new(owner); // first, so that it moves no more
+    let found = bytes(&owner);
+    let (address, length) = (found.as_ptr() as usize, found.len());
+    Bound::new(py, Buffer { address, length, _owner: owner })
+}
+
 static FROM_BUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// A read-only NumPy array of `dtype` over `values`, which are not copied.

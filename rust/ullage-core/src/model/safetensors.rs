@@ -82,7 +82,7 @@ pub fn read_header(mut input: impl Read, file_len: u64) -> Result<Header, Failur
     if u64::try_from(json.len()) != Ok(length) {
         return Err(Failure::truncated(ErrorKind::UnexpectedEof.into(), "the header"));
     }
-    let (metadata, entries) = parse(&json)?;
+    let Entries { metadata, tensors: entries } = parse(&json)?;
     let data_len = entries.last().map_or(0, |(_, info)| wide(info.data_offsets.1));
     let expected = data_start.saturating_add(data_len);
     if expected != file_len {
@@ -95,7 +95,7 @@ pub fn read_header(mut input: impl Read, file_len: u64) -> Result<Header, Failur
 }
 
 /// The metadata of a header, and its tensors in order of offset, checked by the format's crate.
-fn parse(json: &[u8]) -> Result<(Option<HashMap<String, String>>, Vec<(String, TensorInfo)>), Failure> {
+fn parse(json: &[u8]) -> Result<Entries, Failure> {
     let text = std::str::from_utf8(json).map_err(|error| {
         let offset = u64::try_from(error.valid_up_to()).unwrap_or(u64::MAX).saturating_add(PREFIX);
         Fault::new("the header is not UTF-8 text").offset(offset)
@@ -108,10 +108,10 @@ fn parse(json: &[u8]) -> Result<(Option<HashMap<String, String>>, Vec<(String, T
     // The crate keeps an index by name, which nothing here asks: only to name a culprit does it get the names.
     let nameless = tensors.iter().map(|(_, info)| (String::new(), info.clone())).collect();
     if Metadata::new(None, nameless).is_ok() {
-        return Ok((metadata, tensors));
+        return Ok(Entries { metadata, tensors });
     }
     match Metadata::new(None, tensors.clone()) {
-        Ok(_) => Ok((metadata, tensors)),
+        Ok(_) => Ok(Entries { metadata, tensors }),
         Err(error) => Err(fault_of(&error, &tensors).into()),
     }
 }

@@ -3,8 +3,6 @@
 //! It stands before the data, and says where the data ends: where a codec finds that out as it goes, room is left for the
 //! longest header there could be, and what is not needed of it becomes blanks, as the format allows.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 
 use super::manifest::{self, Row};
@@ -30,15 +28,24 @@ impl Listed {
     pub(super) fn new(name: String, dtype: String, shape: Vec<u64>, bytes: Bytes) -> Self {
         Self { name, dtype, shape, data_offsets: (0, bytes.get()) }
     }
+
+    /// A piece of `bytes` bytes, which has no place yet.
+    pub(super) fn bytes(name: String, bytes: Bytes) -> Self {
+        Self::new(name, "U8".to_owned(), vec![bytes.get()], bytes)
+    }
+
+    /// Its bytes.
+    pub(super) fn size(&self) -> Bytes {
+        Bytes::new(self.data_offsets.1.saturating_sub(self.data_offsets.0))
+    }
 }
 
 /// Gives each tensor its place, in their order.
 pub(super) fn place(listed: &mut [Listed]) -> Result<Bytes> {
     let mut end = Bytes::ZERO;
     for tensor in listed {
-        let bytes = tensor.data_offsets.1.saturating_sub(tensor.data_offsets.0);
         let start = end;
-        end = start.checked_add(Bytes::new(bytes)).ok_or(Error::Overflow { what: "the compressed file" })?;
+        end = start.checked_add(tensor.size()).ok_or(Error::Overflow { what: "the compressed file" })?;
         tensor.data_offsets = (start.get(), end.get());
     }
     Ok(end)
@@ -47,15 +54,14 @@ pub(super) fn place(listed: &mut [Listed]) -> Result<Bytes> {
 /// The header in full: its length, the JSON, blanks. At least `least` bytes.
 pub(super) fn render(listed: &[Listed], rows: &[Row], least: usize) -> Result<Vec<u8>> {
     let failed = |error: serde_json::Error| Error::Argument { name: "header", reason: error.to_string() };
-    let metadata = HashMap::from([(manifest::FORMAT, manifest::VERSION.to_owned())]);
-    let mut metadata: Vec<(&str, String)> = metadata.into_iter().collect();
-    metadata.push((manifest::TENSORS, manifest::text(rows)));
+    let metadata =
+        [(manifest::FORMAT, manifest::VERSION.to_owned()), (manifest::TENSORS, manifest::text(rows))];
     let mut text = String::from("{\"__metadata__\":{");
     for (place, (key, value)) in metadata.iter().enumerate() {
         let comma = if place > 0 { "," } else { "" };
         let key = serde_json::to_string(key).map_err(failed)?;
         let value = serde_json::to_string(value).map_err(failed)?;
-        text.push_str(&format!("{comma}{key}:{value}"));
+        text.extend([comma, &key, ":", &value]);
     }
     text.push('}');
     for tensor in listed {

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::Part;
 use crate::model::Fault;
 use crate::units::clip;
 
@@ -53,19 +52,4 @@ pub(super) fn read(metadata: &HashMap<String, String>) -> Result<Option<Vec<Row>
         Fault::new(reason).field(TENSORS)
     })?;
     Ok(Some(rows))
-}
-
-/// What the name of a piece ends with.
-pub(super) const fn suffix(part: Part) -> &'static str {
-    match part {
-        Part::Values => "values",
-        Part::Integers => "integers",
-        Part::Indices => "indices",
-        Part::Tables => "lut",
-        Part::Scales => "scales",
-        Part::ZeroPoints => "zero_points",
-        Part::Mask => "mask",
-        Part::Blocks => "blocks",
-        Part::Codes => "codes",
-    }
 }

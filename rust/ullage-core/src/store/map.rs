@@ -16,9 +16,15 @@ use crate::model::Fault;
 #[derive(Debug)]
 pub(super) struct Map {
     path: PathBuf,
-    file: File,
-    /// Nothing for an empty file, which cannot be mapped.
-    pages: Option<Mmap>,
+    pages: Pages,
+}
+
+#[derive(Debug)]
+enum Pages {
+    /// An empty file cannot be mapped.
+    Mapped(File, Option<Mmap>),
+    /// What somebody read already.
+    Held(Vec<u8>),
 }
 
 impl Map {
@@ -34,7 +40,12 @@ impl Map {
         // SAFETY: the mapping is private to this struct and read as plain bytes alone, of which every value is valid. All
         // that is decided by its content is decided anew for each decode, and no reference to it is kept across two.
         let pages = if is_empty { None } else { Some(unsafe { Mmap::map(&file) }.map_err(io)?) };
-        Ok(Self { path: path.to_owned(), file, pages })
+        Ok(Self { path: path.to_owned(), pages: Pages::Mapped(file, pages) })
+    }
+
+    /// Bytes in memory in place of the file at `path`.
+    pub(super) fn held(path: &Path, bytes: Vec<u8>) -> Self {
+        Self { path: path.to_owned(), pages: Pages::Held(bytes) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -43,7 +54,10 @@ impl Map {
 
     /// Everything, whatever the file's length is by now.
     pub(super) fn bytes(&self) -> &[u8] {
-        self.pages.as_deref().unwrap_or_default()
+        match &self.pages {
+            Pages::Mapped(_, pages) => pages.as_deref().unwrap_or_default(),
+            Pages::Held(bytes) => bytes,
+        }
     }
 
     /// Everything, if the file is still as long as it was.
@@ -51,9 +65,10 @@ impl Map {
     /// # Errors
     /// [`Error::ModelFile`] if it is shorter, [`Error::Io`] if the system does not say.
     pub(super) fn checked(&self) -> Result<&[u8]> {
-        let io = |source| Error::Io { path: self.path.clone(), source };
-        let length = self.file.metadata().map_err(io)?.len();
         let bytes = self.bytes();
+        let Pages::Mapped(file, _) = &self.pages else { return Ok(bytes) };
+        let io = |source| Error::Io { path: self.path.clone(), source };
+        let length = file.metadata().map_err(io)?.len();
         if usize::try_from(length).is_ok_and(|length| length < bytes.len()) {
             let reason = format!("the file was cut to {length} bytes of {} while it was open", bytes.len());
             return Err(Fault::new(reason).offset(length).at(&self.path));

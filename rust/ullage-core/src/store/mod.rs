@@ -20,15 +20,17 @@ mod cache;
 mod entry;
 mod file;
 mod header;
+mod job;
 mod lease;
 mod manifest;
 mod map;
 mod numbers;
 mod output;
-mod predict;
+mod partial;
 mod room;
 mod source;
 mod weights;
+mod workers;
 mod write;
 
 pub use entry::Entry;
@@ -37,8 +39,9 @@ pub use lease::Lease;
 pub use manifest::VERSION;
 pub use output::{Element, Form};
 pub use room::Stats;
-pub use weights::{Array, StoreOptions, WeightStore};
-pub use write::{Progress, WriteOptions, Written, WrittenTensor, write};
+pub use weights::{Array, Plain, StoreOptions, WeightStore};
+pub use workers::Progress;
+pub use write::{WriteOptions, Written, WrittenTensor, write};
 
 #[cfg(test)]
 mod tests;
