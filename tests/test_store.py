@@ -460,6 +460,37 @@ def test_the_command_writes(model: Path, tmp_path: Path) -> None:
         assert words[0] in done.stderr
 
 
+@pytest.mark.parametrize("scheme", ["lossless", "lossless:fixed", "lossless:lz4"])
+def test_lossless_files_give_back_every_bit(scheme: str, tmp_path: Path) -> None:
+    before = weights(200, 300)
+    before[0, :3] = [np.inf, -0.0, 1e-42]
+    before[1, 0] = np.uint32(0x7FC01234).view(np.float32)
+    patterns = (before.view("<u4") >> 16).astype("<u2")
+    source = save(tmp_path / "m.safetensors", f=before, b=patterns, h=before.astype("<f2"), v=before[0])
+    written = ullage.write_compressed(source, tmp_path / "out", scheme, jobs=2)
+    assert written.file_bytes == (tmp_path / "out").stat().st_size
+    with ullage.load(tmp_path / "out", threads=2) as store:
+        assert np.array_equal(store["f"].view("u4"), before.view("u4"))
+        assert np.array_equal(store["v"].view("u4"), before[0].view("u4"))
+        assert np.array_equal(store["h"].view("u2"), before.astype("<f2").view("u2"))
+        assert np.array_equal(store.array("b", dtype="bf16"), patterns)
+        assert np.array_equal(store["b"].view("u4"), patterns.astype("<u4") << 16)
+
+
+def test_products_are_those_of_the_decoded_matrix(model: Path, tmp_path: Path) -> None:
+    vectors = weights(11, 64)
+    for scheme in ("palettized:4,group=16", "linear:8", "dense:f16", "sparse:0.5", "lossless"):
+        ullage.write_compressed(model, tmp_path / "out", scheme, force=True)
+        with ullage.load(tmp_path / "out") as store:
+            matrix = store.array("layer.0.weight", dtype="f32")
+            assert np.allclose(store.multiply("layer.0.weight", vectors), vectors @ matrix.T, atol=1e-5)
+            assert np.allclose(store.multiply("layer.0.weight", vectors[0]), matrix @ vectors[0], atol=1e-5)
+            assert store.multiply("layer.0.weight", vectors[:0]).shape == (0, 64)
+            for wrong in (vectors[:, :63], vectors[0, :5], vectors[None], 1.0):
+                with pytest.raises(ArgumentError, match="x: "):
+                    store.multiply("layer.0.weight", wrong)
+
+
 @pytest.fixture(scope="session")
 def truth(minilm_dir: Path) -> npt.NDArray[np.float32]:
     return embeddings(minilm_dir)
@@ -477,3 +508,17 @@ def test_a_real_model_still_means_what_it_meant(
     with ullage.load(written.path, scratch="64MiB") as store:
         assert least_cosine(truth, embeddings(minilm_dir, store)) > least
         assert store.stats().scratch_peak <= 64 << 20
+
+
+@pytest.mark.parametrize("scheme", ["lossless", "lossless:fixed"])
+def test_a_real_model_comes_back_to_the_bit(
+    scheme: str, minilm_dir: Path, truth: npt.NDArray[np.float32], tmp_path: Path
+) -> None:
+    written = ullage.write_compressed(minilm_dir, tmp_path / "small.safetensors", scheme, jobs=2)
+    assert written.file_bytes < 0.9 * (minilm_dir / "model.safetensors").stat().st_size
+    with ullage.load(written.path, scratch="64MiB") as store, ullage.load(minilm_dir / "model.safetensors") as dense:
+        assert set(store) == set(dense)
+        for name in dense:
+            assert np.array_equal(store[name], dense[name]), name
+            assert store[name].dtype == dense[name].dtype
+        assert np.array_equal(truth, embeddings(minilm_dir, store))

@@ -2134,7 +2134,7 @@ class Store:
     """The weights of one file; `ullage.load` gives it a face."""
 
     @staticmethod
-    def open(path: str | PathLike[str], scratch: ByteCount, account: Account | None) -> Store:
+    def open(path: str | PathLike[str], scratch: ByteCount, account: Account | None, threads: int) -> Store:
         """Open the file at `path`."""
 
     @property
@@ -2161,6 +2161,11 @@ class Store:
 
     def array(self, place: int, dtype: str | None, wait: float) -> npt.NDArray[Any]:
         """Give the tensor at `place`."""
+
+    def multiply(
+        self, place: int, x: npt.NDArray[np.float32], rows: int, batch: int, wait: float
+    ) -> npt.NDArray[np.float32]:
+        """Multiply the tensor at `place`, of `rows` rows, with the vectors in `x`."""
 
     def prefetch(self, place: int, dtype: str | None) -> bool:
         """Decode the tensor at `place` if there is room for it now."""

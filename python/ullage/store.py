@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
 from ullage import _core
@@ -192,6 +193,25 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
         """
         return self._core.array(self._place(name), dtype, self._wait if wait is None else wait)
 
+    def multiply(self, name: str, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Multiply the matrix called `name` with `x`, without decoding it to memory: `store[name] @ x` in 32 bits.
+
+        `x` is one vector, or a row for each of several; the result is one likewise. A weight of more dimensions has a
+        row for each of its first, and a vector is one row; a lossless one is decoded whole, as `array` does.
+
+        Raises what `array` raises, and `ArgumentError` for an `x` of another length.
+        """
+        place = self._place(name)
+        vectors = np.ascontiguousarray(x, dtype=np.float32)
+        if vectors.ndim not in {1, 2}:
+            reason = f"{vectors.ndim} dimensions, not one vector or rows of them"
+            raise ArgumentError(f"x: {reason}", name="x", reason=reason)
+        batch = 1 if vectors.ndim == 1 else len(vectors)
+        shape = self._tensors[name].shape
+        rows = shape[0] if len(shape) > 1 else 1
+        found = self._core.multiply(place, vectors.reshape(-1), rows, batch, self._wait).copy()
+        return found if vectors.ndim == 1 else found.reshape(batch, rows)
+
     def prefetch(self, names: Iterable[str], *, dtype: Form | None = None) -> None:
         """Begin to decode the tensors called `names`, in that order, in threads of the store's own, and return at once.
 
@@ -296,9 +316,7 @@ def load(
     Raises `UnreadableError`, `ModelFileError` naming tensor or piece for a file that is not what it says, and
     `BudgetExceeded` where the account has no room for the file.
     """
-    if threads < 1:
-        raise ArgumentError(f"threads: {threads} decode nothing", name="threads", reason=f"{threads} decode nothing")
-    return WeightStore(_core.Store.open(path, scratch, account), threads=threads, wait=wait)
+    return WeightStore(_core.Store.open(path, scratch, account, threads), threads=threads, wait=wait)
 
 
 def write_compressed(
@@ -315,8 +333,8 @@ def write_compressed(
 
     `model` is a file or folder of safetensors (shards too) or GGUF. `jobs` tensors are encoded at once, each by a
     thread and in memory of about three times its numbers in 32 bits; nothing else is held, so the model may be larger
-    than the memory. The file appears whole or not at all, over another only with `force`, and never over the model itself.
-    `progress` is called whenever another tensor is written.
+    than the memory. The file appears whole or not at all, over another only with `force`, and never over the model
+    itself. `progress` is called whenever another tensor is written.
 
     Raises `ArgumentError` for weights that are not read or compressed already, an `out` that is in the way or a scheme
     that is not encoded, `ModelFileError` naming the tensor that cannot be encoded, and `UnreadableError` where `out`

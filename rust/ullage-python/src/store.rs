@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use ullage_core::codec::Plan;
@@ -11,7 +12,7 @@ use ullage_core::model::Dtype;
 use ullage_core::store::{self as core, Array, Element, Entry, Form, StoreOptions, WriteOptions};
 use ullage_core::{Bytes, Error};
 
-use crate::buffer::view;
+use crate::buffer::{array, view};
 use crate::detach::{self, detached};
 use crate::error::{Failure, Outcome, wait_timeout};
 use crate::ledger::{Account, wait_duration};
@@ -35,9 +36,16 @@ impl Store {
         path: PathBuf,
         scratch: ByteCount,
         account: Option<Py<Account>>,
+        threads: WholeNumber,
     ) -> Outcome<Self> {
+        let threads = usize::try_from(threads.count("threads")?).unwrap_or(usize::MAX);
+        if threads == 0 {
+            return Err(
+                Error::Argument { name: "threads", reason: "0 threads decode nothing".to_owned() }.into()
+            );
+        }
         let account = account.map(|account| account.get().core.clone());
-        let options = StoreOptions { scratch: scratch.0, account };
+        let options = StoreOptions { scratch: scratch.0, threads, account };
         Ok(Self(detached(py, || core::WeightStore::open(&path, &options))?))
     }
 
@@ -87,6 +95,25 @@ impl Store {
         let element = self.0.element(place, form)?;
         let array = self.get(py, place, form, wait_duration(wait, "wait")?)?;
         Ok(numpy(py, &element, array)?)
+    }
+
+    /// The products of the tensor at `place`, a matrix of `rows` rows, with the `batch` vectors that lie in `x`, one after
+    /// the other.
+    fn multiply<'py>(
+        &self,
+        py: Python<'py>,
+        place: usize,
+        x: &Bound<'py, PyAny>,
+        rows: usize,
+        batch: usize,
+        wait: f64,
+    ) -> Outcome<Bound<'py, PyAny>> {
+        let x: Vec<f32> = PyBuffer::<f32>::get(x)?.to_vec(py)?;
+        let wait = wait_duration(wait, "wait")?;
+        let count = rows.checked_mul(batch).ok_or(Error::Overflow { what: "the products" })?;
+        let mut y = vec![0.0_f32; count];
+        detached(py, || self.0.multiply(place, &x, batch, &mut y, wait))?;
+        Ok(array(py, y, &pyo3::types::PyString::new(py, "<f4").into_any())?)
     }
 
     /// Decodes the tensor at `place`, if there is room for it now. Whether it is decoded, or needs not be.

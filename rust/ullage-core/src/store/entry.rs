@@ -20,12 +20,12 @@ pub struct Entry {
     /// Bytes in the file.
     pub bytes: Bytes,
     /// Its pieces, in the order of the scheme; one for what is stored as it was.
-    pub(super) pieces: Vec<Stored>,
+    pub(super) pieces: Vec<StoredPiece>,
 }
 
 /// A piece in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stored {
+pub(super) struct StoredPiece {
     pub(super) name: String,
     pub(super) place: Range<usize>,
 }

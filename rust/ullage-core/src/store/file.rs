@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::buffer::Buffer;
-use super::entry::{Entry, Stored};
+use super::decode::Stored;
+use super::entry::{Entry, StoredPiece};
 use super::manifest::{self, Row};
 use super::map::Map;
 use super::numbers;
 use super::output::{Element, Form};
-use crate::codec::{Coded, Scheme, View};
+use crate::codec::{RawReader, Scheme};
 use crate::error::{Error, Result};
 use crate::model::{Dtype, Fault, Tensor, safetensors};
 use crate::units::{Bytes, clip};
@@ -32,7 +33,7 @@ pub fn check(bytes: Vec<u8>, most: Bytes) -> Result<()> {
         let element = Element::of(entry, Form::Native)?;
         if element.bytes <= most && !file.is_plain(place, &element) {
             let mut buffer = Buffer::new(usize::try_from(element.bytes.get()).unwrap_or(0))?;
-            file.decode(place, &element, &mut buffer)?;
+            file.decode(place, &element, &mut buffer, 1)?;
         }
     }
     Ok(())
@@ -54,7 +55,7 @@ impl StoreFile {
         let header = safetensors::read_header(bytes, length).map_err(|failure| failure.at(map.path()))?;
         let rows = manifest::read(&header.metadata).map_err(|fault| fault.at(map.path()))?;
         let entries =
-            entries(rows.unwrap_or_default(), header.tensors).map_err(|fault| fault.at(map.path()))?;
+            entries(rows.unwrap_or_default(), header.tensors, bytes).map_err(|fault| fault.at(map.path()))?;
         let by_name = entries.iter().enumerate().map(|(place, entry)| (entry.name.clone(), place)).collect();
         Ok(Self { map, entries, by_name })
     }
@@ -102,50 +103,59 @@ impl StoreFile {
         self.map.checked().map(drop)
     }
 
-    /// The tensor at `place` in its scheme.
-    fn view(&self, place: usize) -> Result<View<'_>> {
-        let bytes = self.map.checked()?;
-        let entry = self.entries.get(place).ok_or(Error::Overflow { what: "a tensor's place" })?;
-        let scheme = entry.scheme.or_else(|| numbers::own_scheme(entry.dtype)).ok_or_else(|| {
-            let reason = format!("{} is not read as numbers", entry.dtype);
-            Error::Argument { name: "dtype", reason }
-        })?;
-        let parts: Vec<&[u8]> =
-            entry.pieces.iter().map(|piece| bytes.get(piece.place.clone()).unwrap_or_default()).collect();
-        View::new(scheme, &entry.shape, &parts)
-    }
-
     /// Decodes the tensor at `place` into `buffer`, which is as long as `element` says.
     ///
     /// # Errors
     /// [`Error::ModelFile`] naming the tensor, or the piece, that contradicts itself.
-    pub(super) fn decode(&self, place: usize, element: &Element, buffer: &mut Buffer) -> Result<()> {
-        self.decode_view(place, element, buffer).map_err(|error| self.blame(place, error))
+    pub(super) fn decode(
+        &self,
+        place: usize,
+        element: &Element,
+        buffer: &mut Buffer,
+        threads: usize,
+    ) -> Result<()> {
+        self.with_stored(place, |stored| stored.decode(element, buffer, threads))
     }
 
-    fn decode_view(&self, place: usize, element: &Element, buffer: &mut Buffer) -> Result<()> {
-        let view = self.view(place)?;
-        if element.dtype == Dtype::F32 {
-            return view.decode_into(buffer.numbers_mut());
-        }
-        let mut values = numbers::zeros(view.weight().elements())?;
-        view.decode_into(&mut values)?;
-        let scheme = numbers::own_scheme(element.dtype).unwrap_or(Scheme::F16);
-        let coded = Coded::encode(&values, &element.shape, scheme)?;
-        let out = buffer.bytes_mut();
-        match coded.parts() {
-            [(_, bytes)] if bytes.len() == out.len() => out.copy_from_slice(bytes),
-            _ => return Err(Error::Overflow { what: "a tensor's numbers" }),
-        }
-        Ok(())
+    /// Multiplies the tensor at `place`, a matrix of a row for each output channel, with `batch` vectors, decoded on the
+    /// fly.
+    ///
+    /// # Errors
+    /// As [`Self::decode`], and [`Error::Argument`] for an `x` or `y` of another length.
+    pub(super) fn multiply(
+        &self,
+        place: usize,
+        x: &[f32],
+        batch: usize,
+        y: &mut [f32],
+        threads: usize,
+    ) -> Result<()> {
+        self.with_stored(place, |stored| stored.multiply(x, batch, y, threads))
     }
 
-    /// `error` as what is wrong with the tensor at `place`.
-    fn blame(&self, place: usize, error: Error) -> Error {
-        let Some(entry) = self.entries.get(place) else { return error };
+    /// Calls `act` with the tensor at `place` as it is stored; what is wrong with it is said of the tensor.
+    fn with_stored<T>(&self, place: usize, act: impl FnOnce(Stored<'_>) -> Result<T>) -> Result<T> {
+        let bytes = self.map.checked()?;
+        let entry = self.entries.get(place).ok_or(Error::Overflow { what: "a tensor's place" })?;
+        let act = || {
+            let scheme = entry.scheme.or_else(|| numbers::own_scheme(entry.dtype)).ok_or_else(|| {
+                let reason = format!("{} is not read as numbers", entry.dtype);
+                Error::Argument { name: "dtype", reason }
+            })?;
+            let part = |piece: &StoredPiece| bytes.get(piece.place.clone()).unwrap_or_default();
+            let parts: Vec<&[u8]> = entry.pieces.iter().map(part).collect();
+            act(Stored { scheme, dtype: entry.dtype, shape: &entry.shape, parts: &parts })
+        };
+        act().map_err(|error| self.blame(entry, error))
+    }
+
+    /// `error` as what is wrong with the tensor `entry`. What was asked of it wrongly stays what it is.
+    fn blame(&self, entry: &Entry, error: Error) -> Error {
         let (field, reason) = match error {
             Error::Damaged { piece, reason } => (format!("{}.{piece}", entry.name), reason),
-            Error::Argument { name, reason } => (entry.name.clone(), format!("{name}: {reason}")),
+            Error::Argument { name, reason } if name != "x" && name != "y" => {
+                (entry.name.clone(), format!("{name}: {reason}"))
+            }
             other => return other,
         };
         let offset = entry.pieces.first().map_or(0, |piece| piece.place.start);
@@ -154,7 +164,7 @@ impl StoreFile {
 }
 
 /// What a header and the list in its metadata describe, in the order in which it lies in the file.
-fn entries(rows: Vec<Row>, tensors: Vec<Tensor>) -> Result<Vec<Entry>, Fault> {
+fn entries(rows: Vec<Row>, tensors: Vec<Tensor>, bytes: &[u8]) -> Result<Vec<Entry>, Fault> {
     let places: HashMap<String, usize> =
         tensors.iter().enumerate().map(|(place, tensor)| (tensor.name.clone(), place)).collect();
     let mut is_piece = vec![false; tensors.len()];
@@ -164,14 +174,14 @@ fn entries(rows: Vec<Row>, tensors: Vec<Tensor>) -> Result<Vec<Entry>, Fault> {
         if !names.insert(row.name.clone()) {
             return Err(Fault::new("it is described twice").field(&row.name));
         }
-        let (first, entry) = coded(row, &tensors, &places, &mut is_piece)?;
+        let (first, entry) = coded(row, &tensors, &places, &mut is_piece, bytes)?;
         found.push((first, entry));
     }
     for (place, tensor) in tensors.into_iter().enumerate().filter(|(place, _)| !is_piece[*place]) {
         if names.contains(&tensor.name) {
             return Err(Fault::new("it is stored both compressed and as it was").field(&tensor.name));
         }
-        let piece = Stored { name: tensor.name.clone(), place: range_of(&tensor)? };
+        let piece = StoredPiece { name: tensor.name.clone(), place: range_of(&tensor)? };
         let Tensor { name, dtype, shape, bytes, .. } = tensor;
         found.push((place, Entry { name, dtype, shape, scheme: None, bytes, pieces: vec![piece] }));
     }
@@ -185,6 +195,7 @@ fn coded(
     tensors: &[Tensor],
     places: &HashMap<String, usize>,
     is_piece: &mut [bool],
+    bytes: &[u8],
 ) -> Result<(usize, Entry), Fault> {
     let fault = |reason: String| Fault::new(reason).field(&row.name);
     let scheme: Scheme = row.scheme.parse().map_err(|error: Error| fault(clip(&error.to_string())))?;
@@ -204,13 +215,22 @@ fn coded(
         }
         first = first.min(place);
         lengths.push(tensors[place].bytes.get());
-        pieces.push(Stored { name: name.clone(), place: range_of(&tensors[place])? });
+        pieces.push(StoredPiece { name: name.clone(), place: range_of(&tensors[place])? });
     }
-    measure(scheme, dtype, &row, &lengths)?;
-    let bytes = Bytes::sum(lengths.into_iter().map(Bytes::new), "the pieces")
+    match scheme {
+        // What lossless pieces take is in them.
+        Scheme::Lossless(lossless) => {
+            let parts: Vec<&[u8]> =
+                pieces.iter().map(|piece| bytes.get(piece.place.clone()).unwrap_or_default()).collect();
+            let reader = RawReader::new(lossless, dtype, &row.shape, &parts);
+            reader.map_err(|error| fault(clip(&error.to_string())))?;
+        }
+        _ => measure(scheme, dtype, &row, &lengths)?,
+    }
+    let size = Bytes::sum(lengths.into_iter().map(Bytes::new), "the pieces")
         .map_err(|error| fault(Error::from(error).to_string()))?;
     let Row { name, shape, .. } = row;
-    Ok((first, Entry { name, dtype, shape, scheme: Some(scheme), bytes, pieces }))
+    Ok((first, Entry { name, dtype, shape, scheme: Some(scheme), bytes: size, pieces }))
 }
 
 /// That the pieces are those of the scheme, each as long as it says.

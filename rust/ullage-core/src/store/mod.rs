@@ -17,6 +17,8 @@
 
 mod buffer;
 mod cache;
+mod decode;
+mod encode;
 mod entry;
 mod file;
 mod header;

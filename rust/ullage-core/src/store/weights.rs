@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::Cache;
+use super::decode::Stored;
 use super::entry::Entry;
 use super::file::StoreFile;
 use super::lease::Lease;
+use super::numbers::own_scheme;
 use super::output::{Element, Form};
 use super::room::{Key, Stats};
+use crate::codec::Scheme;
 use crate::error::{Error, Result};
 use crate::ledger::{Account, Reservation};
+use crate::model::Dtype;
 use crate::units::Bytes;
 
 /// How a store is opened.
@@ -19,13 +23,15 @@ use crate::units::Bytes;
 pub struct StoreOptions {
     /// The most bytes of decoded tensors at once.
     pub scratch: Bytes,
+    /// Threads that decode or multiply one large tensor; one at least.
+    pub threads: usize,
     /// What is charged: the file whole, for its pages may all be in memory, and buffers as they are made.
     pub account: Option<Account>,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { scratch: Bytes::new(1 << 28), account: None }
+        Self { scratch: Bytes::new(1 << 28), threads: 1, account: None }
     }
 }
 
@@ -58,6 +64,7 @@ pub struct WeightStore {
     held: Arc<Held>,
     cache: Arc<Cache>,
     scratch: Bytes,
+    threads: usize,
 }
 
 impl Array {
@@ -91,7 +98,7 @@ impl WeightStore {
         let meter = account.map(|account| account.meter(&format!("{name}: scratch")));
         let cache = Cache::new(format!("scratch of {name}"), options.scratch, meter);
         let held = Held { file, _resident: resident.transpose()? };
-        Ok(Self { held: Arc::new(held), cache, scratch: options.scratch })
+        Ok(Self { held: Arc::new(held), cache, scratch: options.scratch, threads: options.threads.max(1) })
     }
 
     /// The file.
@@ -131,15 +138,41 @@ impl WeightStore {
         }
         // One format has one buffer, whichever way it was asked for.
         let form = match element.dtype {
-            crate::model::Dtype::F32 => Form::F32,
-            crate::model::Dtype::F16 => Form::F16,
-            crate::model::Dtype::BF16 => Form::Bf16,
+            Dtype::F32 => Form::F32,
+            Dtype::F16 => Form::F16,
+            Dtype::BF16 => Form::Bf16,
             _ => Form::Native,
         };
         let bytes = usize::try_from(element.bytes.get()).map_err(|_| Error::Overflow { what: "a tensor" })?;
         let name = |key: Key| file.entries().get(key.0).map_or_else(String::new, |entry| entry.name.clone());
-        let decode = |buffer: &mut super::buffer::Buffer| file.decode(place, &element, buffer);
+        let decode = |buffer: &mut super::buffer::Buffer| file.decode(place, &element, buffer, self.threads);
         Ok(Array::Decoded(self.cache.get((place, form), bytes, wait, &name, decode)?))
+    }
+
+    /// Multiplies the tensor at `place`, a matrix with a row for each of its first dimension, with `batch` vectors: `y[b][r]`
+    /// is the sum of `W[r][c] * x[b][c]`. It is decoded on the fly and takes no scratch space; but a lossless one is decoded
+    /// whole, into it.
+    ///
+    /// # Errors
+    /// As [`Self::get`], and [`Error::Argument`] for an `x` or `y` of another length.
+    pub fn multiply(
+        &self,
+        place: usize,
+        x: &[f32],
+        batch: usize,
+        y: &mut [f32],
+        wait: Duration,
+    ) -> Result<()> {
+        self.cache.count_view()?;
+        let entry = self.entry(place)?;
+        if !matches!(entry.scheme, Some(Scheme::Lossless(_))) {
+            return self.held.file.multiply(place, x, batch, y, self.threads);
+        }
+        let array = self.get(place, Form::F32, wait)?;
+        let parts = [array.bytes()];
+        let scheme = own_scheme(Dtype::F32).unwrap_or(Scheme::F16);
+        let stored = Stored { scheme, dtype: Dtype::F32, shape: &entry.shape, parts: &parts };
+        stored.multiply(x, batch, y, self.threads)
     }
 
     /// What was asked so far, and what is held.

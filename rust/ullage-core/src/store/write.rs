@@ -1,16 +1,17 @@
 //! A compressed file written tensor by tensor.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::encode::{Made, encode};
 use super::header::{self, Listed};
 use super::job::{Fate, Job, jobs};
 use super::manifest::{self, Row};
-use super::numbers;
 use super::partial::Partial;
 use super::source::Source;
 use super::workers::{self, Progress, Watcher};
-use crate::codec::{Coded, Distortion, Plan, Scheme};
+use crate::codec::{Distortion, Plan, Scheme};
 use crate::error::{Error, Result};
 use crate::model::{Dtype, Format, Model, safetensors};
 use crate::units::Bytes;
@@ -76,36 +77,38 @@ pub fn write(model: &Model, plan: &Plan, out: &Path, options: &WriteOptions<'_>)
     let source = Source::open(model)?;
     check_source(model, &source)?;
     check_place(out, &source, options.is_forced)?;
-    let mut jobs = jobs(model, plan)?;
-    let reserve = rendered(&mut jobs, 0)?.0.len();
+    let mut names: HashSet<String> = model.tensors.iter().map(|tensor| tensor.name.clone()).collect();
+    let planned = jobs(model, plan, &mut names)?;
+    let reserve = rendered(&planned, 0)?.0.len();
+    let mut jobs = planned.clone();
     let mut partial = Partial::new(out)?;
     partial.write(&vec![0; reserve])?;
     let sizes: Vec<Bytes> = jobs.iter().map(|job| dense_bytes(model, job)).collect();
-    let mut made: Vec<Option<Made>> = Vec::new();
-    made.resize_with(jobs.len(), || None);
+    let mut distortions: Vec<Option<Distortion>> = vec![None; jobs.len()];
     let watcher = Watcher { progress: options.progress, interrupted: options.interrupted };
     let is_done = workers::run(
         options.jobs.max(1),
         &sizes,
         &watcher,
-        |number| encode(&source, &jobs[number]),
-        |number, mut found: Made| {
-            for part in found.parts(&source, &jobs[number])? {
+        |number| encode(&source, &planned[number]),
+        |number, found: Made| {
+            let job = &mut jobs[number];
+            for part in parts(&found, &source, job)? {
                 partial.write(part)?;
             }
-            found.coded = None; // it is in the file now
-            made[number] = Some(found);
+            job.settle(model, found.coded.as_ref(), &mut names)?;
+            distortions[number] = found.distortion;
             Ok(())
         },
     )?;
     if !is_done {
         return Ok(None);
     }
-    let (header, data) = rendered(&mut jobs, reserve)?;
+    let (header, data) = rendered(&jobs, reserve)?;
     partial.write_start(&header)?;
     partial.publish(options.is_forced)?;
     let header_bytes = Bytes::new(u64::try_from(header.len()).unwrap_or(u64::MAX));
-    let tensors = report(model, &jobs, &made)?;
+    let tensors = report(model, &jobs, &distortions)?;
     Ok(Some(Written {
         path: out.to_owned(),
         file_bytes: header_bytes.saturating_add(data),
@@ -115,40 +118,16 @@ pub fn write(model: &Model, plan: &Plan, out: &Path, options: &WriteOptions<'_>)
     }))
 }
 
-/// A tensor ready to be written.
-struct Made {
-    /// Nothing where the source's bytes are written.
-    coded: Option<Coded>,
-    distortion: Option<Distortion>,
-}
-
-impl Made {
-    fn parts<'a>(&'a self, source: &'a Source<'_>, job: &Job) -> Result<Vec<&'a [u8]>> {
-        match &self.coded {
-            Some(coded) => Ok(coded.parts().iter().map(|(_, bytes)| bytes.as_slice()).collect()),
-            None => Ok(vec![source.bytes(job.place)?]),
-        }
+/// What is written for `job`, of which `found` was made.
+fn parts<'a>(found: &'a Made, source: &'a Source<'_>, job: &Job) -> Result<Vec<&'a [u8]>> {
+    match &found.coded {
+        Some(coded) => Ok(coded.parts().iter().map(|(_, bytes)| bytes.as_slice()).collect()),
+        None => Ok(vec![source.bytes(job.place)?]),
     }
 }
 
-fn encode(source: &Source<'_>, job: &Job) -> Result<Made> {
-    let (Fate::Encoded(scheme), Some(tensor)) = (job.fate, source.tensor(job.place)) else {
-        return Ok(Made { coded: None, distortion: None });
-    };
-    let make = || {
-        let values = numbers::read(source.bytes(job.place)?, tensor.dtype, &tensor.shape)?;
-        let coded = Coded::encode(&values, &tensor.shape, scheme)?;
-        job.check(&coded)?;
-        let mut decoded = numbers::zeros(tensor.elements())?;
-        coded.decode_into(&mut decoded)?;
-        let distortion = Distortion::of(&values, &decoded)?;
-        Ok(Made { coded: Some(coded), distortion: Some(distortion) })
-    };
-    make().map_err(|error| source.blame(job.place, error))
-}
-
 /// The header for `jobs`, at least `least` bytes of it, and the bytes of the data.
-fn rendered(jobs: &mut [Job], least: usize) -> Result<(Vec<u8>, Bytes)> {
+fn rendered(jobs: &[Job], least: usize) -> Result<(Vec<u8>, Bytes)> {
     let mut listed: Vec<Listed> = jobs.iter().flat_map(|job| job.listed.iter().cloned()).collect();
     let rows: Vec<Row> = jobs.iter().filter_map(|job| job.row.clone()).collect();
     let data = header::place(&mut listed)?;
@@ -159,9 +138,9 @@ fn dense_bytes(model: &Model, job: &Job) -> Bytes {
     model.tensors.get(job.place).map_or(Bytes::ZERO, |tensor| tensor.bytes)
 }
 
-fn report(model: &Model, jobs: &[Job], made: &[Option<Made>]) -> Result<Vec<WrittenTensor>> {
+fn report(model: &Model, jobs: &[Job], distortions: &[Option<Distortion>]) -> Result<Vec<WrittenTensor>> {
     let mut rows = Vec::with_capacity(jobs.len());
-    for (job, made) in jobs.iter().zip(made) {
+    for (job, &distortion) in jobs.iter().zip(distortions) {
         let Some(tensor) = model.tensors.get(job.place) else { continue };
         let scheme = match job.fate {
             Fate::Kept => None,
@@ -174,7 +153,7 @@ fn report(model: &Model, jobs: &[Job], made: &[Option<Made>]) -> Result<Vec<Writ
             scheme,
             dense: tensor.bytes,
             bytes: job.bytes()?,
-            distortion: made.as_ref().and_then(|made| made.distortion),
+            distortion,
         };
         rows.push((job.place, row));
     }

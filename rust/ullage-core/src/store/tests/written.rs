@@ -56,6 +56,67 @@ fn what_is_predicted_is_written_and_decodes_as_the_codec_does() {
 }
 
 #[test]
+fn lossless_files_give_back_every_bit() {
+    let folder = tempdir().unwrap();
+    let mut odd = weights(300 * 40, 5);
+    odd[7] = f32::INFINITY;
+    odd[8] = f32::from_bits(0x7FC0_1234);
+    odd[9] = f32::from_bits(1);
+    let singles = bytes_of(&odd);
+    let brains: Vec<u8> = singles.chunks_exact(4).flat_map(|bytes| [bytes[2], bytes[3]]).collect();
+    let source = file(
+        folder.path(),
+        "m.safetensors",
+        &[
+            ("b", "BF16", &[300, 40], brains.clone()),
+            ("f", "F32", &[300, 40], singles.clone()),
+            ("short", "F32", &[3], singles[..12].to_vec()),
+            ("w.values", "F32", &[3], singles[..12].to_vec()),
+        ],
+    );
+    for scheme in ["lossless", "lossless:fixed", "lossless:lz4"] {
+        let out = folder.path().join(scheme);
+        let plan = Plan::new(scheme.parse().unwrap());
+        let written = write(&Model::open(&source).unwrap(), &plan, &out, &WriteOptions::default());
+        let written = written.unwrap().unwrap();
+        assert_eq!(std::fs::metadata(&out).unwrap().len(), written.file_bytes.get());
+        assert!(scheme == "lossless:lz4" || written.tensors[0].bytes < written.tensors[0].dense);
+        assert_eq!(written.tensors[2].scheme, None);
+        let store = WeightStore::open(&out, &StoreOptions { threads: 2, ..StoreOptions::default() }).unwrap();
+        let get = |name: &str, form| store.get(store.file().place(name).unwrap(), form, Duration::ZERO);
+        assert_eq!(get("b", Form::Bf16).unwrap().bytes(), brains, "{scheme}");
+        assert_eq!(get("f", Form::Native).unwrap().bytes(), singles, "{scheme}");
+        assert_eq!(get("short", Form::Native).unwrap().bytes(), &singles[..12]);
+        let wide: Vec<u8> = brains.chunks_exact(2).flat_map(|bytes| [0, 0, bytes[0], bytes[1]]).collect();
+        assert_eq!(get("b", Form::Native).unwrap().bytes(), wide, "{scheme}");
+    }
+}
+
+#[test]
+fn products_are_those_of_the_decoded_matrix() {
+    for scheme in ["linear:8", "palettized:4,group=16", "sparse:0.75", "dense:f16", "lossless"] {
+        let folder = tempdir().unwrap();
+        let (_, out) = compressed(&folder, scheme);
+        let store = WeightStore::open(&out, &StoreOptions::default()).unwrap();
+        let place = store.file().place("a.weight").unwrap();
+        let matrix = floats(store.get(place, Form::F32, Duration::ZERO).unwrap().bytes());
+        let (batch, x) = (11, weights(11 * 32, 9));
+        let mut y = vec![0.0; batch * 24];
+        store.multiply(place, &x, batch, &mut y, Duration::ZERO).unwrap();
+        for (x, y) in x.chunks(32).zip(y.chunks(24)) {
+            for (row, &found) in matrix.chunks(32).zip(y) {
+                let expected: f32 = row.iter().zip(x).map(|(weight, x)| weight * x).sum();
+                assert!((found - expected).abs() < 1e-4, "{scheme}: {found} {expected}");
+            }
+        }
+        for (x, y) in [(&x[1..], 24 * 11), (&x[..], 24 * 10)] {
+            let found = store.multiply(place, x, batch, &mut vec![0.0; y], Duration::ZERO);
+            assert!(matches!(found, Err(Error::Argument { .. })));
+        }
+    }
+}
+
+#[test]
 fn a_tensor_kept_lies_at_a_multiple_of_its_numbers_and_is_a_view() {
     let folder = tempdir().unwrap();
     let (_, out) = compressed(&folder, "palettized:4");
