@@ -247,7 +247,7 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
             self._core.prefetch(place, dtype)
 
     def _place(self, name: str) -> int:
-        place = self._core.place(name) if isinstance(name, str) else None
+        place = self._core.place(name) if name in self._tensors else None
         if place is None:
             suggestions = difflib.get_close_matches(str(name), self._tensors, MOST_SUGGESTIONS)
             hint = f"; did you mean {', '.join(suggestions)}?" if suggestions else ""

@@ -119,11 +119,7 @@ impl Store {
     /// Decodes the tensor at `place`, if there is room for it now. Whether it is decoded, or needs not be.
     fn prefetch(&self, py: Python<'_>, place: usize, dtype: Option<&str>) -> Outcome<bool> {
         let form = form_of(dtype)?;
-        match detached(py, || self.0.get(place, form, Duration::ZERO).map(drop)) {
-            Ok(()) => Ok(true),
-            Err(Error::BudgetExceeded(_)) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        Ok(detached(py, || self.0.prefetch(place, form))?)
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -271,21 +267,14 @@ pub(crate) fn write_compressed<'py>(
         };
         let written = core::write(&model.0, &plan, &out, &options);
         match raised.take().or_else(|| watch.into_raised()) {
-            // What was finished before anybody could stop it is there, and is said to be.
-            Some(error) if !matches!(written, Ok(Some(_))) || !is_interrupt(&error) => {
-                Err(Failure::Python(error))
-            }
-            _ => Ok(written?),
+            Some(error) => Err(Failure::Python(error)),
+            None => Ok(written?),
         }
     })?;
     let Some(written) = written else {
         return Err(Failure::Python(pyo3::exceptions::PyKeyboardInterrupt::new_err("interrupted")));
     };
     Ok(report(py, &written)?)
-}
-
-fn is_interrupt(error: &PyErr) -> bool {
-    Python::attach(|py| error.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py))
 }
 
 fn told(py: Python<'_>, listener: &Py<PyAny>, found: core::Progress) -> PyResult<()> {

@@ -43,7 +43,7 @@ impl Cache {
     }
 
     /// The buffer of `key`, of `bytes` bytes: as it is there, or filled by `fill`. While every other buffer is held, waits
-    /// for room at most `wait`.
+    /// for room as `purpose` says.
     ///
     /// # Errors
     /// [`Error::BudgetExceeded`] where there is no room by then, [`Error::Argument`] once closed, and what `fill` raises.
@@ -51,11 +51,11 @@ impl Cache {
         self: &Arc<Self>,
         key: Key,
         bytes: usize,
-        wait: Duration,
+        purpose: Purpose,
         name: &dyn Fn(Key) -> String,
         fill: impl FnOnce(&mut Buffer) -> Result<()>,
     ) -> Result<Lease> {
-        let spare = match self.enter(key, bytes, wait, name)? {
+        let spare = match self.enter(key, bytes, purpose, name)? {
             Entered::Ready(lease) => return Ok(lease),
             Entered::ToFill(spare) => spare,
         };
@@ -81,22 +81,28 @@ impl Cache {
         self: &Arc<Self>,
         key: Key,
         bytes: usize,
-        wait: Duration,
+        purpose: Purpose,
         name: &dyn Fn(Key) -> String,
     ) -> Result<Entered> {
+        let (wait, is_ahead) = match purpose {
+            Purpose::Use { wait } => (wait, false),
+            Purpose::Ahead => (Duration::ZERO, true),
+        };
         let until = Instant::now().checked_add(wait);
         let wanted = u64::try_from(bytes).unwrap_or(u64::MAX);
         let mut room = lock(&self.room);
         let mut has_waited = false;
-        room.ask(key);
         loop {
             if room.is_closed() {
-                return Err(Error::Argument { name: "store", reason: "it is closed".to_owned() });
+                return Err(closed());
             }
             match room.find(key) {
                 Found::Ready(buffer) => {
-                    let count = if has_waited { &mut room.stats.shared } else { &mut room.stats.hits };
-                    *count = count.saturating_add(1);
+                    if !is_ahead {
+                        room.note_use(key);
+                        let count = if has_waited { &mut room.stats.shared } else { &mut room.stats.hits };
+                        *count = count.saturating_add(1);
+                    }
                     return Ok(Entered::Ready(Lease::new(buffer, self.clone())));
                 }
                 Found::Filling => {
@@ -106,9 +112,14 @@ impl Cache {
                 }
                 Found::Absent => {}
             }
-            match room.take(key, wanted, &self.name, name) {
+            match room.take(key, wanted, is_ahead, &self.name, name) {
                 Ok(spare) => {
                     room.stats.misses = room.stats.misses.saturating_add(1);
+                    if is_ahead {
+                        room.note_ahead(key);
+                    } else {
+                        room.note_use(key);
+                    }
                     return Ok(Entered::ToFill(spare));
                 }
                 Err(refusal) => {
@@ -140,16 +151,16 @@ impl Cache {
         self.changed.notify_all();
     }
 
-    /// Counts a view of the file.
+    /// Counts a view of the file, or nothing but that the store is open.
     ///
     /// # Errors
     /// [`Error::Argument`] once closed.
-    pub(super) fn count_view(&self) -> Result<()> {
+    pub(super) fn pass(&self, is_view: bool) -> Result<()> {
         let mut room = lock(&self.room);
         if room.is_closed() {
-            return Err(Error::Argument { name: "store", reason: "it is closed".to_owned() });
+            return Err(closed());
         }
-        room.stats.views = room.stats.views.saturating_add(1);
+        room.stats.views = room.stats.views.saturating_add(u64::from(is_view));
         Ok(())
     }
 
@@ -172,6 +183,19 @@ impl Cache {
     pub(super) fn clear(&self) {
         lock(&self.room).sweep();
     }
+}
+
+/// Why a tensor is decoded.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// Somebody uses it now, and waits so long for room.
+    Use { wait: Duration },
+    /// Somebody says that it will be used next.
+    Ahead,
+}
+
+fn closed() -> Error {
+    Error::Argument { name: "store", reason: "it is closed".to_owned() }
 }
 
 enum Entered {

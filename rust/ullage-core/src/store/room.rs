@@ -58,21 +58,27 @@ impl Slot {
     }
 }
 
-/// When a tensor was asked for.
-#[derive(Clone, Copy, Debug)]
+/// When a tensor was used.
+#[derive(Clone, Copy, Debug, Default)]
 struct Uses {
-    last: u64,
+    /// Nothing if it was only decoded ahead.
+    last: Option<u64>,
     interval: Option<u64>,
+    /// Whether it was decoded ahead and not used since: somebody said that it is needed next.
+    is_expected: bool,
 }
 
 impl Uses {
     /// When it is expected again, asked at `now`.
     fn next(self, now: u64) -> u64 {
-        let expected = self.interval.map(|interval| self.last.saturating_add(interval));
-        // What is overdue, or was asked for once, is expected as far ahead as its last use lies back.
-        expected
-            .filter(|&next| next > now)
-            .unwrap_or_else(|| now.saturating_add(now.saturating_sub(self.last)))
+        if self.is_expected {
+            return now;
+        }
+        let last = self.last.unwrap_or(0);
+        let expected = self.interval.map(|interval| last.saturating_add(interval));
+        // What is overdue, or was used once, is expected as far ahead as its last use lies back.
+        let overdue = now.saturating_add(now.saturating_sub(last));
+        expected.filter(|&next| next > now).unwrap_or(overdue)
     }
 }
 
@@ -113,15 +119,19 @@ impl Room {
         self.is_closed
     }
 
-    /// Notes that `key` is asked for.
-    pub(super) fn ask(&mut self, key: Key) {
+    /// Notes that `key` is used.
+    pub(super) fn note_use(&mut self, key: Key) {
         self.clock = self.clock.saturating_add(1);
         let now = self.clock;
-        let uses = self.uses.entry(key).or_insert(Uses { last: now, interval: None });
-        if uses.last < now {
-            uses.interval = Some(now.saturating_sub(uses.last));
-            uses.last = now;
-        }
+        let uses = self.uses.entry(key).or_default();
+        uses.interval = uses.last.map(|last| now.saturating_sub(last));
+        uses.last = Some(now);
+        uses.is_expected = false;
+    }
+
+    /// Notes that `key` will be used next.
+    pub(super) fn note_ahead(&mut self, key: Key) {
+        self.uses.entry(key).or_default().is_expected = true;
     }
 
     pub(super) fn find(&self, key: Key) -> Found {
@@ -133,11 +143,12 @@ impl Room {
     }
 
     /// Books `bytes` for `key`, which is absent, and marks it as being filled. Gives a buffer of that length if one was to
-    /// go; `name` names tensors for a refusal.
+    /// go; what is decoded ahead takes none from its like. `name` names tensors for a refusal.
     pub(super) fn take(
         &mut self,
         key: Key,
         bytes: u64,
+        is_ahead: bool,
         account: &str,
         name: &dyn Fn(Key) -> String,
     ) -> Result<Option<Buffer>, Box<Refusal>> {
@@ -147,13 +158,13 @@ impl Room {
         }
         let mut spare = None;
         while self.stats.used.get().saturating_add(bytes) > self.limit {
-            if !self.evict(bytes, &mut spare) {
+            if !self.evict(bytes, is_ahead, &mut spare) {
                 return Err(self.refusal(bytes, self.limit.saturating_sub(held), account, name).into());
             }
         }
         while let Some(Err(refusal)) = self.meter.as_ref().map(|meter| meter.charge(Bytes::new(bytes))) {
             // What the account has no room for may be here: buffers that nobody holds.
-            if !self.evict(bytes, &mut spare) {
+            if !self.evict(bytes, is_ahead, &mut spare) {
                 return Err(refusal);
             }
         }
@@ -202,13 +213,13 @@ impl Room {
     }
 
     /// Gives up the buffer that is expected latest of those that nobody holds, and keeps it in `spare` if it has `wanted`
-    /// bytes. `false` if there is none.
-    fn evict(&mut self, wanted: u64, spare: &mut Option<Buffer>) -> bool {
+    /// bytes. `false` if there is none, or, for what is decoded ahead, none but of its like.
+    fn evict(&mut self, wanted: u64, is_ahead: bool, spare: &mut Option<Buffer>) -> bool {
         let next = |key: &Key| self.uses.get(key).map_or(u64::MAX, |uses| uses.next(self.clock));
-        let free = self.slots.iter().filter(|(_, slot)| !slot.is_held());
-        let Some(victim) = free.map(|(key, _)| *key).max_by_key(|key| (next(key), *key)) else {
-            return false;
-        };
+        let is_expected = |key: &Key| self.uses.get(key).is_some_and(|uses| uses.is_expected);
+        let free = self.slots.iter().filter(|(_, slot)| !slot.is_held()).map(|(key, _)| *key);
+        let free = free.filter(|key| !(is_ahead && is_expected(key)));
+        let Some(victim) = free.max_by_key(|key| (next(key), *key)) else { return false };
         if let Some(buffer) = self.remove(victim).and_then(Arc::into_inner) {
             self.stats.evictions = self.stats.evictions.saturating_add(1);
             let is_wanted = u64::try_from(buffer.bytes().len()) == Ok(wanted);

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cache::Cache;
+use super::buffer::Buffer;
+use super::cache::{Cache, Purpose};
 use super::decode::Stored;
 use super::entry::Entry;
 use super::file::StoreFile;
@@ -130,12 +131,33 @@ impl WeightStore {
     /// - [`Error::Argument`] as [`Self::element`], and once the store is closed.
     pub fn get(&self, place: usize, form: Form, wait: Duration) -> Result<Array> {
         let element = self.element(place, form)?;
-        let file = &self.held.file;
-        if file.is_plain(place, &element) {
-            self.cache.count_view()?;
-            file.checked()?;
+        if self.held.file.is_plain(place, &element) {
+            self.cache.pass(true)?;
+            self.held.file.checked()?;
             return Ok(Array::Plain(Plain { held: self.held.clone(), place }));
         }
+        Ok(Array::Decoded(self.decode(place, &element, Purpose::Use { wait })?))
+    }
+
+    /// Decodes the tensor at `place` in `form` for somebody who will ask for it next; it then goes after all others. Nothing
+    /// that was decoded so, and is still to be asked for, makes room for it: `false` where there is none.
+    ///
+    /// # Errors
+    /// As [`Self::get`] for damaged data and a closed store.
+    pub fn prefetch(&self, place: usize, form: Form) -> Result<bool> {
+        let element = self.element(place, form)?;
+        if self.held.file.is_plain(place, &element) {
+            return self.cache.pass(false).map(|()| true);
+        }
+        match self.decode(place, &element, Purpose::Ahead) {
+            Ok(_) => Ok(true),
+            Err(Error::BudgetExceeded(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn decode(&self, place: usize, element: &Element, purpose: Purpose) -> Result<Lease> {
+        let file = &self.held.file;
         // One format has one buffer, whichever way it was asked for.
         let form = match element.dtype {
             Dtype::F32 => Form::F32,
@@ -145,8 +167,8 @@ impl WeightStore {
         };
         let bytes = usize::try_from(element.bytes.get()).map_err(|_| Error::Overflow { what: "a tensor" })?;
         let name = |key: Key| file.entries().get(key.0).map_or_else(String::new, |entry| entry.name.clone());
-        let decode = |buffer: &mut super::buffer::Buffer| file.decode(place, &element, buffer, self.threads);
-        Ok(Array::Decoded(self.cache.get((place, form), bytes, wait, &name, decode)?))
+        let decode = |buffer: &mut Buffer| file.decode(place, element, buffer, self.threads);
+        self.cache.get((place, form), bytes, purpose, &name, decode)
     }
 
     /// Multiplies the tensor at `place`, a matrix with a row for each of its first dimension, with `batch` vectors: `y[b][r]`
@@ -163,7 +185,7 @@ impl WeightStore {
         y: &mut [f32],
         wait: Duration,
     ) -> Result<()> {
-        self.cache.count_view()?;
+        self.cache.pass(false)?;
         let entry = self.entry(place)?;
         if !matches!(entry.scheme, Some(Scheme::Lossless(_))) {
             return self.held.file.multiply(place, x, batch, y, self.threads);

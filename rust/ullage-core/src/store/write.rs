@@ -101,7 +101,8 @@ pub fn write(model: &Model, plan: &Plan, out: &Path, options: &WriteOptions<'_>)
             Ok(())
         },
     )?;
-    if !is_done {
+    // Who was told of the last tensor may have had enough.
+    if !is_done || options.interrupted.is_some_and(|interrupted| interrupted()) {
         return Ok(None);
     }
     let (header, data) = rendered(&jobs, reserve)?;
@@ -182,6 +183,9 @@ fn check_place(out: &Path, source: &Source<'_>, is_forced: bool) -> Result<()> {
         return refuse(format!("{} is a directory, not a file", out.display()));
     }
     let Ok(there) = fs::canonicalize(out) else { return Ok(()) };
+    if !there.is_file() {
+        return refuse(format!("{} is no regular file", out.display()));
+    }
     for path in source.paths() {
         if fs::canonicalize(path).is_ok_and(|path| path == there) || same_file(path, out) {
             return refuse(format!("{} is a file of the model that is to be compressed", out.display()));

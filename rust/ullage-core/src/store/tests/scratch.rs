@@ -56,6 +56,23 @@ fn a_round_that_does_not_fit_keeps_what_fits() {
 }
 
 #[test]
+fn what_is_decoded_ahead_stays_until_it_is_asked_for() {
+    let (store, _folder) = store(6, 3, None);
+    for place in 0..6 {
+        assert_eq!(store.prefetch(place, Form::Native).unwrap(), place < 3);
+    }
+    assert!(store.prefetch(0, Form::Native).unwrap());
+    for place in 0..3 {
+        store.get(place, Form::Native, Duration::ZERO).unwrap();
+    }
+    let stats = store.stats();
+    assert_eq!((stats.misses, stats.hits), (3, 3));
+    assert!(store.prefetch(5, Form::Native).unwrap());
+    store.close();
+    assert!(matches!(store.prefetch(4, Form::Native), Err(Error::Argument { name: "store", .. })));
+}
+
+#[test]
 fn what_is_held_is_never_used_again_and_a_full_space_refuses() {
     let (store, _folder) = store(4, 2, None);
     let first = store.get(0, Form::Native, Duration::ZERO).unwrap();
