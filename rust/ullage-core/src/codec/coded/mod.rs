@@ -7,6 +7,7 @@ mod bits;
 mod clusters;
 mod dense;
 mod distortion;
+mod gguf;
 mod half;
 mod linear;
 mod palettized;
@@ -57,7 +58,8 @@ impl Coded {
             Scheme::Linear(linear) => linear::encode(linear, &weight, values)?,
             Scheme::Palettized(palettized) => palettized::encode(palettized, &weight, values)?,
             Scheme::Sparse(sparse) => sparse::encode(sparse, &weight, values)?,
-            Scheme::Gguf(_) | Scheme::Lossless(_) => return Err(cannot(scheme)),
+            Scheme::Gguf(gguf) => gguf::encode(gguf, &weight, values)?,
+            Scheme::Lossless(_) => return Err(cannot(scheme)),
         };
         Self::from_data(data, shape, scheme)
     }

@@ -3,7 +3,7 @@
 use super::super::piece::{self, Part, Piece};
 use super::super::scheme::Scheme;
 use super::super::weight::{OVERFLOW, Weight};
-use super::{cannot, damaged, dense, length, linear, palettized, sparse};
+use super::{cannot, damaged, dense, gguf, length, linear, palettized, sparse};
 use crate::error::{Error, Result};
 use crate::model::Dtype;
 use crate::units::Bytes;
@@ -92,7 +92,8 @@ impl<'a> View<'a> {
             Scheme::Linear(linear) => linear::decode(linear, &self.weight, &data, out),
             Scheme::Palettized(palettized) => palettized::decode(palettized, &self.weight, &data, out),
             Scheme::Sparse(sparse) => sparse::decode(sparse, &self.weight, &data, out),
-            Scheme::Gguf(_) | Scheme::Lossless(_) => Err(cannot(self.scheme)),
+            Scheme::Gguf(gguf) => gguf::decode(gguf, &self.weight, &data, out),
+            Scheme::Lossless(_) => Err(cannot(self.scheme)),
         }
     }
 }
