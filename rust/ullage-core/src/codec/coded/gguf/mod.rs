@@ -23,7 +23,7 @@ mod tests;
 use super::super::gguf::Gguf;
 use super::super::piece::Part;
 use super::super::weight::Weight;
-use super::{cannot, damaged, length};
+use super::{cannot, damaged, length, untouched};
 use crate::error::{Error, Result};
 use crate::model::Dtype;
 
@@ -67,7 +67,7 @@ fn codec(dtype: Dtype) -> Option<(Decode, Option<Encode>)> {
 
 /// The type that `weight` is stored in, and elements and bytes of its blocks.
 fn layout(scheme: Gguf, weight: &Weight) -> Result<(Dtype, usize, usize)> {
-    let dtype = scheme.stored(weight).ok_or_else(|| cannot(scheme))?;
+    let dtype = scheme.stored(weight).ok_or_else(|| untouched(scheme))?;
     let (elements, bits) = dtype.block();
     Ok((dtype, length(elements)?, length(bits.div_ceil(8))?))
 }
