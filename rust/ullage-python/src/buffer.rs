@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::ffi::{CStr, c_int};
+use std::sync::Arc;
 
 use pyo3::buffer::Element;
 use pyo3::exceptions::PyBufferError;
@@ -89,5 +90,18 @@ pub(crate) fn array<'py, T: Plain>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let (address, length) = (values.as_ptr() as usize, values.len().saturating_mul(size_of::<T>()));
     let buffer = Bound::new(py, Buffer { address, length, _owner: Box::new(values) })?;
+    FROM_BUFFER.import(py, "numpy", "frombuffer")?.call1((buffer, dtype))
+}
+
+/// A read-only NumPy array of `dtype` over bytes that `owner` holds and never changes; they are not copied.
+pub(crate) fn shared<'py, T: Any + Send + Sync>(
+    py: Python<'py>,
+    owner: &Arc<T>,
+    bytes: impl FnOnce(&T) -> &[u8],
+    dtype: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = bytes(owner);
+    let (address, length) = (bytes.as_ptr() as usize, bytes.len());
+    let buffer = Bound::new(py, Buffer { address, length, _owner: Box::new(Arc::clone(owner)) })?;
     FROM_BUFFER.import(py, "numpy", "frombuffer")?.call1((buffer, dtype))
 }

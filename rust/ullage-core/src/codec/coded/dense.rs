@@ -25,7 +25,11 @@ pub(super) fn encode(scheme: Dense, values: &[f32]) -> Result<Vec<Vec<u8>>> {
 fn to_brain(value: f32) -> u16 {
     let bits = value.to_bits();
     let high = bits >> 16;
-    let rounded = if value.is_nan() { high | 0x40 } else { bits.saturating_add(0x7FFF + (high & 1)) >> 16 };
+    let rounded = if value.is_nan() {
+        high | 0x40
+    } else {
+        bits.saturating_add(0x7FFF_u32.saturating_add(high & 1)) >> 16
+    };
     u16::try_from(rounded).unwrap_or(u16::MAX)
 }
 

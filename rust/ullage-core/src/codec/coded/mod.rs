@@ -126,6 +126,12 @@ impl Coded {
         &self.parts
     }
 
+    /// The bytes of its pieces, in the order of [`Scheme::pieces`].
+    #[must_use]
+    pub fn into_data(self) -> Vec<Vec<u8>> {
+        self.parts.into_iter().map(|(_, bytes)| bytes).collect()
+    }
+
     /// Bytes of all pieces.
     ///
     /// # Errors

@@ -25,12 +25,12 @@ pub(super) fn encode(
     let Stored::All(values) = values else { return Err(cannot(scheme)) };
     let row = length(weight.row())?;
     let scales = position_scales(values, row)?;
-    let scaled: Vec<f32> = (values.iter().enumerate())
+    let normal: Vec<f32> = (values.iter().enumerate())
         .map(|(element, value)| {
             scales.get(element.checked_rem(row).unwrap_or(0)).map_or(0.0, |&scale| divided(*value, scale))
         })
         .collect();
-    scalar(scheme, weight, &Stored::All(&scaled), tables, &scales)
+    scalar(scheme, weight, &Stored::All(&normal), tables, &scales)
 }
 
 fn divided(value: f32, scale: f32) -> f32 {
