@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from ullage._placing import place, repack
     from ullage._split import SplitDevice, split
     from ullage.catalog import device
+    from ullage.encoding import Distortion, Encoded, encode, encoded
     from ullage.fleet import read_fleet
     from ullage.measuring import fingerprint, measure
     from ullage.pool import Pool
@@ -75,6 +76,8 @@ __all__ = [
     "Compression",
     "DebugBuildWarning",
     "Dense",
+    "Distortion",
+    "Encoded",
     "Footprint",
     "Gguf",
     "Interrupted",
@@ -118,6 +121,8 @@ __all__ = [
     "catalog",
     "compress",
     "device",
+    "encode",
+    "encoded",
     "errors",
     "fingerprint",
     "fit",
@@ -146,6 +151,8 @@ __all__ = [
 
 _LAZY = {
     "Dense": "ullage.schemes",
+    "Distortion": "ullage.encoding",
+    "Encoded": "ullage.encoding",
     "Gguf": "ullage.schemes",
     "Interrupted": "ullage.solving",
     "Linear": "ullage.schemes",
@@ -161,6 +168,8 @@ _LAZY = {
     "catalog": "",
     "compress": "ullage._codec",
     "device": "ullage.catalog",
+    "encode": "ullage.encoding",
+    "encoded": "ullage.encoding",
     "errors": "",
     "fingerprint": "ullage.measuring",
     "fit": "ullage._footprint",

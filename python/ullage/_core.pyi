@@ -51,6 +51,7 @@ __all__ = [
     "Split",
     "SplitPlace",
     "Store",
+    "StoredWeight",
     "Tensor",
     "Verdict",
     "Watch",
@@ -58,6 +59,7 @@ __all__ = [
     "check_offsets",
     "compress_layers",
     "compress_model",
+    "encode_weight",
     "estimate",
     "format_bytes",
     "judge",
@@ -75,10 +77,12 @@ __all__ = [
     "read_packing_instance",
     "repack_items",
     "runtime_policies",
+    "scheme_bytes",
     "scheme_text",
     "split_pipeline",
     "split_rack",
     "split_tiers",
+    "stored_weight",
     "validate",
     "write_compressed",
 ]
@@ -1072,6 +1076,42 @@ def compress_layers(
     norms_kept: bool = False,
 ) -> Compression:
     """Size a network in a Core ML package: name, kind and shape of each layer, and whether a batch norm follows."""
+
+def encode_weight(
+    values: npt.NDArray[np.float32], shape: Sequence[int], scheme: str, seed: int, quantile: float
+) -> StoredWeight:
+    """Encode contiguous 32-bit `values`. `ullage.encode` is how it is called."""
+
+def scheme_bytes(scheme: str, shape: Sequence[int]) -> int | None:
+    """Give the bytes of a weight of `shape` in a scheme; `None` where the scheme leaves it as it is."""
+
+def stored_weight(parts: Sequence[tuple[str, bytes]], shape: Sequence[int], scheme: str) -> StoredWeight:
+    """Take pieces by name. `ullage.encoded` is how it is called."""
+
+@final
+class StoredWeight:
+    """Stored pieces. `ullage.Encoded` is how they are used."""
+
+    @property
+    def scheme(self) -> str:
+        """The scheme's text in its plainest form."""
+
+    @property
+    def shape(self) -> list[int]:
+        """The weight's dimensions."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all pieces."""
+
+    def parts(self, dtype: np.dtype[np.uint8]) -> list[tuple[str, npt.NDArray[np.uint8]]]:
+        """Give names and read-only arrays of bytes, which are not copied."""
+
+    def fill(self, out: npt.NDArray[np.float32]) -> None:
+        """Write the weight to a contiguous 32-bit array."""
+
+    def distortion(self, original: npt.NDArray[np.float32]) -> tuple[float, float, float]:
+        """Give the largest and the root of the mean squared error, and decibels of signal over it."""
 
 @final
 class Compression:

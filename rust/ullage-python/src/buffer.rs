@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::ffi::{CStr, c_int};
+use std::sync::Arc;
 
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::PyBufferError;
@@ -156,4 +157,17 @@ impl Bytes {
         // SAFETY: the view keeps so many bytes alive; it is flat, and only `writable` gives one that is handed out mutably.
         unsafe { std::slice::from_raw_parts_mut(self.0.buf_ptr().cast(), self.0.item_count()) }
     }
+}
+
+/// A read-only NumPy array of `dtype` over bytes that `owner` holds and never changes; they are not copied.
+pub(crate) fn shared<'py, T: Any + Send + Sync>(
+    py: Python<'py>,
+    owner: &Arc<T>,
+    bytes: impl FnOnce(&T) -> &[u8],
+    dtype: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = bytes(owner);
+    let (address, length) = (bytes.as_ptr() as usize, bytes.len());
+    let buffer = Bound::new(py, Buffer { address, length, _owner: Box::new(Arc::clone(owner)) })?;
+    FROM_BUFFER.import(py, "numpy", "frombuffer")?.call1((buffer, dtype))
 }

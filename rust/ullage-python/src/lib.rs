@@ -7,6 +7,7 @@ mod chain;
 mod check;
 mod codec;
 mod detach;
+mod encoded;
 mod error;
 mod footprint;
 mod instance;
@@ -47,6 +48,8 @@ mod _core {
     use super::check::{check_assignment, check_offsets};
     #[pymodule_export]
     use super::codec::{Compression, compress_layers, compress_model, scheme_text};
+    #[pymodule_export]
+    use super::encoded::{StoredWeight, encode_weight, scheme_bytes, stored_weight};
     #[pymodule_export]
     use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
     #[pymodule_export]

@@ -38,10 +38,15 @@ impl Gguf {
         bits.checked_div(elements).unwrap_or(0)
     }
 
-    pub(super) fn pieces(self, weight: &Weight, remainder: Remainder) -> Option<Vec<Piece>> {
+    /// The type that `weight` is stored in: this, or `Q8_0`; `None` where neither divides its rows.
+    #[must_use]
+    pub fn stored(self, weight: &Weight) -> Option<Dtype> {
         let row = weight.shape().last().copied().unwrap_or(1);
-        let divides = |dtype: &Dtype| remainder == Remainder::Smaller || row.is_multiple_of(dtype.block().0);
-        let dtype = [self.dtype, Dtype::Q8_0].into_iter().find(divides)?;
+        [self.dtype, Dtype::Q8_0].into_iter().find(|dtype| row.is_multiple_of(dtype.block().0))
+    }
+
+    pub(super) fn pieces(self, weight: &Weight, remainder: Remainder) -> Option<Vec<Piece>> {
+        let dtype = if remainder == Remainder::Smaller { self.dtype } else { self.stored(weight)? };
         let (elements, bits) = dtype.block();
         Some(vec![Piece::new(Part::Blocks, weight.elements().div_ceil(elements), bits)])
     }

@@ -55,10 +55,12 @@ impl Palettized {
 
     pub(super) fn pieces(self, weight: &Weight, remainder: Remainder) -> Outcome<Option<Vec<Piece>>> {
         let Some(tables) = self.tables(weight, remainder) else { return Ok(None) };
-        let indices = weight.elements().div_ceil(self.vector);
+        let bands = weight.outputs().div_ceil(self.vector); // the last vector of a column may be cut off
+        let indices =
+            if self.vector == 1 { Some(weight.elements()) } else { bands.checked_mul(weight.row()) };
         let entries = tables.checked_mul(self.entries()).and_then(|count| count.checked_mul(self.vector));
         let mut pieces = vec![
-            Piece::new(Part::Indices, indices, u64::from(self.bits)),
+            Piece::new(Part::Indices, indices.ok_or(OVERFLOW)?, u64::from(self.bits)),
             Piece::new(Part::Tables, entries.ok_or(OVERFLOW)?, self.entry_bits()),
         ];
         if self.has_scale {

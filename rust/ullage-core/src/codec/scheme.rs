@@ -65,17 +65,12 @@ impl Scheme {
         pieces.map(|pieces| piece::total(&pieces)).transpose()
     }
 
-    /// What is stored for a weight of `shape`, numbers in `dtype`, in no container; `None` where the scheme leaves it as
-    /// it is.
+    /// What is stored for `weight` of numbers in `dtype` in no container: as [`Scheme::pieces`], groups and blocks that do not
+    /// divide being smaller but for GGML's, which begin with a row.
     ///
     /// # Errors
     /// [`Error::Overflow`] where the pieces pass 2^64 − 1 elements or bytes.
-    pub fn stored_pieces(self, shape: &[u64], dtype: Dtype) -> Result<Option<Vec<Piece>>> {
-        self.stored(&Weight::new(shape)?, dtype)
-    }
-
-    /// What is stored for `weight` in no container.
-    pub(super) fn stored(self, weight: &Weight, dtype: Dtype) -> Result<Option<Vec<Piece>>> {
+    pub fn stored(self, weight: &Weight, dtype: Dtype) -> Result<Option<Vec<Piece>>> {
         let remainder = match self {
             Self::Gguf(_) => Remainder::Refused, // a row of blocks begins with a block
             _ => Remainder::Smaller,

@@ -10,7 +10,7 @@ use super::manifest::{self, Row};
 use super::map::Map;
 use super::numbers;
 use super::output::{Element, Form};
-use crate::codec::{RawReader, Scheme};
+use crate::codec::{RawReader, Scheme, Weight};
 use crate::error::{Error, Result};
 use crate::model::{Dtype, Fault, Tensor, safetensors};
 use crate::units::{Bytes, clip};
@@ -237,7 +237,7 @@ fn coded(
 fn measure(scheme: Scheme, dtype: Dtype, row: &Row, lengths: &[u64]) -> Result<(), Fault> {
     let fault = |reason: String| Fault::new(reason).field(&row.name);
     let plain = |error: Error| fault(clip(&error.to_string()));
-    let stored = scheme.stored_pieces(&row.shape, dtype).map_err(plain)?;
+    let stored = Weight::new(&row.shape).and_then(|weight| scheme.stored(&weight, dtype)).map_err(plain)?;
     let Some(stored) = stored else { return Err(fault(format!("{scheme} does not store such a shape"))) };
     if stored.len() != lengths.len() {
         return Err(fault(format!("{} pieces, where {scheme} has {}", lengths.len(), stored.len())));

@@ -6,7 +6,7 @@ use super::encode::Encoded;
 use super::header::Listed;
 use super::manifest::Row;
 use super::numbers::own_scheme;
-use crate::codec::{Coded, Container, Part, Plan, Scheme, compress};
+use crate::codec::{Coded, Container, Part, Plan, Scheme, Weight, compress};
 use crate::error::{Error, Result};
 use crate::model::{Kind, Model, Tensor};
 use crate::units::Bytes;
@@ -65,7 +65,7 @@ pub(super) fn jobs(model: &Model, plan: &Plan, names: &mut HashSet<String>) -> R
 fn takes(scheme: Scheme, tensor: &Tensor) -> Result<bool> {
     let is_weight = tensor.dtype.kind() == Kind::Real && tensor.elements() > 0;
     let is_lossless = matches!(scheme, Scheme::Lossless(_)) && is_weight;
-    Ok(is_lossless && scheme.stored_pieces(&tensor.shape, tensor.dtype)?.is_some())
+    Ok(is_lossless && scheme.stored(&Weight::new(&tensor.shape)?, tensor.dtype)?.is_some())
 }
 
 impl Job {
@@ -77,7 +77,7 @@ impl Job {
         if matches!(scheme, Scheme::Lossless(_)) {
             return Ok(Self::at_most(place, tensor, scheme));
         }
-        let stored = scheme.stored_pieces(&tensor.shape, tensor.dtype)?;
+        let stored = scheme.stored(&Weight::new(&tensor.shape)?, tensor.dtype)?;
         let Some(stored) = stored else { return Self::kept(place, tensor) };
         let mut listed = Vec::with_capacity(stored.len());
         for piece in &stored {

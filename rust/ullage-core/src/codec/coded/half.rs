@@ -29,14 +29,11 @@ pub(super) fn to_half(value: f32) -> u16 {
 /// The same number in 32 bits.
 pub(super) fn from_half(half: u16) -> f32 {
     let sign = u32::from(half & 0x8000) << 16;
-    let exponent = u32::from(half >> 10 & 0x1F);
-    let mantissa = u32::from(half & 0x03FF);
-    match exponent {
-        0 => {
-            let size = f32::from(half & 0x03FF) * 2.0_f32.powi(-24);
-            f32::from_bits(size.to_bits() | sign)
-        }
-        0x1F => f32::from_bits(sign | 0x7F80_0000 | mantissa << 13),
-        _ => f32::from_bits(sign | exponent.saturating_add(112) << 23 | mantissa << 13),
+    let size = u32::from(half & 0x7FFF) << 13;
+    if size >= 0x0F80_0000 {
+        return f32::from_bits(sign | 0x7000_0000 | size); // infinite, or no number
     }
+    // Exponents count from 15 there and from 127 here; the product is exact, for subnormal numbers too.
+    let shifted = f32::from_bits(size) * f32::from_bits(0x7780_0000);
+    f32::from_bits(sign | shifted.to_bits())
 }

@@ -1,8 +1,10 @@
-//! Integers with scales: the least and the largest number that share a scale decide it.
+//! Integers with scales: the least and the largest number that share a scale decide it, or those of a rank.
 
 use super::super::linear::{Granularity, Linear};
 use super::super::piece::Part;
 use super::super::weight::Weight;
+use super::choices::Choices;
+use super::stored::Stored;
 use super::{bits, cannot, damaged, length};
 use crate::error::{Error, Result};
 
@@ -41,25 +43,65 @@ const fn span(bits: u32) -> (i16, i16) {
     if bits == 4 { (15, 7) } else { (255, 127) }
 }
 
-pub(super) fn encode(scheme: Linear, weight: &Weight, values: &[f32]) -> Result<Vec<Vec<u8>>> {
-    let scales = Scales::of(scheme, weight)?;
-    let Some(count) = scheme.scales(weight, super::REMAINDER)? else { return Err(cannot(scheme)) };
-    let mut ranges = vec![(0.0_f32, 0.0_f32); length(count)?];
-    for (element, &value) in values.iter().enumerate() {
+/// The least and the largest number of each scale, 0 between them.
+fn ranges(
+    scheme: Linear,
+    scales: &Scales,
+    count: usize,
+    values: &Stored<'_>,
+    choices: Choices,
+) -> Vec<(f32, f32)> {
+    if choices.quantile < 1.0 {
+        let mut sharing = vec![Vec::new(); count];
+        for (element, value) in values.iter() {
+            sharing[scales.place(element)].push(value);
+        }
+        return sharing.iter_mut().map(|values| quantiles(values, scheme.is_affine, choices)).collect();
+    }
+    let mut ranges = vec![(0.0_f32, 0.0_f32); count];
+    for (element, value) in values.iter() {
         let range = &mut ranges[scales.place(element)];
         *range = (range.0.min(value), range.1.max(value));
     }
+    ranges
+}
+
+/// The numbers between which the share that is wanted lies, by magnitude where both ends are equally far.
+fn quantiles(values: &mut [f32], is_affine: bool, choices: Choices) -> (f32, f32) {
+    if values.is_empty() {
+        return (0.0, 0.0);
+    }
+    let rank = choices.rank(values.len());
+    let mut of_rank = |key: fn(f32) -> f32| {
+        values.select_nth_unstable_by(rank, |&one, &other| key(one).total_cmp(&key(other)));
+        values[rank]
+    };
+    if is_affine {
+        return (of_rank(|value| -value).min(0.0), of_rank(|value| value).max(0.0));
+    }
+    let most = of_rank(f32::abs).abs();
+    (-most, most)
+}
+
+pub(super) fn encode(
+    scheme: Linear,
+    weight: &Weight,
+    values: &Stored<'_>,
+    choices: Choices,
+) -> Result<Vec<Vec<u8>>> {
+    let scales = Scales::of(scheme, weight)?;
+    let Some(count) = scheme.scales(weight, super::REMAINDER)? else { return Err(cannot(scheme)) };
+    let ranges = ranges(scheme, &scales, length(count)?, values, choices);
     let (levels, largest) = span(scheme.bits);
     let steps: Vec<(f32, i16)> =
         ranges.iter().map(|&range| step(range, levels, largest, scheme.is_affine)).collect();
-    if steps.iter().any(|(scale, _)| !scale.is_finite()) {
-        let reason = "a scale lies beyond the 16-bit numbers".to_owned();
+    if let Some(place) = steps.iter().position(|(scale, _)| !scale.is_finite()) {
+        let reason = format!("scale {place} lies beyond the 16-bit numbers");
         return Err(Error::Argument { name: "weights", reason });
     }
     let codes: Vec<u8> = values
         .iter()
-        .enumerate()
-        .map(|(element, &value)| {
+        .map(|(element, value)| {
             let (scale, zero) = steps[scales.place(element)];
             let level = if scale > 0.0 { value / scale } else { 0.0 };
             let whole = if scheme.is_affine {
@@ -80,8 +122,11 @@ pub(super) fn encode(scheme: Linear, weight: &Weight, values: &[f32]) -> Result<
 
 /// The scale, as 16 bits keep it, and the zero point for numbers between two.
 fn step((least, most): (f32, f32), levels: i16, largest: i16, is_affine: bool) -> (f32, i16) {
-    let wanted =
-        if is_affine { (most - least) / f32::from(levels) } else { most.max(-least) / f32::from(largest) };
+    let wanted = if is_affine {
+        most / f32::from(levels) - least / f32::from(levels)
+    } else {
+        most.max(-least) / f32::from(largest)
+    };
     let mut scale = super::half::from_half(super::half::to_half(wanted));
     if wanted > 0.0 && scale <= 0.0 {
         scale = super::half::from_half(1);
@@ -90,16 +135,23 @@ fn step((least, most): (f32, f32), levels: i16, largest: i16, is_affine: bool) -
     (scale, zero)
 }
 
-pub(super) fn decode(scheme: Linear, weight: &Weight, data: &[&[u8]], out: &mut [f32]) -> Result<()> {
+/// Writes the elements whose integers are stored, one after the other, at their `places`.
+pub(super) fn decode(
+    scheme: Linear,
+    weight: &Weight,
+    data: &[&[u8]],
+    places: impl Iterator<Item = usize>,
+    out: &mut [f32],
+) -> Result<()> {
     let (Some(&codes), Some(&steps)) = (data.first(), data.get(1)) else {
         return Err(damaged(Part::Integers, "no scales beside them"));
     };
     let zeros = if scheme.is_affine { data.get(2).copied().unwrap_or_default() } else { &[] };
     let scales = Scales::of(scheme, weight)?;
     let (_, largest) = span(scheme.bits);
-    for (element, value) in out.iter_mut().enumerate() {
+    for (index, element) in places.enumerate() {
         let place = scales.place(element);
-        let code = i16::from(bits::code(codes, element, scheme.bits));
+        let code = i16::from(bits::code(codes, index, scheme.bits));
         let level = if scheme.is_affine {
             code.saturating_sub(i16::from(bits::code(zeros, place, scheme.bits)))
         } else if code > largest {
@@ -107,7 +159,7 @@ pub(super) fn decode(scheme: Linear, weight: &Weight, data: &[&[u8]], out: &mut 
         } else {
             code
         };
-        *value = f32::from(level) * bits::half(steps, place);
+        out[element] = f32::from(level) * bits::half(steps, place);
     }
     Ok(())
 }

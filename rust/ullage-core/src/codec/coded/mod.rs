@@ -1,21 +1,27 @@
 //! Weights in a scheme: encoded, decoded, and how far off they then are. The plain form, an element at a time.
 //!
-//! What is stored has exactly the pieces that [`Scheme::pieces`] names. Encoded are `dense` (F16 and F32), `linear`,
-//! `palettized` with tables of 16-bit values, and `sparse` by share; the other schemes have sizes alone so far.
+//! What is stored has exactly the pieces that [`Scheme::pieces`] names, so its size is the one that was computed. All
+//! schemes are encoded and decoded but `lossless` and, of the GGML types, IQ1, IQ2 and IQ3, which are decoded alone.
 
 mod bits;
+mod choices;
 mod clusters;
 mod dense;
 mod distortion;
+mod gguf;
 mod half;
 mod linear;
 mod lossless;
 mod palettized;
+mod small;
 mod sparse;
+mod stored;
 #[cfg(test)]
 mod tests;
+mod vectors;
 mod view;
 
+pub use choices::Choices;
 pub use distortion::Distortion;
 pub use lossless::{Packed, RawReader, Reading};
 pub use view::View;
@@ -27,6 +33,7 @@ use super::scheme::Scheme;
 use super::weight::{OVERFLOW, Remainder, Weight};
 use crate::error::{Error, Result};
 use crate::units::Bytes;
+use stored::Stored;
 
 const REMAINDER: Remainder = Remainder::Smaller;
 
@@ -39,27 +46,39 @@ pub struct Coded {
 }
 
 impl Coded {
+    /// Encodes `values`, a weight of `shape`, by the default [`Choices`].
+    ///
+    /// # Errors
+    /// As [`Coded::encode_with`].
+    pub fn encode(values: &[f32], shape: &[u64], scheme: Scheme) -> Result<Self> {
+        Self::encode_with(values, shape, scheme, Choices::default())
+    }
+
     /// Encodes `values`, a weight of `shape`.
     ///
     /// # Errors
-    /// [`Error::Argument`] for another number of values than the shape has, one that is not finite, or a scheme that is not
-    /// encoded; [`Error::Overflow`] for a shape beyond 2^64 − 1.
-    pub fn encode(values: &[f32], shape: &[u64], scheme: Scheme) -> Result<Self> {
-        let weight = Weight::new(shape)?;
+    /// [`Error::Argument`] for another number of values than the shape has, for one that is not finite (but in `dense`), for
+    /// a scheme that leaves such a weight as it is or is not encoded, for a scale beyond the 16-bit numbers, and for a
+    /// quantile that is none; [`Error::Overflow`] for a shape beyond 2^64 − 1.
+    pub fn encode_with(values: &[f32], shape: &[u64], scheme: Scheme, choices: Choices) -> Result<Self> {
+        let (weight, choices) = (Weight::new(shape)?, choices.checked()?);
         if length(weight.elements())? != values.len() {
             let reason = format!("{} values are not a weight of shape {shape:?}", values.len());
             return Err(Error::Argument { name: "weights", reason });
         }
-        if let Some(place) = values.iter().position(|value| !value.is_finite()) {
+        let is_dense = matches!(scheme, Scheme::Dense(_));
+        if let Some(place) = values.iter().position(|value| !is_dense && !value.is_finite()) {
             let reason = format!("element {place} is {}", values[place]);
             return Err(Error::Argument { name: "weights", reason });
         }
+        let all = Stored::All(values);
         let data = match scheme {
             Scheme::Dense(dense) => dense::encode(dense, values)?,
-            Scheme::Linear(linear) => linear::encode(linear, &weight, values)?,
-            Scheme::Palettized(palettized) => palettized::encode(palettized, &weight, values)?,
-            Scheme::Sparse(sparse) => sparse::encode(sparse, &weight, values)?,
-            Scheme::Gguf(_) | Scheme::Lossless(_) => return Err(cannot(scheme)),
+            Scheme::Gguf(gguf) => gguf::encode(gguf, &weight, values)?,
+            Scheme::Linear(linear) => linear::encode(linear, &weight, &all, choices)?,
+            Scheme::Palettized(palettized) => palettized::encode(palettized, &weight, &all, choices)?,
+            Scheme::Sparse(sparse) => sparse::encode(sparse, &weight, values, choices)?,
+            Scheme::Lossless(_) => return Err(cannot(scheme)),
         };
         Self::from_data(data, shape, scheme)
     }
@@ -109,6 +128,12 @@ impl Coded {
         &self.parts
     }
 
+    /// The bytes of its pieces, in the order of [`Scheme::pieces`].
+    #[must_use]
+    pub fn into_data(self) -> Vec<Vec<u8>> {
+        self.parts.into_iter().map(|(_, bytes)| bytes).collect()
+    }
+
     /// Bytes of all pieces.
     ///
     /// # Errors
@@ -124,6 +149,10 @@ fn length(count: u64) -> Result<usize> {
 
 fn cannot(scheme: impl fmt::Display) -> Error {
     Error::Argument { name: "scheme", reason: format!("weights cannot be encoded as {scheme} yet") }
+}
+
+fn untouched(scheme: impl fmt::Display) -> Error {
+    Error::Argument { name: "scheme", reason: format!("{scheme} leaves a weight of this shape as it is") }
 }
 
 fn damaged(piece: Part, reason: impl Into<String>) -> Error {

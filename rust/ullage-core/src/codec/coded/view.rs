@@ -3,7 +3,7 @@
 use super::super::piece::{self, Part, Piece};
 use super::super::scheme::Scheme;
 use super::super::weight::{OVERFLOW, Weight};
-use super::{cannot, damaged, dense, length, linear, palettized, sparse};
+use super::{cannot, damaged, dense, gguf, length, linear, palettized, sparse, untouched};
 use crate::error::{Error, Result};
 use crate::model::Dtype;
 use crate::units::Bytes;
@@ -26,7 +26,7 @@ impl<'a> View<'a> {
     /// that the scheme leaves as it is; [`Error::Overflow`] for a shape beyond 2^64 − 1.
     pub fn new(scheme: Scheme, shape: &[u64], parts: &[&'a [u8]]) -> Result<Self> {
         let weight = Weight::new(shape)?;
-        let pieces = scheme.stored(&weight, Dtype::F32)?.ok_or_else(|| cannot(scheme))?;
+        let pieces = scheme.stored(&weight, Dtype::F32)?.ok_or_else(|| untouched(scheme))?;
         if pieces.len() != parts.len() {
             let reason = format!("there are {}, not {}", parts.len(), pieces.len());
             return Err(Error::Damaged { piece: "pieces", reason });
@@ -89,10 +89,13 @@ impl<'a> View<'a> {
         let data: Vec<&[u8]> = self.parts.iter().map(|&(_, bytes)| bytes).collect();
         match self.scheme {
             Scheme::Dense(dense) => dense::decode(dense, &data, out),
-            Scheme::Linear(linear) => linear::decode(linear, &self.weight, &data, out),
-            Scheme::Palettized(palettized) => palettized::decode(palettized, &self.weight, &data, out),
+            Scheme::Linear(linear) => linear::decode(linear, &self.weight, &data, 0..out.len(), out),
+            Scheme::Palettized(palettized) => {
+                palettized::decode(palettized, &self.weight, &data, 0..out.len(), out)
+            }
             Scheme::Sparse(sparse) => sparse::decode(sparse, &self.weight, &data, out),
-            Scheme::Gguf(_) | Scheme::Lossless(_) => Err(cannot(self.scheme)),
+            Scheme::Gguf(gguf) => gguf::decode(gguf, &self.weight, &data, out),
+            Scheme::Lossless(_) => Err(cannot(self.scheme)),
         }
     }
 }
