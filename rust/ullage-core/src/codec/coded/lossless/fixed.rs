@@ -3,6 +3,8 @@
 //! Two codes lie in a byte, the first in its low half. Escaped exponents stand in a piece of their own, in the order of their
 //! elements; the index says for each block where its escapes end, so that any block can be read alone.
 
+use std::slice::Iter;
+
 use super::{BLOCK, Fault, entry};
 
 /// Exponents that have codes.
@@ -64,39 +66,38 @@ impl Fixed<'_> {
     }
 }
 
-/// Puts escaped exponents in their places among those of a block.
+/// Exponents of codes, escaped ones taken from `escapes` in turn; whether there were enough. What every other form equals.
 #[inline(always)]
-pub(super) fn patch(codes: &[u8], escapes: &[u8], exponents: &mut [u8]) -> Result<(), Fault> {
-    let mut escapes = escapes.iter();
-    for (codes, exponents) in codes.chunks(32).zip(exponents.chunks_mut(64)) {
-        // Nearly all have none: looked at together, which the compiler makes a few vector instructions.
-        let found = codes.iter().fold(0_u8, |found, &pair| {
-            let both = pair & pair >> 1;
-            found | both & both >> 2 & 0x11
-        });
-        if found == 0 {
-            continue;
-        }
-        for (&pair, exponents) in codes.iter().zip(exponents.chunks_mut(2)) {
-            for (exponent, code) in exponents.iter_mut().zip([pair & 15, pair >> 4]) {
-                if code == ESCAPE {
-                    *exponent = *escapes.next().ok_or(Fault::Escapes)?;
-                }
-            }
-        }
-    }
-    if escapes.next().is_none() { Ok(()) } else { Err(Fault::Escapes) }
-}
-
-/// Exponents of codes, an element at a time, and whether one is an escape: what every other form equals.
-#[inline(always)]
-pub(super) fn expand(codes: &[u8], table: &[u8; 16], exponents: &mut [u8]) -> bool {
-    let mut is_escaped = false;
+pub(super) fn expand(
+    codes: &[u8],
+    table: &[u8; 16],
+    escapes: &mut Iter<'_, u8>,
+    exponents: &mut [u8],
+) -> bool {
+    let mut is_enough = true;
     for (&pair, exponents) in codes.iter().zip(exponents.chunks_mut(2)) {
         for (exponent, code) in exponents.iter_mut().zip([pair & 15, pair >> 4]) {
             *exponent = table[usize::from(code)];
-            is_escaped |= code == ESCAPE;
+            if code == ESCAPE {
+                let escaped = escapes.next();
+                is_enough &= escaped.is_some();
+                *exponent = escaped.copied().unwrap_or(0);
+            }
         }
     }
-    is_escaped
+    is_enough
+}
+
+/// Puts escaped exponents in the places that `found` has a bit for; whether there were enough.
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "masks are what x86-64 has"))]
+pub(super) fn patch(mut found: u64, escapes: &mut Iter<'_, u8>, exponents: &mut [u8]) -> bool {
+    while found != 0 {
+        let place = found.trailing_zeros() as usize;
+        let (Some(&escaped), Some(exponent)) = (escapes.next(), exponents.get_mut(place)) else {
+            return false;
+        };
+        *exponent = escaped;
+        found &= found.wrapping_sub(1);
+    }
+    true
 }

@@ -13,7 +13,6 @@ mod encode;
 mod fixed;
 mod form;
 mod huffman;
-mod isa;
 mod kernel;
 mod lengths;
 mod packed;
@@ -23,11 +22,11 @@ mod reader;
 mod tests;
 mod work;
 
+use super::super::kernel::Isa;
 use super::super::lossless::BLOCK_ELEMENTS as BLOCK;
 use super::super::piece::Part;
 use super::damaged;
 use crate::error::Error;
-use isa::Isa;
 
 pub use packed::Packed;
 pub use reader::{RawReader, Reading};

@@ -10,7 +10,7 @@ use super::form::Form;
 use super::kernel::Kernel;
 use super::packed::measure;
 use super::planes::{Elements, Planes};
-use super::{BLOCK, Fault, Isa, entry, fixed, huffman, work};
+use super::{BLOCK, Fault, Isa, entry, fixed, huffman, kernel, work};
 use crate::error::{Error, Result};
 use crate::model::Dtype;
 
@@ -67,7 +67,8 @@ impl Reading {
     /// The best for an output of so many bytes, on so many threads.
     #[must_use]
     pub fn of(bytes: usize, threads: usize) -> Self {
-        Self { isa: Isa::detect(), threads, streamed: bytes >= STREAMED }
+        let isa = kernel::available().last().copied().unwrap_or(Isa::Portable);
+        Self { isa, threads, streamed: bytes >= STREAMED }
     }
 }
 
@@ -211,6 +212,8 @@ impl<'a> Floats<'a> {
                     .form
                     .planes(self.values, self.elements, first, count)
                     .ok_or((Fault::Short, block))?;
+                let next = first.saturating_add(BLOCK);
+                kernel.prefetch(self.values.get(next..next.saturating_add(BLOCK)).unwrap_or_default());
                 let is_whole = own.len() == count.saturating_mul(self.form.width());
                 if is_whole && !is_streamed {
                     kernel.merge(self.form, &exponents[..count], plain, own);
@@ -247,10 +250,11 @@ impl<'a> Floats<'a> {
                 let codes = fixed.codes_of(block, count)?;
                 let escapes = fixed.escapes_of(block)?;
                 let exponents = &mut out[0][..count];
-                let is_escaped = kernel.expand(codes, &fixed.table, exponents);
-                if is_escaped || !escapes.is_empty() {
-                    fixed::patch(codes, escapes, exponents)?;
+                if !kernel.expand(codes, &fixed.table, escapes, exponents) {
+                    return Err(Fault::Escapes);
                 }
+                let next = block.saturating_add(1);
+                kernel.prefetch(fixed.codes_of(next, self.count_of(next)).unwrap_or_default());
             }
             Exponents::Huffman { decoder, codes, index } => {
                 let end = codes.len().saturating_sub(huffman::PADDING);

@@ -5,37 +5,48 @@
 )]
 
 use std::arch::x86_64::{
-    __m256i, _mm_loadu_si128, _mm_sfence, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
-    _mm256_cvtepu8_epi16, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_storeu_si256, _mm256_stream_si256,
+    __m256i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm_sfence, _mm256_and_si256,
+    _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_cvtepu8_epi16, _mm256_loadu_si256,
+    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_shuffle_epi8, _mm256_slli_epi16,
+    _mm256_storeu_si256, _mm256_stream_si256,
 };
+
+use std::slice::Iter;
 
 use super::super::fixed;
 use super::{Form, Plain};
 
-pub(super) fn expand(codes: &[u8], table: &[u8; 16], exponents: &mut [u8]) -> bool {
+pub(super) fn expand(
+    codes: &[u8],
+    table: &[u8; 16],
+    escapes: &mut Iter<'_, u8>,
+    exponents: &mut [u8],
+) -> bool {
     // SAFETY: the processor has these instructions.
-    unsafe { expand_wide(codes, table, exponents) }
+    unsafe { expand_wide(codes, table, escapes, exponents) }
 }
 
 #[target_feature(enable = "avx2,bmi2")]
-fn expand_wide(codes: &[u8], table: &[u8; 16], exponents: &mut [u8]) -> bool {
+fn expand_wide(codes: &[u8], table: &[u8; 16], escapes: &mut Iter<'_, u8>, exponents: &mut [u8]) -> bool {
     let count = (codes.len() / 16).min(exponents.len() / 32);
     let (wide_codes, codes_rest) = codes.split_at(count.wrapping_mul(16));
     let (wide_out, exponents_rest) = exponents.split_at_mut(count.wrapping_mul(32));
     // SAFETY: 16 bytes.
     let exponent_of = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(table.as_ptr().cast()) });
     let half = _mm256_set1_epi8(0x0F);
-    let mut escaped = _mm256_setzero_si256();
+    let mut is_enough = true;
     for (codes, out) in wide_codes.as_chunks::<16>().0.iter().zip(wide_out.as_chunks_mut::<32>().0) {
         // SAFETY: 16 bytes.
         let pairs = _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(codes.as_ptr().cast()) });
         let each = _mm256_and_si256(_mm256_or_si256(pairs, _mm256_slli_epi16::<4>(pairs)), half);
-        escaped = _mm256_or_si256(escaped, _mm256_cmpeq_epi8(each, half));
+        let escaped = _mm256_movemask_epi8(_mm256_cmpeq_epi8(each, half)).cast_unsigned();
         // SAFETY: 32 bytes.
         unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_shuffle_epi8(exponent_of, each)) };
+        if escaped != 0 {
+            is_enough &= fixed::patch(u64::from(escaped), escapes, out);
+        }
     }
-    fixed::expand(codes_rest, table, exponents_rest) | (_mm256_movemask_epi8(escaped) != 0)
+    is_enough & fixed::expand(codes_rest, table, escapes, exponents_rest)
 }
 
 pub(super) fn merge(form: Form, exponents: &[u8], plain: Plain<'_>, out: &mut [u8]) {
@@ -69,4 +80,11 @@ fn stream_aligned(from: &[u8], head: &mut [u8], body: &mut [__m256i], tail: &mut
     tail.copy_from_slice(last);
     // So that another thread sees the bytes once it sees that they are done.
     _mm_sfence();
+}
+
+pub(super) fn prefetch(bytes: &[u8]) {
+    for line in bytes.chunks(64) {
+        // SAFETY: any address may be asked for, and this one is there.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
 }

@@ -10,16 +10,23 @@ use std::arch::x86_64::{
     _mm512_permutexvar_epi8, _mm512_set1_epi8, _mm512_slli_epi16, _mm512_storeu_si512, _mm512_stream_si512,
 };
 
+use std::slice::Iter;
+
 use super::super::fixed;
 use super::{Form, Plain};
 
-pub(super) fn expand(codes: &[u8], table: &[u8; 16], exponents: &mut [u8]) -> bool {
+pub(super) fn expand(
+    codes: &[u8],
+    table: &[u8; 16],
+    escapes: &mut Iter<'_, u8>,
+    exponents: &mut [u8],
+) -> bool {
     // SAFETY: the processor has these instructions.
-    unsafe { expand_wide(codes, table, exponents) }
+    unsafe { expand_wide(codes, table, escapes, exponents) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,bmi2")]
-fn expand_wide(codes: &[u8], table: &[u8; 16], exponents: &mut [u8]) -> bool {
+fn expand_wide(codes: &[u8], table: &[u8; 16], escapes: &mut Iter<'_, u8>, exponents: &mut [u8]) -> bool {
     let count = (codes.len() / 32).min(exponents.len() / 64);
     let (wide_codes, codes_rest) = codes.split_at(count.wrapping_mul(32));
     let (wide_out, exponents_rest) = exponents.split_at_mut(count.wrapping_mul(64));
@@ -27,17 +34,20 @@ fn expand_wide(codes: &[u8], table: &[u8; 16], exponents: &mut [u8]) -> bool {
     let table_once = unsafe { _mm_loadu_si128(table.as_ptr().cast()) };
     let exponent_of = _mm512_broadcast_i32x4(table_once);
     let half = _mm512_set1_epi8(0x0F);
-    let mut escaped = 0_u64;
+    let mut is_enough = true;
     for (codes, out) in wide_codes.as_chunks::<32>().0.iter().zip(wide_out.as_chunks_mut::<64>().0) {
         // SAFETY: 32 bytes.
         let pairs = _mm512_cvtepu8_epi16(unsafe { _mm256_loadu_si256(codes.as_ptr().cast()) });
         let each = _mm512_and_si512(_mm512_or_si512(pairs, _mm512_slli_epi16::<4>(pairs)), half);
-        escaped |= _mm512_cmpeq_epi8_mask(each, half);
+        let escaped = _mm512_cmpeq_epi8_mask(each, half);
         let found = _mm512_permutexvar_epi8(each, exponent_of);
         // SAFETY: 64 bytes.
         unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), found) };
+        if escaped != 0 {
+            is_enough &= fixed::patch(escaped, escapes, out);
+        }
     }
-    fixed::expand(codes_rest, table, exponents_rest) | (escaped != 0)
+    is_enough & fixed::expand(codes_rest, table, escapes, exponents_rest)
 }
 
 pub(super) fn merge(form: Form, exponents: &[u8], plain: Plain<'_>, out: &mut [u8]) {

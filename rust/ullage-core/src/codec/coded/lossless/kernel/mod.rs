@@ -10,6 +10,24 @@ mod neon;
 use super::form::{Form, Plain};
 use super::{Isa, fixed};
 
+/// The families of instructions that there are forms for and this processor has, the best last.
+pub(super) fn available() -> Vec<Isa> {
+    let mut found = vec![Isa::Portable];
+    #[cfg(target_arch = "aarch64")]
+    found.push(Isa::Neon);
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") {
+        found.push(Isa::Avx2);
+        let has_words = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512dq");
+        let has_lengths = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+        let has_bytes = is_x86_feature_detected!("avx512vbmi") && is_x86_feature_detected!("avx512vbmi2");
+        if has_words && has_lengths && has_bytes {
+            found.push(Isa::Avx512);
+        }
+    }
+    found
+}
+
 /// What can be done with the instructions of one family, which the processor has.
 #[derive(Clone, Copy)]
 pub(super) struct Kernel(Isa);
@@ -17,19 +35,31 @@ pub(super) struct Kernel(Isa);
 impl Kernel {
     /// The family asked for, or none where the processor does not have it.
     pub(super) fn new(isa: Isa) -> Self {
-        Self(if isa.is_available() { isa } else { Isa::Portable })
+        Self(if available().contains(&isa) { isa } else { Isa::Portable })
     }
 
-    /// Exponents of codes of four bits, as many as `exponents` has place for; whether one is an escape.
-    pub(super) fn expand(self, codes: &[u8], table: &[u8; 16], exponents: &mut [u8]) -> bool {
+    /// Exponents of codes of four bits, as many as `exponents` has place for, and the escaped ones of `escapes` among them;
+    /// whether those were as many as codes ask for.
+    pub(super) fn expand(self, codes: &[u8], table: &[u8; 16], escapes: &[u8], exponents: &mut [u8]) -> bool {
+        let mut escapes = escapes.iter();
+        let is_enough = match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::expand(codes, table, &mut escapes, exponents),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::expand(codes, table, &mut escapes, exponents),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => neon::expand(codes, table, &mut escapes, exponents),
+            _ => fixed::expand(codes, table, &mut escapes, exponents),
+        };
+        is_enough && escapes.next().is_none()
+    }
+
+    /// Asks for what is read soon.
+    pub(super) fn prefetch(self, bytes: &[u8]) {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => avx512::expand(codes, table, exponents),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => avx2::expand(codes, table, exponents),
-            #[cfg(target_arch = "aarch64")]
-            Isa::Neon => neon::expand(codes, table, exponents),
-            _ => fixed::expand(codes, table, exponents),
+            Isa::Avx512 | Isa::Avx2 => avx2::prefetch(bytes),
+            _ => {}
         }
     }
 
