@@ -2287,6 +2287,8 @@ def write_compressed(
     scheme: str,
     overrides: Sequence[tuple[str, str]],
     *,
+    seed: int,
+    quantile: float,
     jobs: int,
     force: bool,
     progress: Callable[[WriteProgress], object] | None,

@@ -325,6 +325,8 @@ def write_compressed(
     scheme: Scheme | str,
     *,
     overrides: Mapping[str, Scheme | str] | None = None,
+    seed: int = 0,
+    quantile: float = 1.0,
     jobs: int = 1,
     force: bool = False,
     progress: Callable[[WriteProgress], object] | None = None,
@@ -334,7 +336,7 @@ def write_compressed(
     `model` is a file or folder of safetensors (shards too) or GGUF. `jobs` tensors are encoded at once, each by a
     thread and in memory of about three times its numbers in 32 bits; nothing else is held, so the model may be larger
     than the memory. The file appears whole or not at all, over another only with `force`, and never over the model
-    itself. `progress` is called whenever another tensor is written.
+    itself. `progress` is called whenever another tensor is written; `seed` and `quantile` are as for `encode`.
 
     Raises `ArgumentError` for weights that are not read or compressed already, an `out` that is in the way or a scheme
     that is not encoded, `ModelFileError` naming the tensor that cannot be encoded, and `UnreadableError` where `out`
@@ -342,7 +344,15 @@ def write_compressed(
     """
     named = [(pattern, str(other)) for pattern, other in (overrides or {}).items()]
     found = _core.write_compressed(
-        resolve(model), os.fspath(out), str(scheme), named, jobs=jobs, force=force, progress=progress
+        resolve(model),
+        os.fspath(out),
+        str(scheme),
+        named,
+        seed=seed,
+        quantile=quantile,
+        jobs=jobs,
+        force=force,
+        progress=progress,
     )
     tensors = [WrittenTensor(**row) for row in found.pop("tensors")]
     return Written(**{**found, "path": Path(found["path"])}, tensors=tensors)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use ullage_core::codec::Plan;
+use ullage_core::codec::{Choices, Plan};
 use ullage_core::model::Dtype;
 use ullage_core::store::{self as core, Array, Element, Entry, Form, StoreOptions, WriteOptions};
 use ullage_core::{Bytes, Error};
@@ -227,7 +227,7 @@ const fn numpy_name(dtype: Dtype) -> &'static str {
 
 /// Write the weights of `model`, compressed, to a new file.
 #[pyfunction]
-#[pyo3(signature = (model, out, scheme, overrides, *, jobs, force, progress))]
+#[pyo3(signature = (model, out, scheme, overrides, *, seed, quantile, jobs, force, progress))]
 #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts owned values")]
 #[expect(clippy::too_many_arguments, reason = "the arguments of one Python function")]
 pub(crate) fn write_compressed<'py>(
@@ -236,6 +236,8 @@ pub(crate) fn write_compressed<'py>(
     out: PathBuf,
     scheme: &str,
     overrides: Vec<(String, String)>,
+    seed: WholeNumber,
+    quantile: f64,
     jobs: WholeNumber,
     force: bool,
     progress: Option<Py<PyAny>>,
@@ -248,6 +250,7 @@ pub(crate) fn write_compressed<'py>(
     if jobs == 0 {
         return Err(Error::Argument { name: "jobs", reason: "0 threads encode nothing".to_owned() }.into());
     }
+    let choices = Choices { seed: seed.count("seed")?, quantile };
     let written = py.detach(|| {
         let watch = SignalWatch::new(Instant::now());
         let raised: RefCell<Option<PyErr>> = RefCell::new(None);
@@ -261,6 +264,7 @@ pub(crate) fn write_compressed<'py>(
         let interrupted = || raised.borrow().is_some() || watch.interrupted();
         let options = WriteOptions {
             jobs,
+            choices,
             is_forced: force,
             progress: progress.is_some().then_some(&tell),
             interrupted: Some(&interrupted),
@@ -301,8 +305,14 @@ fn report<'py>(py: Python<'py>, written: &core::Written) -> PyResult<Bound<'py, 
         // A ratio to no error at all is no number that JSON knows.
         let snr = tensor.distortion.map(|found| found.snr_db).filter(|snr| snr.is_finite());
         row.set_item("snr_db", snr)?;
-        row.set_item("rms_error", tensor.distortion.map(|found| found.rms))?;
-        row.set_item("max_error", tensor.distortion.map(|found| found.max))?;
+        row.set_item(
+            "rms_error",
+            tensor.distortion.map(|found| found.rms).filter(|error| error.is_finite()),
+        )?;
+        row.set_item(
+            "max_error",
+            tensor.distortion.map(|found| found.max).filter(|error| error.is_finite()),
+        )?;
         Ok(row)
     };
     let rows: Vec<Bound<'py, PyDict>> = written.tensors.iter().map(row).collect::<PyResult<_>>()?;

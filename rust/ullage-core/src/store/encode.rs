@@ -4,7 +4,7 @@ use super::buffer::Buffer;
 use super::job::{Fate, Job};
 use super::numbers;
 use super::source::Source;
-use crate::codec::{Coded, Distortion, Lossless, Packed, Piece, Reading, Scheme};
+use crate::codec::{Choices, Coded, Distortion, Lossless, Packed, Piece, Reading, Scheme};
 use crate::error::{Error, Result};
 use crate::model::Tensor;
 
@@ -34,21 +34,21 @@ impl Encoded {
 ///
 /// # Errors
 /// [`Error::ModelFile`] naming the tensor that cannot be encoded.
-pub(super) fn encode(source: &Source<'_>, job: &Job) -> Result<Made> {
+pub(super) fn encode(source: &Source<'_>, job: &Job, choices: Choices) -> Result<Made> {
     let (Fate::Encoded(scheme), Some(tensor)) = (job.fate, source.tensor(job.place)) else {
         return Ok(Made { coded: None, distortion: None });
     };
     let bytes = source.bytes(job.place)?;
     let made = match scheme {
         Scheme::Lossless(lossless) => exactly(bytes, tensor, lossless),
-        _ => nearly(bytes, tensor, scheme, job),
+        _ => nearly(bytes, tensor, scheme, job, choices),
     };
     made.map_err(|error| source.blame(job.place, error))
 }
 
-fn nearly(bytes: &[u8], tensor: &Tensor, scheme: Scheme, job: &Job) -> Result<Made> {
+fn nearly(bytes: &[u8], tensor: &Tensor, scheme: Scheme, job: &Job, choices: Choices) -> Result<Made> {
     let values = numbers::read(bytes, tensor.dtype, &tensor.shape)?;
-    let coded = Coded::encode(&values, &tensor.shape, scheme)?;
+    let coded = Coded::encode_with(&values, &tensor.shape, scheme, choices)?;
     job.check(&coded)?;
     let mut decoded = numbers::zeros(tensor.elements())?;
     coded.decode_into(&mut decoded)?;

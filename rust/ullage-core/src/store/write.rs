@@ -11,7 +11,7 @@ use super::manifest::{self, Row};
 use super::partial::Partial;
 use super::source::Source;
 use super::workers::{self, Progress, Watcher};
-use crate::codec::{Distortion, Plan, Scheme};
+use crate::codec::{Choices, Distortion, Plan, Scheme};
 use crate::error::{Error, Result};
 use crate::model::{Dtype, Format, Model, safetensors};
 use crate::units::Bytes;
@@ -21,6 +21,8 @@ use crate::units::Bytes;
 pub struct WriteOptions<'a> {
     /// Tensors that are encoded at once, each by a thread; one at least.
     pub jobs: usize,
+    /// What schemes leave open.
+    pub choices: Choices,
     /// Whether a file that lies there already is replaced.
     pub is_forced: bool,
     /// Called whenever another tensor is written.
@@ -85,12 +87,13 @@ pub fn write(model: &Model, plan: &Plan, out: &Path, options: &WriteOptions<'_>)
     partial.write(&vec![0; reserve])?;
     let sizes: Vec<Bytes> = jobs.iter().map(|job| dense_bytes(model, job)).collect();
     let mut distortions: Vec<Option<Distortion>> = vec![None; jobs.len()];
+    let choices = options.choices; // the listeners beside them are for this thread alone
     let watcher = Watcher { progress: options.progress, interrupted: options.interrupted };
     let is_done = workers::run(
         options.jobs.max(1),
         &sizes,
         &watcher,
-        |number| encode(&source, &planned[number]),
+        |number| encode(&source, &planned[number], choices),
         |number, found: Made| {
             let job = &mut jobs[number];
             for part in parts(&found, &source, job)? {
