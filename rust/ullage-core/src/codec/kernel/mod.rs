@@ -5,7 +5,7 @@
 //! the pieces. Each [`Isa`] gives the same bits: the portable form defines them.
 //!
 //! ```text
-//! pieces ──► Layout ──► decode 1024 columns ──► out                 decode_rows
+//! pieces ──► Layout ──► decode 2048 columns ──► out                 decode_rows
 //! (checked)             (a tile, in L1)     └─► sums of products    gemv, up to eight vectors for one decoding
 //! ```
 //!
@@ -54,8 +54,8 @@ pub use timing::{Course, Work, fill_times, read_times};
 /// The most vectors that one decoding of a weight is multiplied with.
 pub const BATCH: usize = 8;
 
-/// Columns that are decoded at once to be multiplied: 4 KiB of numbers, that stay in the first cache.
-const TILE: usize = 1024;
+/// Columns that are decoded at once to be multiplied: 8 KiB of numbers, that stay in the first cache.
+const TILE: usize = 2048;
 
 /// Where decoded weights are written: numbers of 32 bits, or the bits of those of 16.
 #[derive(Debug)]

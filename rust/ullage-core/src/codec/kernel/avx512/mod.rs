@@ -7,6 +7,7 @@
 )]
 #![expect(clippy::wildcard_imports, reason = "instructions are named by their vendor, at length")]
 
+mod blocks;
 mod dot;
 mod integers;
 mod lanes;
@@ -75,8 +76,8 @@ fn decode<F: Format>(layout: &Layout<'_>, start: usize, out: &mut [F::Word], is_
         Layout::Palette(palette) => palette::decode::<F>(palette, start, out, is_streamed),
         Layout::Integers(integers) => integers::decode::<F>(integers, start, out, is_streamed),
         Layout::Sparse(sparse) => sparse::decode::<F>(sparse, start, out, is_streamed),
-        // The portable form, compiled with these instructions.
-        Layout::Blocks { .. } | Layout::Whole { .. } => portable::decode::<F>(layout, start, out),
+        Layout::Blocks { block, data } => blocks::decode::<F>(*block, data, start, out),
+        Layout::Whole { .. } => portable::decode::<F>(layout, start, out),
     }
     if is_streamed {
         _mm_sfence();
