@@ -15,6 +15,7 @@ mod integers;
 mod kernel;
 mod layout;
 mod ledger;
+mod lossless;
 mod machine;
 mod model;
 mod numpy_memory;
@@ -60,6 +61,8 @@ mod _core {
     use super::ledger::{
         Account, AccountSnapshot, Ledger, Pending, PressureGuard, Reservation, ReservationBatch, Scope,
     };
+    #[pymodule_export]
+    use super::lossless::{PackedBytes, pack_bytes};
     #[pymodule_export]
     use super::machine::Watch;
     #[pymodule_export]

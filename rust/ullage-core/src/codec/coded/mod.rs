@@ -11,6 +11,7 @@ mod distortion;
 mod gguf;
 mod half;
 mod linear;
+mod lossless;
 mod palettized;
 mod small;
 mod sparse;
@@ -22,6 +23,7 @@ mod view;
 
 pub use choices::Choices;
 pub use distortion::Distortion;
+pub use lossless::{Packed, RawReader, Reading};
 pub use view::View;
 
 use std::fmt;
