@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from ullage.pool import Pool
     from ullage.schemes import Dense, Gguf, Linear, Lossless, Palettized, Sparse
     from ullage.solving import Interrupted, Progress
+    from ullage.store import WeightStore, load, write_compressed
     from ullage.timeline import Timeline
 
 __all__ = [
@@ -114,6 +115,7 @@ __all__ = [
     "Timeline",
     "UllageError",
     "Verdict",
+    "WeightStore",
     "__version__",
     "benchmark",
     "catalog",
@@ -126,6 +128,7 @@ __all__ = [
     "fit",
     "footprint",
     "format_bytes",
+    "load",
     "lossless",
     "lower_bound",
     "machine",
@@ -144,6 +147,7 @@ __all__ = [
     "splitting",
     "tracking",
     "validate",
+    "write_compressed",
 ]
 
 _LAZY = {
@@ -160,6 +164,7 @@ _LAZY = {
     "Sparse": "ullage.schemes",
     "SplitDevice": "ullage._split",
     "Timeline": "ullage.timeline",
+    "WeightStore": "ullage.store",
     "benchmark": "",
     "catalog": "",
     "compress": "ullage._codec",
@@ -170,6 +175,7 @@ _LAZY = {
     "fingerprint": "ullage.measuring",
     "fit": "ullage._footprint",
     "footprint": "ullage._footprint",
+    "load": "ullage.store",
     "lossless": "",
     "machine": "",
     "measure": "ullage.measuring",
@@ -180,6 +186,7 @@ _LAZY = {
     "split": "ullage._split",
     "splitting": "",
     "tracking": "",
+    "write_compressed": "ullage.store",
 }
 """Names that are imported when first asked for, with their modules: asyncio and psutil cost more than the rest."""
 

@@ -13,6 +13,7 @@ from ullage._types import ByteCount
 from ullage.errors import BudgetExceeded, Held, Holder, WaitTimeoutError
 from ullage.machine import Reconciliation
 from ullage.solving import Progress
+from ullage.store import WriteProgress
 from ullage.timeline import Timeline
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "SharedWaiter",
     "Split",
     "SplitPlace",
+    "Store",
     "StoredWeight",
     "Tensor",
     "Verdict",
@@ -83,6 +85,7 @@ __all__ = [
     "split_tiers",
     "stored_weight",
     "validate",
+    "write_compressed",
 ]
 
 VERSION: Final[str]
@@ -2258,3 +2261,67 @@ def split_rack(
     progress: Callable[[Progress], object] | None = None,
 ) -> Split:
     """Spread a chain over tensor-parallel groups of a rack; `ullage.split` is the door."""
+
+@final
+class Store:
+    """The weights of one file; `ullage.load` gives it a face."""
+
+    @staticmethod
+    def open(path: str | PathLike[str], scratch: ByteCount, account: Account | None, threads: int) -> Store:
+        """Open the file at `path`."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of the file."""
+
+    @property
+    def scratch(self) -> int:
+        """The most bytes of decoded tensors at once."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+
+    def place(self, name: str) -> int | None:
+        """Find the tensor called `name`."""
+
+    def entries(self) -> list[tuple[str, str, list[int], str | None, int]]:
+        """Give name, dtype, shape, scheme and bytes of every tensor."""
+
+    def array(self, place: int, dtype: str | None, wait: float) -> npt.NDArray[Any]:
+        """Give the tensor at `place`."""
+
+    def multiply(
+        self, place: int, x: npt.NDArray[np.float32], rows: int, batch: int, wait: float
+    ) -> npt.NDArray[np.float32]:
+        """Multiply the tensor at `place`, of `rows` rows, with the vectors in `x`."""
+
+    def prefetch(self, place: int, dtype: str | None) -> bool:
+        """Decode the tensor at `place` if there is room for it now."""
+
+    def stats(self) -> dict[str, Any]:
+        """Give the counts of `ullage.store.StoreStats`."""
+
+    def clear(self) -> None:
+        """Give up every buffer that no array holds."""
+
+    def close(self) -> None:
+        """Refuse everything from now on."""
+
+def write_compressed(
+    model: Model,
+    out: str | PathLike[str],
+    scheme: str,
+    overrides: Sequence[tuple[str, str]],
+    *,
+    seed: int,
+    quantile: float,
+    jobs: int,
+    force: bool,
+    progress: Callable[[WriteProgress], object] | None,
+) -> dict[str, Any]:
+    """Write `model`, compressed; `ullage.write_compressed` is how it is called."""

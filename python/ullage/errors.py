@@ -39,6 +39,7 @@ __all__ = [
     "UllageError",
     "UnknownDeviceError",
     "UnknownModelError",
+    "UnknownTensorError",
     "UnreadableError",
     "ViolationError",
     "WaitTimeoutError",
@@ -247,6 +248,15 @@ class UnknownModelError(InputError, LookupError):
     """The name asked for."""
     suggestions: list[str]
     """Known names that look like it. Absent where there is no list to choose from."""
+
+
+class UnknownTensorError(InputError, KeyError):
+    """A tensor name that a file does not hold."""
+
+    name: str
+    """The name asked for."""
+    suggestions: list[str]
+    """Names in the file that look like it."""
 
 
 class ProblemError(InputError):

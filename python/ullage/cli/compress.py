@@ -1,17 +1,25 @@
-"""`ullage compress`: what a model takes with its weights compressed."""
+"""`ullage compress`: what a model takes with its weights compressed, and the file that holds them so."""
 
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 import ullage
 from ullage import Compression, format_bytes
 from ullage._codec import LayerRow
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size
+from ullage.store import WriteProgress, Written
 
 __all__ = ["compress"]
+
+MOST_WORST = 5
+"""Tensors whose errors are shown."""
 
 
 @click.command(
@@ -23,6 +31,7 @@ block=32], sparse:0.5+palettized:4, gguf:q4_k, lossless.
 \b
 Examples:
   ullage compress model.safetensors --scheme palettized:4,group=16
+  ullage compress model.safetensors --scheme linear:8 --out small.safetensors
   ullage compress resnet50.safetensors --scheme linear:8 --container coreml:ios18
   ullage compress model.gguf --scheme gguf:q4_k --layer "*.ffn_*=gguf:q3_k" --json
   ullage compress layers.json --network resnet50 --scheme sparse:0.5 --container coreml:ios16
@@ -62,6 +71,21 @@ Examples:
 @click.option(
     "--top", type=click.IntRange(min=0), metavar="N", default=10, show_default=True, help="Show so many tensors."
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the weights so compressed to a safetensors file, which `ullage.load` decodes just in time.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Encode so many tensors at once.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE if it is there; the model itself is never replaced.")
 @options.as_json
 def compress(
     *,
@@ -73,9 +97,12 @@ def compress(
     keep_batch_norm: bool,
     network: str | None,
     top: int,
+    out: Path | None,
+    jobs: int,
+    force: bool,
     as_json: bool,
 ) -> int:
-    """Say what a model takes with its weights compressed. Sizes only: nothing is written.
+    """Say what a model takes with its weights compressed, and with --out write it so.
 
     MODEL is what `ullage footprint` takes. Without a container, compressed weights are packed end to end and compared
     with the tensors as stored; in a Core ML package, weight.bin is sized as coremltools writes it, and compared with
@@ -84,6 +111,9 @@ def compress(
     overrides: dict[str, str] = {}
     for pattern, other in map(_override, layers):
         overrides.setdefault(pattern, other)
+    if out is not None and (network is not None or container not in {None, "raw"}):
+        what = "--network" if network is not None else "--container"
+        raise click.UsageError(f"--out writes a file of its own kind, without {what}", click.get_current_context())
     found = ullage.compress(
         model if network is None else _network(Path(model), network),
         scheme,
@@ -92,11 +122,47 @@ def compress(
         threshold=threshold,
         keep_batch_norm=keep_batch_norm,
     )
+    written = None if out is None else _write(model, out, scheme, overrides, jobs=jobs, force=force)
     if as_json:
-        print_json(found.as_dict())
-    else:
-        _draw(Page(), found, top)
+        print_json(found.as_dict() | ({} if written is None else {"out": written.as_dict()}))
+        return 0
+    page = Page()
+    _draw(page, found, top)
+    if written is not None:
+        _draw_written(page, written, top)
     return 0
+
+
+def _write(model: str, out: Path, scheme: str, overrides: dict[str, str], *, jobs: int, force: bool) -> Written:
+    """Write the file, with a bar on a terminal."""
+
+    def write(progress: Callable[[WriteProgress], None] | None) -> Written:
+        return ullage.write_compressed(
+            model, out, scheme, overrides=overrides, jobs=jobs, force=force, progress=progress
+        )
+
+    if not (sys.stderr.isatty() and sys.stdout.isatty()):
+        return write(None)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as bar:
+        task = bar.add_task("compressing", total=None)
+        return write(lambda found: bar.update(task, completed=found.bytes, total=found.of_bytes))
+
+
+def _draw_written(page: Page, written: Written, top: int) -> None:
+    worst = written.worst(min(top, MOST_WORST))
+    if worst:
+        page.title("The tensors that are farthest off")
+        page.table(
+            (">signal to noise", ">largest error", "scheme", "tensor"),
+            [
+                (f"{tensor.snr_db:.1f} dB", f"{tensor.max_error:.3g}", tensor.scheme or "", tensor.name)
+                for tensor in worst
+            ],
+        )
+    page.line()
+    header = f"{written.header_bytes:,} bytes of it the header"
+    page.line(f"written to {written.path}: {size(written.file_bytes)}, {header}", "bold")
 
 
 def _override(text: str) -> tuple[str, str]:

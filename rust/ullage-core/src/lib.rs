@@ -12,8 +12,8 @@
 //! The world has models, devices and one machine that hosts them. Bytes are *estimated* ([`footprint`]), *booked*
 //! ([`ledger`]) and *measured* ([`machine`], by whoever drives the [`pool`], which takes the measurement as an event). The
 //! crate does no I/O but reading headers ([`model`]), instances ([`pack`], [`arena`]) and counts of memory ([`machine`])
-//! and mapping the file of a shared ledger ([`ledger::shared`]), reads no clock but there, in the solvers and for how old
-//! those counts are, and starts no thread.
+//! and mapping the file of a shared ledger ([`ledger::shared`]) or of weights ([`store`], which also writes them), reads no
+//! clock but there, in the solvers and for how old those counts are, and starts no thread but to encode and decode weights.
 //!
 //! - [`units`], [`error`]: quantities and failures, every failure with its numbers as fields;
 //! - [`model`]: what a model is, from its headers;
@@ -26,6 +26,7 @@
 //! - [`arena`]: which buffer lies at which offset of one block of memory;
 //! - [`ledger`]: accounts, limits and reservations;
 //! - [`machine`]: what is really used, read from files that stay open;
+//! - [`store`]: compressed model files, whose tensors are decoded when they are asked for;
 //! - [`pool`]: the scheduler that keeps models in memory under a limit.
 //!
 //! ```
@@ -79,6 +80,7 @@ pub mod placement;
 pub mod pool;
 pub mod solving;
 pub mod split;
+pub mod store;
 mod sync;
 mod table;
 pub mod units;

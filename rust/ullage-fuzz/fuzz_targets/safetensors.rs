@@ -15,7 +15,7 @@ fuzz_target!(|input: (u16, &[u8])| {
 });
 
 fn check(head: &[u8], file_len: u64) {
-    let Ok(Header { tensors, file_bytes }) = read_header(head, file_len) else { return };
+    let Ok(Header { tensors, file_bytes, .. }) = read_header(head, file_len) else { return };
     assert_eq!(file_bytes.get(), file_len);
     let end = tensors.iter().rev().fold(file_len, |end, tensor| {
         assert_eq!(

@@ -38,11 +38,11 @@ unsafe impl Plain for u32 {}
 // SAFETY: a primitive.
 unsafe impl Plain for u16 {}
 // SAFETY: a primitive.
+unsafe impl Plain for u8 {}
+// SAFETY: a primitive.
 unsafe impl Plain for f32 {}
 // SAFETY: a primitive.
 unsafe impl Plain for f64 {}
-=======
-unsafe impl Plain for u8 {}
 // SAFETY: a primitive; Python reads it as one byte, 0 or 1.
 unsafe impl Plain for bool {}
 
@@ -91,6 +91,18 @@ impl Buffer {
     }
 }
 
+/// A buffer over the bytes that `bytes` finds in `owner`, which keeps them where they are.
+pub(crate) fn view<T: Send + Sync + 'static>(
+    py: Python<'_>,
+    owner: T,
+    bytes: fn(&T) -> &[u8],
+) -> PyResult<Bound<'_, Buffer>> {
+    let owner = Box::new(owner); // first, so that it moves no more
+    let found = bytes(&owner);
+    let (address, length) = (found.as_ptr() as usize, found.len());
+    Bound::new(py, Buffer { address, length, _owner: owner })
+}
+
 static FROM_BUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// A read-only NumPy array of `dtype` over `values`, which are not copied.
@@ -101,19 +113,6 @@ pub(crate) fn array<'py, T: Plain>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let (address, length) = (values.as_ptr() as usize, values.len().saturating_mul(size_of::<T>()));
     let buffer = Bound::new(py, Buffer { address, length, _owner: Box::new(values) })?;
-    FROM_BUFFER.import(py, "numpy", "frombuffer")?.call1((buffer, dtype))
-}
-
-/// A read-only NumPy array of `dtype` over bytes that `owner` holds and never changes; they are not copied.
-pub(crate) fn shared<'py, T: Any + Send + Sync>(
-    py: Python<'py>,
-    owner: &Arc<T>,
-    bytes: impl FnOnce(&T) -> &[u8],
-    dtype: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let bytes = bytes(owner);
-    let (address, length) = (bytes.as_ptr() as usize, bytes.len());
-    let buffer = Bound::new(py, Buffer { address, length, _owner: Box::new(Arc::clone(owner)) })?;
     FROM_BUFFER.import(py, "numpy", "frombuffer")?.call1((buffer, dtype))
 }
 
@@ -158,4 +157,17 @@ impl Bytes {
         // SAFETY: the view keeps so many bytes alive; it is flat, and only `writable` gives one that is handed out mutably.
         unsafe { std::slice::from_raw_parts_mut(self.0.buf_ptr().cast(), self.0.item_count()) }
     }
+}
+
+/// A read-only NumPy array of `dtype` over bytes that `owner` holds and never changes; they are not copied.
+pub(crate) fn shared<'py, T: Any + Send + Sync>(
+    py: Python<'py>,
+    owner: &Arc<T>,
+    bytes: impl FnOnce(&T) -> &[u8],
+    dtype: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = bytes(owner);
+    let (address, length) = (bytes.as_ptr() as usize, bytes.len());
+    let buffer = Bound::new(py, Buffer { address, length, _owner: Box::new(Arc::clone(owner)) })?;
+    FROM_BUFFER.import(py, "numpy", "frombuffer")?.call1((buffer, dtype))
 }

@@ -27,6 +27,7 @@ mod pool;
 mod shared;
 mod signals;
 mod split;
+mod store;
 mod units;
 mod validate;
 
@@ -85,6 +86,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::split::{Split, SplitPlace, split_pipeline, split_rack, split_tiers};
+    #[pymodule_export]
+    use super::store::{Store, write_compressed};
     #[pymodule_export]
     use super::units::{format_bytes, parse_bytes};
     #[pymodule_export]

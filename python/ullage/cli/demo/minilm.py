@@ -6,8 +6,9 @@ the checkpoint's configuration (`hidden_act: gelu`, `layer_norm_eps: 1e-12`).
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -45,20 +46,11 @@ def check_tokenizer() -> None:
 class MiniLM:
     """The model in memory."""
 
-    def __init__(self, directory: Path) -> None:
-        """Read every tensor into memory of its own."""
+    def __init__(self, directory: Path, weights: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
+        """Read every tensor into memory of its own, unless `weights` gives them: a `WeightStore`, say."""
         from tokenizers import Tokenizer  # noqa: PLC0415 - only this demonstration needs it
 
-        path = directory / "model.safetensors"
-        self._weights = {
-            tensor.name: np.fromfile(
-                path,
-                NUMPY_NAMES[tensor.dtype],
-                tensor.bytes // np.dtype(NUMPY_NAMES[tensor.dtype]).itemsize,
-                offset=tensor.offset,
-            ).reshape(tensor.shape)
-            for tensor in ullage.open_model(path).tensors
-        }
+        self._weights = _read(directory / "model.safetensors") if weights is None else weights
         config = json.loads((directory / "config.json").read_text())
         self._heads: int = config["num_attention_heads"]
         self._layers: int = config["num_hidden_layers"]
@@ -106,6 +98,18 @@ class MiniLM:
         return np.asarray(
             centred / scale * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"], dtype=np.float32
         )
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    return {
+        tensor.name: np.fromfile(
+            path,
+            NUMPY_NAMES[tensor.dtype],
+            tensor.bytes // np.dtype(NUMPY_NAMES[tensor.dtype]).itemsize,
+            offset=tensor.offset,
+        ).reshape(tensor.shape)
+        for tensor in ullage.open_model(path).tensors
+    }
 
 
 def gelu(x: Array) -> Array:

@@ -81,6 +81,9 @@ pub struct Model {
     pub format: Option<Format>,
     /// Bytes of all weight files, headers included.
     pub file_bytes: Bytes,
+    /// The files that hold the bytes of its tensors, each with the place behind its last tensor; none where the bytes
+    /// cannot be told, or lie in pieces.
+    pub(crate) files: Vec<(usize, PathBuf)>,
     /// The numbers of its architecture, where its files or a neighbouring `config.json` give them.
     pub architecture: Option<Architecture>,
     /// Its computation graph, where the format stores one.
@@ -98,6 +101,8 @@ pub struct Contents {
     pub tensors: Vec<Tensor>,
     /// Bytes of the file, and of the files beside it that hold its weights.
     pub file_bytes: Bytes,
+    /// The files that the offsets of its tensors count from, each with the place behind its last tensor.
+    pub(crate) files: Vec<(usize, PathBuf)>,
     /// The numbers of its architecture, where it holds them.
     pub architecture: Option<Architecture>,
     /// Its computation graph, where it stores one.
@@ -163,6 +168,12 @@ impl Model {
             contents.tensors.append(&mut header.tensors);
             contents.notes.append(&mut header.notes);
             files.push(contents.tensors.len(), file);
+            if format == Format::Safetensors {
+                contents.files.push((contents.tensors.len(), file.to_owned()));
+            }
+        }
+        if contents.files.len() != weights.files.len() {
+            contents.files.clear(); // the offsets of other formats do not say how elements follow one another
         }
         let settings = packed::Settings::beside(&weights.directory)?;
         contents.quantization =
@@ -171,7 +182,7 @@ impl Model {
     }
 
     fn of(name: String, path: &Path, format: Format, contents: Contents) -> Result<Self> {
-        let Contents { tensors, file_bytes, architecture, graph, quantization, notes } = contents;
+        let Contents { tensors, file_bytes, files, architecture, graph, quantization, notes } = contents;
         Bytes::sum(tensors.iter().map(|tensor| tensor.bytes), "the tensors")?;
         Ok(Self {
             name,
@@ -180,6 +191,7 @@ impl Model {
             format: Some(format),
             tensors,
             file_bytes,
+            files,
             architecture,
             graph,
             quantization,
@@ -195,6 +207,7 @@ impl Model {
             format: None,
             tensors,
             file_bytes,
+            files: Vec::new(),
             architecture: None,
             graph: None,
             quantization: None,

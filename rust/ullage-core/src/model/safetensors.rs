@@ -37,6 +37,8 @@ pub struct Header {
     pub tensors: Vec<Tensor>,
     /// Bytes of the whole file.
     pub file_bytes: Bytes,
+    /// Texts by name, as `__metadata__` holds them; empty where there is none.
+    pub metadata: HashMap<String, String>,
 }
 
 impl From<Header> for Contents {
@@ -80,7 +82,7 @@ pub fn read_header(mut input: impl Read, file_len: u64) -> Result<Header, Failur
     if u64::try_from(json.len()) != Ok(length) {
         return Err(Failure::truncated(ErrorKind::UnexpectedEof.into(), "the header"));
     }
-    let entries = parse(&json)?;
+    let Entries { metadata, tensors: entries } = parse(&json)?;
     let data_len = entries.last().map_or(0, |(_, info)| wide(info.data_offsets.1));
     let expected = data_start.saturating_add(data_len);
     if expected != file_len {
@@ -89,11 +91,11 @@ pub fn read_header(mut input: impl Read, file_len: u64) -> Result<Header, Failur
     }
     let tensors: Result<Vec<Tensor>, Failure> =
         entries.into_iter().map(|(name, info)| tensor_of(name, &info, data_start)).collect();
-    Ok(Header { tensors: tensors?, file_bytes: Bytes::new(file_len) })
+    Ok(Header { tensors: tensors?, file_bytes: Bytes::new(file_len), metadata: metadata.unwrap_or_default() })
 }
 
-/// The tensors of a header in order of offset, checked by the format's crate.
-fn parse(json: &[u8]) -> Result<Vec<(String, TensorInfo)>, Failure> {
+/// The metadata of a header, and its tensors in order of offset, checked by the format's crate.
+fn parse(json: &[u8]) -> Result<Entries, Failure> {
     let text = std::str::from_utf8(json).map_err(|error| {
         let offset = u64::try_from(error.valid_up_to()).unwrap_or(u64::MAX).saturating_add(PREFIX);
         Fault::new("the header is not UTF-8 text").offset(offset)
@@ -105,11 +107,11 @@ fn parse(json: &[u8]) -> Result<Vec<(String, TensorInfo)>, Failure> {
     tensors.sort_by_key(|(_, info)| info.data_offsets);
     // The crate keeps an index by name, which nothing here asks: only to name a culprit does it get the names.
     let nameless = tensors.iter().map(|(_, info)| (String::new(), info.clone())).collect();
-    if Metadata::new(metadata.clone(), nameless).is_ok() {
-        return Ok(tensors);
+    if Metadata::new(None, nameless).is_ok() {
+        return Ok(Entries { metadata, tensors });
     }
-    match Metadata::new(metadata, tensors.clone()) {
-        Ok(_) => Ok(tensors),
+    match Metadata::new(None, tensors.clone()) {
+        Ok(_) => Ok(Entries { metadata, tensors }),
         Err(error) => Err(fault_of(&error, &tensors).into()),
     }
 }

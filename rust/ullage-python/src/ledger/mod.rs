@@ -13,7 +13,7 @@ pub(crate) use batch::ReservationBatch;
 pub(crate) use reservation::Reservation;
 pub(crate) use scope::Scope;
 pub(crate) use snapshot::AccountSnapshot;
-pub(crate) use waiting::Pending;
+pub(crate) use waiting::{Pending, duration as wait_duration};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyAny, PyDict, PyList, PyType};

@@ -19,7 +19,7 @@ const SIGNALS_EVERY: Duration = Duration::from_millis(50);
 const FOREVER: Duration = Duration::from_secs(1 << 30);
 
 /// A wait as Python gives it: seconds, or infinity.
-pub(super) fn duration(seconds: f64, name: &'static str) -> Outcome<Duration> {
+pub(crate) fn duration(seconds: f64, name: &'static str) -> Outcome<Duration> {
     if seconds.is_nan() || seconds < 0.0 {
         let reason = format!("{seconds} is no number of seconds to wait");
         return Err(Error::Argument { name, reason }.into());

@@ -38,7 +38,8 @@ pub(super) fn open(path: &Path) -> Result<Contents> {
     let header = Header::open(path)?;
     let count = header.keys.number(COUNT).map_err(|fault| fault.at(path))?.unwrap_or(1);
     if count <= 1 {
-        return header.contents().map_err(|fault| fault.at(path));
+        let contents = header.contents().map_err(|fault| fault.at(path))?;
+        return Ok(Contents { files: vec![(contents.tensors.len(), path.clone())], ..contents });
     }
     let Some(place) = Place::of(path).filter(|place| place.count == count) else {
         let reason = format!("a shard of {count}, but its name does not end as {:?}", ending(1, count));
@@ -71,6 +72,14 @@ fn check(path: &Path, header: &Header, number: u64, count: u64) -> Result<()> {
 }
 
 fn join(headers: Vec<(PathBuf, Header)>) -> Result<Contents> {
+    let mut end: usize = 0;
+    let files: Vec<(usize, PathBuf)> = headers
+        .iter()
+        .map(|(path, header)| {
+            end = end.saturating_add(header.tensors.len());
+            (end, path.clone())
+        })
+        .collect();
     let mut shards = headers.into_iter();
     let Some((first, Header { keys, mut tensors, mut notes, mut file_bytes })) = shards.next() else {
         return Ok(Contents::default());
@@ -91,7 +100,7 @@ fn join(headers: Vec<(PathBuf, Header)>) -> Result<Contents> {
     }
     notes.dedup();
     let header = Header { keys, tensors, notes, file_bytes };
-    header.contents().map_err(|fault| fault.at(&first))
+    header.contents().map(|contents| Contents { files, ..contents }).map_err(|fault| fault.at(&first))
 }
 
 /// A file's place in a set, by its name.
