@@ -11,6 +11,7 @@ mod error;
 mod footprint;
 mod instance;
 mod integers;
+mod jit;
 mod layout;
 mod ledger;
 mod machine;
@@ -48,6 +49,10 @@ mod _core {
     use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
     #[pymodule_export]
     use super::instance::{parse_azure_trace, parse_openb_trace, parse_packing_instance};
+    #[pymodule_export]
+    use super::jit::{
+        Profile, Simulation, calibrate_machine, execute_layers, layers_of, simulate_layers, verify_machine,
+    };
     #[pymodule_export]
     use super::layout::Layout;
     #[pymodule_export]

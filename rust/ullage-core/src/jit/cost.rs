@@ -318,6 +318,20 @@ impl Setting<'_> {
     }
 }
 
+/// Bytes that a layer of a calibrated processor moves in a pass, whose scratch is taken to lie beyond its caches unless in
+/// tiles.
+pub(super) fn moved(layer: &Layer, policy: Policy) -> u64 {
+    let (stored, dense) = (layer.compressed.get(), layer.dense.get());
+    let weights = match policy {
+        _ if layer.is_dense() => stored,
+        Policy::LoadTime | Policy::KeepHot => dense,
+        Policy::JustInTime { scratch: Scratch::Layer, .. } => dense.saturating_mul(2).saturating_add(stored),
+        Policy::JustInTime { .. } | Policy::Fused => stored,
+        Policy::Stream { .. } => stored.saturating_mul(2),
+    };
+    weights.saturating_add(layer.activations.get())
+}
+
 /// The way that weights take in a pass.
 #[derive(Clone, Copy)]
 struct Path {
