@@ -12,6 +12,7 @@ mod footprint;
 mod instance;
 mod integers;
 mod jit;
+mod kernel;
 mod layout;
 mod ledger;
 mod machine;
@@ -53,6 +54,8 @@ mod _core {
     use super::jit::{
         Profile, Simulation, calibrate_machine, execute_layers, layers_of, simulate_layers, verify_machine,
     };
+    #[pymodule_export]
+    use super::kernel::{StoredMatrix, decode_matrix, kernel_isas, memory_times, multiply_matrix};
     #[pymodule_export]
     use super::layout::Layout;
     #[pymodule_export]

@@ -12,8 +12,8 @@ pub(super) fn decode<F: Format>(block: Block, data: &[u8], start: usize, out: &m
     let elements = block.elements();
     let (mut number, mut skipped) = (start.div_euclid(elements), start.rem_euclid(elements));
     let mut rest = out;
+    let mut values = [0.0_f32; LONGEST];
     while !rest.is_empty() {
-        let mut values = [0.0_f32; LONGEST];
         let first = number.saturating_mul(block.bytes());
         one(block, data.get(first..first.saturating_add(block.bytes())).unwrap_or_default(), &mut values);
         let take = elements.saturating_sub(skipped).min(rest.len());

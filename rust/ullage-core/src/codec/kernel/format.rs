@@ -1,7 +1,18 @@
 //! The formats that weights are decoded to, and numbers of 16 bits in scalar form, bit for bit what processors do.
 
+/// Which format it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    F32,
+    F16,
+    Bf16,
+}
+
 /// A format that kernels write.
 pub(super) trait Format: Copy + 'static {
+    /// Which it is: numbers of 32 bits for `f32`, of 16 bits for `u16`.
+    const KIND: Kind;
+
     /// A number as memory holds it.
     type Word: Copy + Default + PartialEq + std::fmt::Debug + Send + Sync;
 
@@ -32,6 +43,8 @@ pub(super) struct F16;
 pub(super) struct Bf16;
 
 impl Format for F32 {
+    const KIND: Kind = Kind::F32;
+
     type Word = f32;
 
     #[inline(always)]
@@ -41,6 +54,8 @@ impl Format for F32 {
 }
 
 impl Format for F16 {
+    const KIND: Kind = Kind::F16;
+
     type Word = u16;
 
     #[inline(always)]
@@ -55,6 +70,8 @@ impl Format for F16 {
 }
 
 impl Format for Bf16 {
+    const KIND: Kind = Kind::Bf16;
+
     type Word = u16;
 
     #[inline(always)]

@@ -17,6 +17,8 @@
     reason = "the portable form is compiled once more inside each function that has more instructions"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod blocks;
 mod dot;
 mod format;
@@ -24,10 +26,12 @@ mod isa;
 mod layout;
 mod parallel;
 mod portable;
+mod roofs;
 mod runs;
 mod sparse;
 #[cfg(test)]
 mod tests;
+mod timing;
 
 use std::ops::Range;
 
@@ -40,6 +44,8 @@ use layout::{Layout, size};
 
 pub use isa::Isa;
 pub use parallel::{parallel, splits};
+pub use roofs::{fill, read};
+pub use timing::{Course, Work, fill_times, read_times};
 
 /// The most vectors that one decoding of a weight is multiplied with.
 pub const BATCH: usize = 8;
@@ -95,29 +101,21 @@ impl Kernel for Portable {
     }
 }
 
-fn has_avx2() -> bool {
-    false
-}
-
-fn has_avx512() -> bool {
-    false
-}
-
-fn has_neon() -> bool {
-    false
-}
-
 /// Calls `$call` with the kernel of `$isa`, which this processor must have.
 macro_rules! with_kernel {
     ($isa:expr, |$kernel:ident| $call:expr) => {{
         let isa: Isa = $isa;
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx512
+            && let Some($kernel) = avx512::Avx512::new()
+        {
+            return Ok($call);
+        }
         if isa == Isa::Portable {
             let $kernel = Portable;
-            $call
-        } else {
-            let reason = format!("this processor has no {isa}");
-            return Err(Error::Argument { name: "isa", reason });
+            return Ok($call);
         }
+        Err(Error::Argument { name: "isa", reason: format!("this processor has no {isa}") })
     }};
 }
 
@@ -185,8 +183,7 @@ impl<'a> Matrix<'a> {
             Out::F32(out) => kernel.decode::<F32>(&self.layout, start, out, store),
             Out::F16(out) => kernel.decode::<F16>(&self.layout, start, out, store),
             Out::Bf16(out) => kernel.decode::<Bf16>(&self.layout, start, out, store),
-        });
-        Ok(())
+        })
     }
 
     /// Decodes all rows with so many threads, each as many cache lines of `out` as the others.
@@ -223,8 +220,7 @@ impl<'a> Matrix<'a> {
             return Err(wrong_length("y", y.len(), count));
         }
         self.layout.prepare()?;
-        with_kernel!(isa, |kernel| self.multiply(kernel, rows, x, y));
-        Ok(())
+        with_kernel!(isa, |kernel| self.multiply(kernel, rows, x, y))
     }
 
     /// The same for all rows with so many threads.

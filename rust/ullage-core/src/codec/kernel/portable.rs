@@ -22,7 +22,9 @@ pub(super) fn decode<F: Format>(layout: &Layout<'_>, start: usize, out: &mut [F:
                 scaled::<F>(integers, run, out);
             });
         }
-        Layout::Sparse(sparse) => expanded::<F>(sparse, start, sparse.before(start), out),
+        Layout::Sparse(sparse) => {
+            expanded::<F>(sparse, start, sparse.before(start), out);
+        }
         Layout::Blocks { block, data } => blocks::decode::<F>(*block, data, start, out),
         Layout::Whole { decoded, .. } => {
             let values = decoded.get().and_then(|values| values.get(start..)).unwrap_or_default();
@@ -117,10 +119,16 @@ pub(super) fn scaled<F: Format>(integers: &Integers<'_>, run: Run, out: &mut [F:
 
 /// The elements from `start` on, before which `next` numbers are stored. Returns how many are stored before the end.
 #[inline(always)]
-pub(super) fn expanded<F: Format>(sparse: &Sparse<'_>, start: usize, mut next: usize, out: &mut [F::Word]) {
+pub(super) fn expanded<F: Format>(
+    sparse: &Sparse<'_>,
+    start: usize,
+    mut next: usize,
+    out: &mut [F::Word],
+) -> usize {
     for (offset, value) in out.iter_mut().enumerate() {
         let is_stored = code(sparse.mask, start.saturating_add(offset), 1) == 1;
         *value = if is_stored { F::of_f16(word(sparse.values, next)) } else { F::of_f32(0.0) };
         next = next.saturating_add(usize::from(is_stored));
     }
+    next
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::super::coded::Coded;
+use super::super::weight::Weight;
 use super::*;
+use crate::model::Dtype;
 
 const TEXTS: [&str; 20] = [
     "palettized:4",
@@ -236,8 +238,14 @@ fn what_does_not_fit_is_refused() {
 fn nothing_is_a_matrix_too() {
     for text in TEXTS {
         for shape in [[0_u64, 4], [4, 0]] {
-            let coded = Coded::encode(&[], &shape, scheme(text)).unwrap();
-            let matrix = Matrix::of(coded.view()).unwrap();
+            let weight = Weight::new(&shape).unwrap();
+            let pieces = scheme(text).stored(&weight, Dtype::F32).unwrap().unwrap();
+            let data: Vec<Vec<u8>> = pieces
+                .iter()
+                .map(|piece| vec![0; usize::try_from(piece.bytes().unwrap().get()).unwrap()])
+                .collect();
+            let data: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
+            let matrix = Matrix::new(scheme(text), &shape, &data).unwrap();
             let mut y = vec![f32::NAN; matrix.rows()];
             for isa in Isa::available() {
                 matrix.decode_all(Out::F16(&mut []), isa, Store::Streamed, 3).unwrap();
@@ -275,10 +283,7 @@ fn threads_share_all_rows() {
 
 /// Blocks as random bytes: every pattern is a block.
 fn random_blocks(text: &str, rows: usize, cols: usize, seed: u64) -> Vec<u8> {
-    let bytes = scheme(text)
-        .compressed_bytes(&[rows as u64, cols as u64], crate::model::Dtype::F32)
-        .unwrap()
-        .unwrap();
+    let bytes = scheme(text).compressed_bytes(&[rows as u64, cols as u64], Dtype::F32).unwrap().unwrap();
     let mut next = numbers(seed);
     (0..bytes.get()).map(|_| next().to_le_bytes()[0]).collect()
 }
@@ -325,13 +330,13 @@ fn every_offset_of_data_and_of_results_gives_the_same() {
         for offset in 0..64 {
             let laid = Laid::at(offset, &data(&coded));
             let matrix = Matrix::new(scheme(text), &[3, 150], &laid.parts()).unwrap();
-            check(&matrix, 1..3, offset);
+            check(&matrix, 1..2, offset);
         }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn all_processors_agree_bit_for_bit(
         rows in 1..6_usize,
