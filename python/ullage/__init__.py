@@ -27,6 +27,7 @@ from ullage._core import (
     Plan,
     PlannedBin,
     PressureGuard,
+    Profile,
     Remedy,
     Reservation,
     ReservationBatch,
@@ -36,6 +37,7 @@ from ullage._core import (
     SharedLedger,
     SharedProcess,
     SharedReservation,
+    Simulation,
     Split,
     SplitPlace,
     Tensor,
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from ullage import benchmark, catalog, errors, machine, measuring, splitting, tracking
     from ullage._codec import compress
     from ullage._footprint import fit, footprint
+    from ullage._jit import calibrate, execute, simulate
     from ullage._placing import place, repack
     from ullage._split import SplitDevice, split
     from ullage.catalog import device
@@ -93,6 +96,7 @@ __all__ = [
     "PlannedBin",
     "Pool",
     "PressureGuard",
+    "Profile",
     "Progress",
     "Remedy",
     "Reservation",
@@ -103,6 +107,7 @@ __all__ = [
     "SharedLedger",
     "SharedProcess",
     "SharedReservation",
+    "Simulation",
     "Sparse",
     "Split",
     "SplitDevice",
@@ -113,10 +118,12 @@ __all__ = [
     "Verdict",
     "__version__",
     "benchmark",
+    "calibrate",
     "catalog",
     "compress",
     "device",
     "errors",
+    "execute",
     "fingerprint",
     "fit",
     "footprint",
@@ -134,6 +141,7 @@ __all__ = [
     "read_fleet",
     "read_packing_instance",
     "repack",
+    "simulate",
     "split",
     "splitting",
     "tracking",
@@ -153,10 +161,12 @@ _LAZY = {
     "SplitDevice": "ullage._split",
     "Timeline": "ullage.timeline",
     "benchmark": "",
+    "calibrate": "ullage._jit",
     "catalog": "",
     "compress": "ullage._codec",
     "device": "ullage.catalog",
     "errors": "",
+    "execute": "ullage._jit",
     "fingerprint": "ullage.measuring",
     "fit": "ullage._footprint",
     "footprint": "ullage._footprint",
@@ -166,6 +176,7 @@ _LAZY = {
     "place": "ullage._placing",
     "read_fleet": "ullage.fleet",
     "repack": "ullage._placing",
+    "simulate": "ullage._jit",
     "split": "ullage._split",
     "splitting": "",
     "tracking": "",

@@ -23,8 +23,9 @@ use super::policy::Policy;
 use super::simulate;
 use crate::error::Result;
 use crate::units::Bytes;
+pub(super) use prepare::nameless;
 pub use samples::Executed;
-pub(super) use samples::Samples;
+pub(super) use samples::{Samples, low, percentile, spread};
 
 /// How a plan is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
