@@ -12,6 +12,7 @@ mod error;
 mod footprint;
 mod instance;
 mod integers;
+mod jit;
 mod kernel;
 mod layout;
 mod ledger;
@@ -54,6 +55,10 @@ mod _core {
     use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
     #[pymodule_export]
     use super::instance::{parse_azure_trace, parse_openb_trace, parse_packing_instance};
+    #[pymodule_export]
+    use super::jit::{
+        Profile, Simulation, calibrate_machine, execute_layers, layers_of, simulate_layers, verify_machine,
+    };
     #[pymodule_export]
     use super::kernel::{StoredMatrix, decode_matrix, kernel_isas, memory_times, multiply_matrix};
     #[pymodule_export]
