@@ -12,6 +12,7 @@ __all__ = [
     "BudgetExceeded",
     "ByteOverflowError",
     "CatalogError",
+    "DamagedDataError",
     "DebugBuildWarning",
     "HandleError",
     "Held",
@@ -197,6 +198,15 @@ class ModelFileError(InputError):
     """The tensor or key at fault, where one is known."""
     reason: str
     """What is wrong."""
+
+
+class DamagedDataError(InputError):
+    """Stored weights that contradict themselves, or are not what their scheme and shape say."""
+
+    piece: str
+    """The piece at fault, such as `mask`; `pieces` where it is all of them."""
+    reason: str
+    """What is wrong with it."""
 
 
 class UnreadableError(InputError, OSError):

@@ -125,6 +125,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// Stored weights that contradict themselves, or are not what their scheme and shape say.
+    #[error("stored weights are damaged ({piece}): {reason}")]
+    Damaged {
+        /// The piece at fault, such as `mask`; `pieces` where it is all of them.
+        piece: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+
     /// A file or directory that cannot be read.
     #[error("{}: {}", path.display(), plain(source))]
     Io {

@@ -25,6 +25,7 @@
 //! - [`split`]: which layers of one model go to which device, and how fast it is then;
 //! - [`arena`]: which buffer lies at which offset of one block of memory;
 //! - [`ledger`]: accounts, limits and reservations;
+//! - [`jit`]: what decoding weights late costs, simulated, calibrated and executed;
 //! - [`machine`]: what is really used, read from files that stay open;
 //! - [`pool`]: the scheduler that keeps models in memory under a limit.
 //!
@@ -71,6 +72,7 @@ pub mod arena;
 pub mod codec;
 pub mod error;
 pub mod footprint;
+pub mod jit;
 pub mod ledger;
 pub mod machine;
 pub mod model;

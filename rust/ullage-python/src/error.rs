@@ -68,6 +68,7 @@ fn class_name(error: &Error) -> &'static str {
         Error::SharedClosed { .. } => "SharedClosedError",
         Error::Handle { .. } => "HandleError",
         Error::ModelFile { .. } => "ModelFileError",
+        Error::Damaged { .. } => "DamagedDataError",
         Error::Io { source, .. } => match source.kind() {
             std::io::ErrorKind::NotFound => "ModelNotFoundError",
             _ => "UnreadableError",
@@ -124,6 +125,10 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             fields.set_item("path", path.as_os_str())?;
             fields.set_item("offset", offset)?;
             fields.set_item("field", field)?;
+            fields.set_item("reason", reason)?;
+        }
+        Error::Damaged { piece, reason } => {
+            fields.set_item("piece", piece)?;
             fields.set_item("reason", reason)?;
         }
         Error::Io { path, source } => {

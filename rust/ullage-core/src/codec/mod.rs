@@ -17,7 +17,7 @@ mod sparse;
 mod text;
 mod weight;
 
-pub use coded::{Coded, Distortion};
+pub use coded::{Coded, Distortion, View};
 pub use dense::Dense;
 pub use gguf::Gguf;
 pub use linear::{Granularity, Linear};

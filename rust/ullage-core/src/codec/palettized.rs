@@ -65,7 +65,7 @@ impl Palettized {
             pieces.push(Piece::new(Part::Scales, weight.row(), 16));
         }
         if self.has_int8_table {
-            pieces.push(Piece::new(Part::Scales, 1, 16));
+            pieces.push(Piece::new(Part::TableScale, 1, 16));
         }
         Ok(Some(pieces))
     }

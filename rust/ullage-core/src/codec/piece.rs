@@ -15,6 +15,8 @@ pub enum Part {
     Indices,
     /// The tables themselves.
     Tables,
+    /// What the integers of tables are multiplied by.
+    TableScale,
     /// What integers, or looked-up numbers, are multiplied by.
     Scales,
     /// What is subtracted from integers first.
@@ -25,6 +27,25 @@ pub enum Part {
     Blocks,
     /// Codes of an entropy coder, with what is stored beside them.
     Codes,
+}
+
+impl Part {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Values => "values",
+            Self::Integers => "integers",
+            Self::Indices => "indices",
+            Self::Tables => "tables",
+            Self::TableScale => "table_scale",
+            Self::Scales => "scales",
+            Self::ZeroPoints => "zero_points",
+            Self::Mask => "mask",
+            Self::Blocks => "blocks",
+            Self::Codes => "codes",
+        }
+    }
 }
 
 /// So many elements of so many bits, packed without gaps.
@@ -62,7 +83,7 @@ impl Piece {
 ///
 /// # Errors
 /// [`crate::Error::Overflow`] where they pass 2^64 − 1.
-pub(super) fn total(pieces: &[Piece]) -> Result<Bytes> {
-    let sizes: Vec<Bytes> = pieces.iter().map(Piece::bytes).collect::<Result<_>>()?;
+pub(super) fn total<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Result<Bytes> {
+    let sizes: Vec<Bytes> = pieces.into_iter().map(Piece::bytes).collect::<Result<_>>()?;
     Ok(Bytes::sum(sizes, "the compressed weights")?)
 }

@@ -61,12 +61,17 @@ impl Scheme {
     /// # Errors
     /// [`Error::Overflow`] where they pass 2^64 − 1.
     pub fn compressed_bytes(self, shape: &[u64], dtype: Dtype) -> Result<Option<Bytes>> {
+        let pieces = self.stored(&Weight::new(shape)?, dtype)?;
+        pieces.map(|pieces| piece::total(&pieces)).transpose()
+    }
+
+    /// What is stored for `weight` in no container.
+    pub(super) fn stored(self, weight: &Weight, dtype: Dtype) -> Result<Option<Vec<Piece>>> {
         let remainder = match self {
             Self::Gguf(_) => Remainder::Refused, // a row of blocks begins with a block
             _ => Remainder::Smaller,
         };
-        let pieces = self.pieces(&Weight::new(shape)?, dtype, remainder)?;
-        pieces.map(|pieces| piece::total(&pieces)).transpose()
+        self.pieces(weight, dtype, remainder)
     }
 
     /// Bytes of all of `model`'s tensors with its matrices in this scheme.

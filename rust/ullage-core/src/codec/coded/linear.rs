@@ -1,6 +1,7 @@
 //! Integers with scales: the least and the largest number that share a scale decide it.
 
 use super::super::linear::{Granularity, Linear};
+use super::super::piece::Part;
 use super::super::weight::Weight;
 use super::{bits, cannot, damaged, length};
 use crate::error::{Error, Result};
@@ -91,7 +92,7 @@ fn step((least, most): (f32, f32), levels: i16, largest: i16, is_affine: bool) -
 
 pub(super) fn decode(scheme: Linear, weight: &Weight, data: &[&[u8]], out: &mut [f32]) -> Result<()> {
     let (Some(&codes), Some(&steps)) = (data.first(), data.get(1)) else {
-        return Err(damaged("integers and scales are two pieces"));
+        return Err(damaged(Part::Integers, "no scales beside them"));
     };
     let zeros = if scheme.is_affine { data.get(2).copied().unwrap_or_default() } else { &[] };
     let scales = Scales::of(scheme, weight)?;

@@ -6,20 +6,24 @@
 mod bits;
 mod clusters;
 mod dense;
+mod distortion;
 mod half;
 mod linear;
 mod palettized;
 mod sparse;
 #[cfg(test)]
 mod tests;
+mod view;
+
+pub use distortion::Distortion;
+pub use view::View;
 
 use std::fmt;
 
-use super::piece::Piece;
+use super::piece::{Part, Piece};
 use super::scheme::Scheme;
 use super::weight::{OVERFLOW, Remainder, Weight};
 use crate::error::{Error, Result};
-use crate::model::Dtype;
 use crate::units::Bytes;
 
 const REMAINDER: Remainder = Remainder::Smaller;
@@ -30,17 +34,6 @@ pub struct Coded {
     scheme: Scheme,
     weight: Weight,
     parts: Vec<(Piece, Vec<u8>)>,
-}
-
-/// How far decoded weights are from the original ones.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Distortion {
-    /// The largest absolute error.
-    pub max: f64,
-    /// The root of the mean squared error.
-    pub rms: f64,
-    /// Power of the weights over that of the error, in decibels; infinite without an error.
-    pub snr_db: f64,
 }
 
 impl Coded {
@@ -72,40 +65,40 @@ impl Coded {
     /// A weight of `shape` whose pieces hold `data`, in the order of [`Scheme::pieces`].
     ///
     /// # Errors
-    /// [`Error::Argument`] for another number of pieces or bytes than the scheme stores.
+    /// [`Error::Damaged`] for another number of pieces or bytes than the scheme stores.
     pub fn from_data(data: Vec<Vec<u8>>, shape: &[u64], scheme: Scheme) -> Result<Self> {
-        let weight = Weight::new(shape)?;
-        let pieces = scheme.pieces(&weight, Dtype::F32, REMAINDER)?.ok_or_else(|| cannot(scheme))?;
-        if pieces.len() != data.len() {
-            return Err(damaged(&format!("{} pieces of {}", data.len(), pieces.len())));
-        }
-        for (piece, bytes) in pieces.iter().zip(&data) {
-            if piece.bytes()?.get() != u64::try_from(bytes.len()).map_err(|_| OVERFLOW)? {
-                let reason =
-                    format!("{:?} of {} bytes, not {}", piece.part, bytes.len(), piece.bytes()?.get());
-                return Err(damaged(&reason));
-            }
-        }
+        let parts: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
+        let view = View::new(scheme, shape, &parts)?;
+        let pieces: Vec<Piece> = view.parts().iter().map(|(piece, _)| piece.clone()).collect();
+        let weight = view.weight().clone();
         Ok(Self { scheme, weight, parts: pieces.into_iter().zip(data).collect() })
+    }
+
+    /// The same, borrowed.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        let parts = self.parts.iter().map(|(piece, bytes)| (piece.clone(), bytes.as_slice()));
+        View::checked(self.scheme, self.weight.clone(), parts.collect())
     }
 
     /// Writes the weight to `out`.
     ///
     /// # Errors
-    /// [`Error::Argument`] for another number of elements, or data that contradicts itself.
+    /// [`Error::Argument`] for another number of elements, [`Error::Damaged`] for data that contradicts itself.
     pub fn decode_into(&self, out: &mut [f32]) -> Result<()> {
-        if length(self.weight.elements())? != out.len() {
-            let reason = format!("{} elements, not {}", out.len(), self.weight.elements());
-            return Err(Error::Argument { name: "out", reason });
-        }
-        let data: Vec<&[u8]> = self.parts.iter().map(|(_, bytes)| bytes.as_slice()).collect();
-        match self.scheme {
-            Scheme::Dense(dense) => dense::decode(dense, &data, out),
-            Scheme::Linear(linear) => linear::decode(linear, &self.weight, &data, out),
-            Scheme::Palettized(palettized) => palettized::decode(palettized, &self.weight, &data, out),
-            Scheme::Sparse(sparse) => sparse::decode(sparse, &self.weight, &data, out),
-            Scheme::Gguf(_) | Scheme::Lossless(_) => Err(cannot(self.scheme)),
-        }
+        self.view().decode_into(out)
+    }
+
+    /// The scheme.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The weight's dimensions.
+    #[must_use]
+    pub fn shape(&self) -> &[u64] {
+        self.weight.shape()
     }
 
     /// What is stored, piece by piece.
@@ -119,32 +112,7 @@ impl Coded {
     /// # Errors
     /// [`Error::Overflow`] never, for what lies in memory.
     pub fn bytes(&self) -> Result<Bytes> {
-        let sizes: Vec<Bytes> = self.parts.iter().map(|(piece, _)| piece.bytes()).collect::<Result<_>>()?;
-        Ok(Bytes::sum(sizes, "the compressed weights")?)
-    }
-}
-
-impl Distortion {
-    /// The distance of `decoded` from `original`.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] unless both have as many elements.
-    pub fn of(original: &[f32], decoded: &[f32]) -> Result<Self> {
-        if original.len() != decoded.len() {
-            let reason = format!("{} elements, not {}", decoded.len(), original.len());
-            return Err(Error::Argument { name: "decoded", reason });
-        }
-        let (mut max, mut error, mut power) = (0.0_f64, 0.0_f64, 0.0_f64);
-        for (&before, &after) in original.iter().zip(decoded) {
-            let off = f64::from(before) - f64::from(after);
-            max = max.max(off.abs());
-            error += off * off;
-            power += f64::from(before) * f64::from(before);
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a mean")]
-        let count = original.len().max(1) as f64;
-        let snr_db = if error > 0.0 { 10.0 * (power / error).log10() } else { f64::INFINITY };
-        Ok(Self { max, rms: (error / count).sqrt(), snr_db })
+        self.view().bytes()
     }
 }
 
@@ -156,6 +124,6 @@ fn cannot(scheme: impl fmt::Display) -> Error {
     Error::Argument { name: "scheme", reason: format!("weights cannot be encoded as {scheme} yet") }
 }
 
-fn damaged(why: &str) -> Error {
-    Error::Argument { name: "data", reason: format!("it is damaged: {why}") }
+fn damaged(piece: Part, reason: impl Into<String>) -> Error {
+    Error::Damaged { piece: piece.name(), reason: reason.into() }
 }

@@ -1,6 +1,7 @@
 //! Indices into tables, each the best for the values of its group.
 
 use super::super::palettized::Palettized;
+use super::super::piece::Part;
 use super::super::weight::Weight;
 use super::{bits, cannot, clusters, damaged, length};
 use crate::error::Result;
@@ -54,7 +55,7 @@ fn closest(table: &[f32], value: f32) -> u8 {
 
 pub(super) fn decode(scheme: Palettized, weight: &Weight, data: &[&[u8]], out: &mut [f32]) -> Result<()> {
     let (Some(&indices), Some(&tables)) = (data.first(), data.get(1)) else {
-        return Err(damaged("indices and tables are two pieces"));
+        return Err(damaged(Part::Indices, "no tables beside them"));
     };
     let (group, entries) = (group_length(scheme, weight)?, length(scheme.entries())?);
     for (element, value) in out.iter_mut().enumerate() {

@@ -1,5 +1,6 @@
 //! A mask and what is not zero: the smallest magnitudes are pruned, of equal ones the earlier.
 
+use super::super::piece::Part;
 use super::super::sparse::{Kept, Sparse, Zeros};
 use super::super::weight::Weight;
 use super::{bits, cannot, damaged, length};
@@ -26,12 +27,12 @@ fn kept(scheme: Sparse, weight: &Weight) -> Result<u64> {
 
 pub(super) fn decode(scheme: Sparse, weight: &Weight, data: &[&[u8]], out: &mut [f32]) -> Result<()> {
     let (Some(&stored), Some(&mask)) = (data.first(), data.get(1)) else {
-        return Err(damaged("numbers and mask are two pieces"));
+        return Err(damaged(Part::Values, "no mask beside them"));
     };
     let kept = length(kept(scheme, weight)?)?;
     let set: usize = (0..out.len()).map(|element| usize::from(bits::code(mask, element, 1))).sum();
     if set != kept {
-        return Err(damaged(&format!("the mask has {set} elements and {kept} are stored")));
+        return Err(damaged(Part::Mask, format!("it has {set} elements and {kept} are stored")));
     }
     let mut next = 0_usize;
     for (element, value) in out.iter_mut().enumerate() {

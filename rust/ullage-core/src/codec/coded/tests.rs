@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::Dtype;
 
 const TEXTS: [&str; 14] = [
     "dense:f16",
@@ -77,15 +78,19 @@ fn what_is_not_a_weight_is_refused() {
         Err(Error::Argument { name, .. }) => assert_eq!(name, expected),
         other => panic!("{other:?}"),
     };
+    let damaged = |outcome: Result<Coded>, expected: &str| match outcome {
+        Err(Error::Damaged { piece, .. }) => assert_eq!(piece, expected),
+        other => panic!("{other:?}"),
+    };
     argument(Coded::encode(&[1.0], &[2], scheme("linear:8")), "weights");
     argument(Coded::encode(&[1.0, f32::NAN], &[2, 1], scheme("linear:8")), "weights");
     argument(Coded::encode(&[1.0, f32::MAX], &[2, 1], scheme("linear:8")), "weights");
     argument(Coded::encode(&[1.0, 2.0], &[2, 1], scheme("gguf:q4_k")), "scheme");
     argument(Coded::encode(&[1.0, 2.0], &[2, 1], scheme("palettized:4,vector=2")), "scheme");
-    argument(Coded::from_data(vec![vec![0; 2]], &[2, 1], scheme("linear:8")), "data");
-    argument(Coded::from_data(vec![vec![0; 3], vec![0; 4]], &[2, 1], scheme("linear:8")), "data");
+    damaged(Coded::from_data(vec![vec![0; 2]], &[2, 1], scheme("linear:8")), "pieces");
+    damaged(Coded::from_data(vec![vec![0; 3], vec![0; 4]], &[2, 1], scheme("linear:8")), "integers");
     let coded = Coded::from_data(vec![vec![0; 2], vec![0b11]], &[2, 1], scheme("sparse:0.5")).unwrap();
-    assert!(matches!(coded.decode_into(&mut [0.0; 2]), Err(Error::Argument { name: "data", .. })));
+    assert!(matches!(coded.decode_into(&mut [0.0; 2]), Err(Error::Damaged { .. })));
     assert!(matches!(coded.decode_into(&mut [0.0; 3]), Err(Error::Argument { name: "out", .. })));
     assert!(Coded::encode(&[], &[u64::MAX, u64::MAX], scheme("linear:8")).is_err());
     for text in TEXTS {
@@ -182,14 +187,14 @@ proptest! {
             *byte ^= flip.2;
         }
         match Coded::from_data(flipped, &shape, scheme).unwrap().decode_into(&mut out) {
-            Ok(()) | Err(Error::Argument { name: "data", .. }) => {}
+            Ok(()) | Err(Error::Damaged { .. }) => {}
             Err(other) => prop_assert!(false, "{other}"),
         }
         let mut shorter = data;
         let piece = cut.0.rem_euclid(shorter.len());
         let Some(keep) = cut.1.checked_rem(shorter[piece].len()) else { return Ok(()) };
         shorter[piece].truncate(keep);
-        let is_damaged = matches!(Coded::from_data(shorter, &shape, scheme), Err(Error::Argument { name: "data", .. }));
+        let is_damaged = matches!(Coded::from_data(shorter, &shape, scheme), Err(Error::Damaged { .. }));
         prop_assert!(is_damaged);
     }
 }
