@@ -21,6 +21,7 @@ from ullage._core import (
     LowerBound,
     Model,
     NumpyTracking,
+    Optimum,
     Pending,
     PlacedDevice,
     Placement,
@@ -53,9 +54,10 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import benchmark, catalog, errors, machine, measuring, splitting, tracking
+    from ullage import benchmark, catalog, errors, machine, measuring, report, splitting, tracking
     from ullage._codec import compress
     from ullage._footprint import fit, footprint
+    from ullage._optimize import optimize
     from ullage._placing import place, repack
     from ullage._split import SplitDevice, split
     from ullage.catalog import device
@@ -85,6 +87,7 @@ __all__ = [
     "LowerBound",
     "Model",
     "NumpyTracking",
+    "Optimum",
     "Palettized",
     "Pending",
     "PlacedDevice",
@@ -126,6 +129,7 @@ __all__ = [
     "measure",
     "measuring",
     "open_model",
+    "optimize",
     "pack",
     "parse_bytes",
     "place",
@@ -134,6 +138,7 @@ __all__ = [
     "read_fleet",
     "read_packing_instance",
     "repack",
+    "report",
     "split",
     "splitting",
     "tracking",
@@ -163,9 +168,11 @@ _LAZY = {
     "machine": "",
     "measure": "ullage.measuring",
     "measuring": "",
+    "optimize": "ullage._optimize",
     "place": "ullage._placing",
     "read_fleet": "ullage.fleet",
     "repack": "ullage._placing",
+    "report": "",
     "split": "ullage._split",
     "splitting": "",
     "tracking": "",

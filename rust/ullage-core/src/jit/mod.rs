@@ -27,6 +27,7 @@ mod engine;
 mod figure;
 mod layer;
 mod memory;
+pub mod optimize;
 mod policy;
 mod profile;
 mod simulate;

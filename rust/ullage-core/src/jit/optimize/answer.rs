@@ -69,6 +69,10 @@ impl Answer {
     /// How far the best is above the bound, as a share of the best; 0 where it is proven to be the best.
     #[must_use]
     pub fn gap(&self, value: f64) -> f64 {
-        if self.status == Status::Optimal || value <= 0.0 { 0.0 } else { (1.0 - self.lower_bound / value).max(0.0) }
+        if self.status == Status::Optimal || value <= 0.0 {
+            0.0
+        } else {
+            (1.0 - self.lower_bound / value).max(0.0)
+        }
     }
 }

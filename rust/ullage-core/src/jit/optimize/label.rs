@@ -80,7 +80,8 @@ impl Label {
         self.freed[0] = if is_overlapped { self.ends[2] } else { 0.0 };
         // While the one `back` buffers ago is multiplied, those after it that are filled so far ahead lie beside it.
         for back in 0..=depth.min(RING - 1) {
-            let beside = (0..=back).filter(|&place| usize::from(self.depths[place]) >= back - place);
+            let beside =
+                (0..=back).filter(|&place| usize::from(self.depths[place]).saturating_add(place) >= back);
             let together = beside.fold(0, |sum: u64, place| sum.saturating_add(self.sizes[place]));
             self.scratch = self.scratch.max(together);
         }

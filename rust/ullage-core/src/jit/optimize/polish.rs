@@ -7,7 +7,6 @@ use super::table::{Table, chosen};
 use crate::error::Result;
 use crate::jit::simulate::{Simulation, simulate};
 use crate::solving::Watch;
-use crate::units::Bytes;
 
 /// Simulates plans and remembers what is worth it.
 pub(super) struct Judge<'a> {
@@ -77,9 +76,10 @@ impl<'a> Judge<'a> {
         let bounds = &self.problem.bounds;
         bounds.memory.is_none_or(|most| of.peak <= most)
             && bounds.latency_s.is_none_or(|most| of.latency_s <= most)
-            && self.problem.noise_budget().is_none_or(|most| {
-                self.noise(&of.choices).is_some_and(|noise| noise <= most * (1.0 + EQUAL))
-            })
+            && self
+                .problem
+                .noise_budget()
+                .is_none_or(|most| self.noise(&of.choices).is_some_and(|noise| noise <= most * (1.0 + EQUAL)))
     }
 
     /// Takes what is allowed into the front; whether it is the best.
@@ -117,16 +117,18 @@ impl<'a> Judge<'a> {
 
     /// Asks about every combination; whether the time sufficed.
     pub(super) fn all(&mut self, table: &Table, watch: &mut Watch<'_>) -> Result<bool> {
-        let mut places = vec![0_usize; table.rows.len()];
+        let mut places = vec![0_usize; table.every.len()];
         loop {
-            if watch.spent(table.rows.len().saturating_mul(64)) {
+            if watch.spent(places.len().saturating_mul(64)) {
                 return Ok(false);
             }
             let choices: Vec<Choice> =
-                places.iter().zip(&table.rows).map(|(&place, rows)| rows[place].choice).collect();
+                places.iter().zip(&table.every).map(|(&place, all)| all[place]).collect();
             self.judge(&choices)?;
-            let turned = places.iter().zip(&table.rows).position(|(&place, rows)| place.saturating_add(1) < rows.len());
-            let Some(turned) = turned else { return Ok(true) };
+            let is_last = |(&place, all): (&usize, &Vec<Choice>)| place.saturating_add(1) >= all.len();
+            let Some(turned) = places.iter().zip(&table.every).position(|pair| !is_last(pair)) else {
+                return Ok(true);
+            };
             places[..turned].fill(0);
             places[turned] = places[turned].saturating_add(1);
         }
@@ -137,17 +139,17 @@ impl<'a> Judge<'a> {
         loop {
             let Some(start) = self.best.clone() else { return Ok(true) };
             let mut is_better = false;
-            for (layer, rows) in table.rows.iter().enumerate() {
-                for row in rows {
+            for (layer, all) in table.every.iter().enumerate() {
+                for &choice in all {
                     if self.known() <= least * (1.0 + EQUAL) {
                         return Ok(true);
                     }
-                    if watch.spent(table.rows.len().saturating_mul(64)) {
+                    if watch.spent(table.every.len().saturating_mul(64)) {
                         return Ok(false);
                     }
                     let mut choices = self.best.as_ref().map_or_else(Vec::new, |best| best.choices.clone());
-                    if choices[layer] != row.choice {
-                        choices[layer] = row.choice;
+                    if choices[layer] != choice {
+                        choices[layer] = choice;
                         is_better |= self.judge(&choices)?;
                     }
                 }
@@ -156,10 +158,5 @@ impl<'a> Judge<'a> {
                 return Ok(true);
             }
         }
-    }
-
-    /// Bytes at any time of the best plan.
-    pub(super) fn peak(&self) -> Option<Bytes> {
-        self.best.as_ref().map(|best| best.peak)
     }
 }

@@ -78,7 +78,10 @@ impl Problem<'_> {
     pub(super) fn check(&self) -> Result<()> {
         let fail = |name, reason: String| Err(Error::Argument { name, reason });
         if self.layers.is_empty() || self.layers.len() > Self::MOST_LAYERS {
-            return fail("layers", format!("{} layers are not 1 to {}", self.layers.len(), Self::MOST_LAYERS));
+            return fail(
+                "layers",
+                format!("{} layers are not 1 to {}", self.layers.len(), Self::MOST_LAYERS),
+            );
         }
         if self.policies.is_empty() {
             return fail("policies", "there is none to choose from".to_owned());
@@ -108,7 +111,10 @@ impl Problem<'_> {
                 return fail(format!("{:?} has variants of several shapes", first.layer.name));
             }
             if variant.snr_db.is_some_and(f64::is_nan) {
-                return fail(format!("{:?} has a ratio of signal to noise that is no number", first.layer.name));
+                return fail(format!(
+                    "{:?} has a ratio of signal to noise that is no number",
+                    first.layer.name
+                ));
             }
         }
         let is_unknown = variants.iter().all(|variant| variant.snr_db.is_none());

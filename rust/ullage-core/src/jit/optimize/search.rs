@@ -48,7 +48,8 @@ impl Search<'_> {
     /// Goes through all layers; `None` where the time was over before the end.
     pub(super) fn run(&self, watch: &mut Watch<'_>) -> Option<Found> {
         let rows = self.table.rows.iter().flatten();
-        let deepest = rows.filter(|row| row.scratch.is_some()).map(|row| row.depth).max().unwrap_or(0).min(RING - 1);
+        let deepest =
+            rows.filter(|row| row.scratch.is_some()).map(|row| row.depth).max().unwrap_or(0).min(RING - 1);
         let mut layers: Vec<Vec<Label>> = vec![vec![Label::START]];
         let mut dropped = f64::INFINITY;
         for (place, choices) in self.table.rows.iter().enumerate() {
@@ -77,15 +78,17 @@ impl Search<'_> {
     pub(super) fn bound(&self, label: &Label, place: usize) -> Option<f64> {
         let least = &self.prices.least[place];
         let kept = float(label.kept.saturating_add(label.scratch));
-        let load = float(label.load.saturating_add(least.load));
-        let free = self.room.bytes - kept;
-        let compute = if free.is_finite() { self.prices.seconds(place, free) } else { least.tasks[2] };
-        let engines = [0, 1].map(|kind| label.ends[kind] + least.tasks[kind]);
-        let seconds = [engines[0], engines[1], label.ends[2] + compute, label.bus + least.bus];
-        let seconds = self.table.floor + seconds.into_iter().fold(0.0, f64::max);
-        let rest = self.room.seconds - self.table.floor - label.ends[2];
-        let stays = if rest.is_finite() { self.prices.bytes(place, rest) } else { float(least.kept) };
-        let bytes = load.max(kept + stays);
+        let busy = [label.ends[0], label.ends[1], label.ends[2], label.bus];
+        let rest = [least.tasks[0], least.tasks[1], least.tasks[2], least.bus];
+        let alone = busy.iter().zip(rest).map(|(busy, rest)| busy + rest).fold(0.0, f64::max);
+        let free = [kept, float(label.load)].map(|taken| self.room.bytes - taken);
+        let seconds = self.table.floor + alone.max(self.prices.seconds(place, busy, free[0], free[1]));
+        let (stays, loads) = if self.room.seconds.is_finite() {
+            self.prices.bytes(place, busy, self.room.seconds - self.table.floor)
+        } else {
+            (float(least.kept), float(least.load))
+        };
+        let bytes = (float(label.load) + loads).max(kept + stays);
         let is_within = bytes <= self.room.bytes * (1.0 + EQUAL)
             && seconds <= self.room.seconds * (1.0 + EQUAL)
             && label.noise + least.noise <= self.room.noise * (1.0 + EQUAL);
@@ -98,7 +101,7 @@ impl Search<'_> {
 
     /// Labels that no other one can stand for, at most so many as there is room for; and the least bound of the rest.
     fn thinned(&self, all: Vec<(f64, Label)>, watch: &mut Watch<'_>) -> Option<(Vec<Label>, f64)> {
-        let (mut all, early) = self.narrowed(all, self.width.saturating_mul(8));
+        let (mut all, early) = narrowed(all, self.width.saturating_mul(8));
         all.sort_by(|(_, a), (_, b)| order(a, b));
         let mut kept: Vec<(f64, Label)> = Vec::new();
         for (bound, label) in all {
@@ -109,31 +112,8 @@ impl Search<'_> {
                 kept.push((bound, label));
             }
         }
-        let (kept, late) = self.narrowed(kept, self.width);
+        let (kept, late) = narrowed(kept, self.width);
         Some((kept.into_iter().map(|(_, label)| label).collect(), early.min(late)))
-    }
-
-    /// At most `width` of `all`: half of them the most promising, half spread over all speeds.
-    fn narrowed(&self, mut all: Vec<(f64, Label)>, width: usize) -> (Vec<(f64, Label)>, f64) {
-        if all.len() <= width {
-            return (all, f64::INFINITY);
-        }
-        all.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| order(&a.1, &b.1)));
-        let mut rest = all.split_off(width.div_ceil(2));
-        rest.sort_by(|(_, a), (_, b)| order(a, b));
-        let wanted = width.saturating_sub(all.len()).max(1);
-        let count = rest.len();
-        let mut lost = f64::INFINITY;
-        for (index, pair) in rest.into_iter().enumerate() {
-            // Every so manieth of them, both ends included.
-            let is_taken = index.saturating_mul(wanted) % count < wanted;
-            if is_taken && all.len() < width {
-                all.push(pair);
-            } else {
-                lost = lost.min(pair.0);
-            }
-        }
-        (all, lost)
     }
 
     fn plans(&self, layers: &[Vec<Label>]) -> Vec<Plan> {
@@ -150,7 +130,9 @@ impl Search<'_> {
             })
             .collect();
         ends.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2)));
-        ends.into_iter().map(|(value, _, place)| Plan { choices: self.traced(layers, place), value }).collect()
+        ends.into_iter()
+            .map(|(value, _, place)| Plan { choices: self.traced(layers, place), value })
+            .collect()
     }
 
     fn traced(&self, layers: &[Vec<Label>], mut place: usize) -> Vec<Choice> {
@@ -165,10 +147,34 @@ impl Search<'_> {
     }
 }
 
+/// At most `width` of `all`: half of them the most promising, half spread over all speeds.
+fn narrowed(mut all: Vec<(f64, Label)>, width: usize) -> (Vec<(f64, Label)>, f64) {
+    if all.len() <= width {
+        return (all, f64::INFINITY);
+    }
+    all.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| order(&a.1, &b.1)));
+    let mut rest = all.split_off(width.div_ceil(2));
+    rest.sort_by(|(_, a), (_, b)| order(a, b));
+    let wanted = width.saturating_sub(all.len()).max(1);
+    let count = rest.len();
+    let mut lost = f64::INFINITY;
+    for (index, pair) in rest.into_iter().enumerate() {
+        // Every so manieth of them, both ends included.
+        let is_taken = index.saturating_mul(wanted).checked_rem(count).is_some_and(|rest| rest < wanted);
+        if is_taken && all.len() < width {
+            all.push(pair);
+        } else {
+            lost = lost.min(pair.0);
+        }
+    }
+    (all, lost)
+}
+
 /// Fast before slow, then small before large: what can stand for another comes before it.
 fn order(a: &Label, b: &Label) -> std::cmp::Ordering {
     let times = a.ends[2].total_cmp(&b.ends[2]).then(a.kept.cmp(&b.kept)).then(a.load.cmp(&b.load));
-    let more = times.then(a.scratch.cmp(&b.scratch)).then(a.bus.total_cmp(&b.bus)).then(a.noise.total_cmp(&b.noise));
+    let more =
+        times.then(a.scratch.cmp(&b.scratch)).then(a.bus.total_cmp(&b.bus)).then(a.noise.total_cmp(&b.noise));
     more.then((a.from, a.row).cmp(&(b.from, b.row)))
 }
 

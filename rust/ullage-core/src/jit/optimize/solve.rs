@@ -3,7 +3,7 @@
 use super::answer::{Answer, Candidate};
 use super::label::Label;
 use super::polish::Judge;
-use super::prices::Prices;
+use super::prices::{self, Prices};
 use super::problem::{Goal, Problem};
 use super::search::{EQUAL, Found, Room, Search};
 use super::table::{At, Table, chosen};
@@ -30,10 +30,10 @@ pub fn optimize(problem: &Problem<'_>, limits: &Limits<'_>) -> Result<Answer> {
     problem.check()?;
     let mut watch = Watch::start(limits);
     let table = Table::new(problem, At::Best)?;
-    let prices = Prices::new(&table);
     let mut judge = Judge::new(problem);
     let uniform = judge.uniform()?;
     let mut work = Work { problem, judge, bound: 0.0, is_proven: false };
+    let prices = Prices::new(&table, work.about());
     let root = work.search(&table, &prices, 1).bound(&Label::START, 0);
     work.bound = root.unwrap_or(f64::INFINITY);
     work.tell(&mut watch);
@@ -53,7 +53,7 @@ struct Work<'a> {
     is_proven: bool,
 }
 
-impl<'a> Work<'a> {
+impl Work<'_> {
     fn search<'t>(&self, table: &'t Table, prices: &'t Prices, width: usize) -> Search<'t> {
         let bounds = &self.problem.bounds;
         let room = Room {
@@ -62,6 +62,12 @@ impl<'a> Work<'a> {
             noise: self.problem.noise_budget().unwrap_or(f64::INFINITY),
         };
         Search { table, prices, room, goal: self.problem.goal, known: self.judge.known(), width }
+    }
+
+    /// Bytes that the answer will about take: the limit, or what the best so far takes.
+    fn about(&self) -> f64 {
+        let peak = self.judge.best.as_ref().map_or(u64::MAX, |best| best.peak.get());
+        crate::jit::float(self.problem.bounds.memory.map_or(peak, crate::units::Bytes::get))
     }
 
     fn descend(&mut self, table: &Table, prices: &Prices, watch: &mut Watch<'_>) -> Result<()> {
@@ -121,7 +127,7 @@ impl<'a> Work<'a> {
                 return Ok(());
             }
             let table = Table::new(self.problem, At::WorkingSet(set))?;
-            let prices = Prices::new(&table);
+            let prices = Prices::new(&table, self.about());
             let search = Search { known: f64::INFINITY, ..self.search(&table, &prices, width) };
             let Some(found) = search.run(watch) else { return Ok(()) };
             for plan in found.plans.iter().take(PLANS) {
@@ -144,14 +150,23 @@ impl<'a> Work<'a> {
             Goal::Latency => 1e12,
             Goal::Peak => 1.0,
         };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a figure to look at; casts saturate")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a figure to look at; casts saturate"
+        )]
         let count = |value: f64| (value * unit) as u64;
         let known = self.judge.known();
         let bound = if self.bound.is_finite() { self.bound } else { 0.0 };
         watch.found(known.is_finite().then(|| count(known)), count(bound));
     }
 
-    fn answer(mut self, uniform: Vec<super::answer::Uniform>, table: &Table, is_late: bool) -> Result<Answer> {
+    fn answer(
+        mut self,
+        uniform: Vec<super::answer::Uniform>,
+        table: &Table,
+        is_late: bool,
+    ) -> Result<Answer> {
         let is_done = self.is_done();
         let best = self.judge.best.take();
         let status = match (&best, is_done) {
@@ -175,8 +190,7 @@ impl<'a> Work<'a> {
 
     /// What stands in the way, in words.
     fn reason(&self, table: &Table, uniform: &[super::answer::Uniform], is_late: bool) -> String {
-        let prices = Prices::new(table);
-        let least = &prices.least[0];
+        let least = prices::leasts(table)[0];
         let bounds = &self.problem.bounds;
         let seconds = table.floor + least.tasks[2].max(least.bus);
         if let Some(most) = bounds.memory.filter(|most| most.get() < least.load.max(least.kept)) {
@@ -191,8 +205,13 @@ impl<'a> Work<'a> {
             return format!("the best schemes are {:.2} dB short of the quality asked for", -ratio);
         }
         let closest = uniform.iter().map(|one| one.peak).min();
-        let least = closest.map_or_else(String::new, |peak| format!("; the smallest single policy takes {peak}"));
-        let why = if is_late { "the time ended before anything was found" } else { "the limits exclude one another" };
+        let least =
+            closest.map_or_else(String::new, |peak| format!("; the smallest single policy takes {peak}"));
+        let why = if is_late {
+            "the time ended before anything was found"
+        } else {
+            "the limits exclude one another"
+        };
         format!("{why}{least}")
     }
 }

@@ -32,7 +32,10 @@ pub(super) struct Row {
 /// Every choice of every layer.
 #[derive(Debug)]
 pub(super) struct Table {
+    /// Those that could be part of the best answer as far as these figures go.
     pub(super) rows: Vec<Vec<Row>>,
+    /// All of them.
+    pub(super) every: Vec<Vec<Choice>>,
     /// Seconds of a pass that no layer has.
     pub(super) floor: f64,
     /// Whether some choice has an engine work ahead of compute.
@@ -72,17 +75,19 @@ impl Table {
                     rows.push(row(&stored.layer, Choice { variant, policy }, noise, &setting, &sets)?);
                 }
             }
-            Ok(undominated(rows))
+            Ok(rows)
         };
         let rows: Vec<Vec<Row>> = problem.layers.iter().enumerate().map(of).collect::<Result<_>>()?;
+        let every = rows.iter().map(|rows| rows.iter().map(|row| row.choice).collect()).collect();
+        let rows: Vec<Vec<Row>> = rows.into_iter().map(undominated).collect();
         let is_overlapped = rows.iter().flatten().any(|row| row.tasks[0] > 0.0 || row.tasks[1] > 0.0);
         let floor = profile.floor.map_or(0.0, |figure| figure.value);
-        Ok(Self { rows, floor, is_overlapped })
+        Ok(Self { rows, every, floor, is_overlapped })
     }
 
     /// How many combinations there are; `None` beyond 2^64 − 1.
     pub(super) fn combinations(&self) -> Option<u64> {
-        self.rows.iter().try_fold(1_u64, |all, rows| all.checked_mul(rows.len() as u64))
+        self.every.iter().try_fold(1_u64, |all, choices| all.checked_mul(choices.len() as u64))
     }
 }
 
@@ -92,10 +97,10 @@ fn working_sets(problem: &Problem<'_>) -> Vec<u64> {
         return vec![0];
     }
     let sizes = |variants: &Vec<Variant>| -> (u64, u64) {
-        let all = variants.iter().flat_map(|variant| problem.policies.iter().map(move |&policy| (variant, policy)));
-        let bytes = all.map(|(variant, policy)| {
-            simulate::working_set(std::slice::from_ref(&variant.layer), &[policy])
-        });
+        let all =
+            variants.iter().flat_map(|variant| problem.policies.iter().map(move |&policy| (variant, policy)));
+        let bytes = all
+            .map(|(variant, policy)| simulate::working_set(std::slice::from_ref(&variant.layer), &[policy]));
         bytes.fold((u64::MAX, 0), |(least, most), bytes| (least.min(bytes), most.max(bytes)))
     };
     let (mut least, mut most) = (0_u64, 0_u64);
@@ -113,7 +118,8 @@ fn row(layer: &Layer, choice: Choice, noise: f64, setting: &Setting<'_>, sets: &
     let policy = choice.policy;
     let (mut tasks, mut bus) = ([f64::INFINITY; 3], f64::INFINITY);
     for &working_set in sets {
-        let Cost { storage, decode, compute, .. } = Setting { working_set, ..*setting }.cost(layer, policy)?;
+        let Cost { storage, decode, compute, .. } =
+            Setting { working_set, ..*setting }.cost(layer, policy)?;
         let all = [storage, decode, compute];
         for (least, task) in tasks.iter_mut().zip(all) {
             *least = least.min(task.seconds);
@@ -163,6 +169,8 @@ fn is_as_good(a: &Row, b: &Row) -> bool {
 
 /// The layers and policies of a choice for all.
 pub(super) fn chosen(layers: &[Vec<Variant>], choices: &[Choice]) -> (Vec<Layer>, Vec<Policy>) {
-    let pick = |(variants, choice): (&Vec<Variant>, &Choice)| (variants[choice.variant].layer.clone(), choice.policy);
+    let pick = |(variants, choice): (&Vec<Variant>, &Choice)| {
+        (variants[choice.variant].layer.clone(), choice.policy)
+    };
     layers.iter().zip(choices).map(pick).unzip()
 }
