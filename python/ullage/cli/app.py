@@ -19,7 +19,7 @@ COMMANDS = {
     "footprint": "Show what a model needs, part by part.",
     "fit": "Say whether a model fits a device, and what makes it fit.",
     "compress": "Say what a model takes with its weights compressed.",
-    "optimize": "Choose when, and how, the weights of each layer are decompressed.",
+    "optimize": "Choose for every layer when its weights are decompressed.",
     "score": "Compare estimates with what was measured.",
     "pack": "Place models on as few devices as possible.",
     "place": "Decide which model goes onto which of unlike devices.",

@@ -74,9 +74,9 @@ def optimize(
     trace: Path | None,
     as_json: bool,
 ) -> int:
-    """Choose for every layer when its weights are decompressed, and with --schemes how they are stored.
+    """Choose for every layer when its weights are decompressed.
 
-    MODEL is what `ullage footprint` takes. What a device does is simulated: with figures fitted to published latencies
+    With --schemes, also how they are stored. MODEL is what `ullage footprint` takes. What a device does is simulated: with figures fitted to published latencies
     for the iPhone 14 Pro, with published peaks for others, so that only ratios are worth something.
     """
     if (scheme is None) == (schemes is None):
