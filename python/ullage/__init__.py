@@ -21,6 +21,7 @@ from ullage._core import (
     LowerBound,
     Model,
     NumpyTracking,
+    Optimum,
     Pending,
     PlacedDevice,
     Placement,
@@ -55,10 +56,11 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import benchmark, catalog, errors, lossless, machine, measuring, splitting, tracking
+    from ullage import benchmark, catalog, errors, lossless, machine, measuring, report, splitting, tracking
     from ullage._codec import compress
     from ullage._footprint import fit, footprint
     from ullage._jit import calibrate, execute, simulate
+    from ullage._optimize import optimize
     from ullage._placing import place, repack
     from ullage._split import SplitDevice, split
     from ullage.catalog import device
@@ -92,6 +94,7 @@ __all__ = [
     "LowerBound",
     "Model",
     "NumpyTracking",
+    "Optimum",
     "Palettized",
     "Pending",
     "PlacedDevice",
@@ -142,6 +145,7 @@ __all__ = [
     "measure",
     "measuring",
     "open_model",
+    "optimize",
     "pack",
     "parse_bytes",
     "place",
@@ -150,6 +154,7 @@ __all__ = [
     "read_fleet",
     "read_packing_instance",
     "repack",
+    "report",
     "simulate",
     "split",
     "splitting",
@@ -190,9 +195,11 @@ _LAZY = {
     "machine": "",
     "measure": "ullage.measuring",
     "measuring": "",
+    "optimize": "ullage._optimize",
     "place": "ullage._placing",
     "read_fleet": "ullage.fleet",
     "repack": "ullage._placing",
+    "report": "",
     "simulate": "ullage._jit",
     "split": "ullage._split",
     "splitting": "",

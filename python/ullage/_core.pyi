@@ -33,6 +33,7 @@ __all__ = [
     "Model",
     "NumpyTracking",
     "PackedBytes",
+    "Optimum",
     "Pending",
     "PlacedDevice",
     "Placement",
@@ -71,6 +72,7 @@ __all__ = [
     "layers_of",
     "lower_bound",
     "open_model",
+    "optimize_layers",
     "pack",
     "parse_arena_csv",
     "parse_azure_trace",
@@ -1074,6 +1076,23 @@ def compress_model(
 ) -> Compression:
     """Size `model` with its weights compressed. `ullage.compress` is how it is called."""
 
+def optimize_layers(
+    model: Compression,
+    profile: str,
+    schemes: Sequence[str],
+    policies: Sequence[str],
+    *,
+    memory_limit: ByteCount | None = None,
+    latency_limit: float | None = None,
+    min_snr_db: float | None = None,
+    objective: str | None = None,
+    threads: int | None = None,
+    batch: int = 1,
+    time_limit: float | None = 10.0,
+    progress: Callable[[Progress], object] | None = None,
+) -> Optimum:
+    """Choose for every layer of `model`; `ullage.optimize` says more. `profile` is JSON."""
+
 def compress_layers(
     layers: Sequence[tuple[str, str, Sequence[int], bool | None]],
     scheme: str,
@@ -1194,6 +1213,87 @@ class Compression:
 
     def __len__(self) -> int:
         """Count the tensors."""
+
+@final
+class Optimum:
+    """A policy, and perhaps a scheme, for every layer: what was chosen, and what is proven of it.
+
+    Without an answer the figures are `None` and the lists of what was chosen empty.
+    """
+
+    @property
+    def status(self) -> str:
+        """`optimal`, `feasible`, `infeasible` or `timeout`."""
+
+    @property
+    def objective(self) -> str:
+        """What was made small: `latency` or `memory`."""
+
+    @property
+    def device(self) -> str:
+        """The name of the device."""
+
+    @property
+    def latency_s(self) -> float | None:
+        """Seconds of a pass, as the simulator says."""
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The most bytes at any time, loading included."""
+
+    @property
+    def resident_bytes(self) -> int | None:
+        """Bytes that stay between passes."""
+
+    @property
+    def snr_db(self) -> float | None:
+        """Power of all weights over that of their errors, in decibels; infinite where nothing is lost."""
+
+    @property
+    def lower_bound(self) -> float:
+        """Nothing within the limits is less: seconds, or bytes where the memory is made small."""
+
+    @property
+    def gap(self) -> float | None:
+        """How far the answer is above the bound at most, as a share of it; 0 where it is proven to be the best."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the search took."""
+
+    @property
+    def simulated(self) -> int:
+        """How many plans were simulated."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no answer."""
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """For each layer `name`, `scheme`, `policy`, `bound`, `basis`, `seconds`, `bytes`, `dense_bytes`, `snr_db`."""
+
+    @property
+    def uniform(self) -> list[dict[str, Any]]:
+        """What each policy comes to for all layers alike, with each scheme.
+
+        Rows of `policy`, `scheme`, `latency_s`, `peak_bytes`, `snr_db` and whether it keeps to the limits (`allowed`).
+        """
+
+    @property
+    def front(self) -> list[dict[str, Any]]:
+        """What nothing else that was simulated within the limits beats in both memory and latency, by memory.
+
+        Each has `latency_s`, `peak_bytes`, `snr_db` and `policies`, the number of layers under each.
+        """
+
+    @property
+    def timeline(self) -> list[dict[str, Any]]:
+        """What was busy when in a pass: `layer`, `resource`, `start_s` and `end_s`."""
+
+    @property
+    def memory(self) -> list[tuple[float, int]]:
+        """Bytes in use over a pass: from so many seconds on, so many."""
 
 @final
 class Interval:

@@ -21,6 +21,7 @@ COMMANDS = {
     "compress": "Say what a model takes with its weights compressed.",
     "calibrate": "Measure what this machine does in a second.",
     "simulate": "Say what decompressing weights late costs, and check it here.",
+    "optimize": "Choose for every layer when its weights are decompressed.",
     "score": "Compare estimates with what was measured.",
     "pack": "Place models on as few devices as possible.",
     "place": "Decide which model goes onto which of unlike devices.",

@@ -20,6 +20,7 @@ mod lossless;
 mod machine;
 mod model;
 mod numpy_memory;
+mod optimize;
 mod pack;
 mod placed;
 mod placement;
@@ -75,6 +76,8 @@ mod _core {
     use super::model::{Model, Tensor, open_model};
     #[pymodule_export]
     use super::numpy_memory::NumpyTracking;
+    #[pymodule_export]
+    use super::optimize::{Optimum, optimize_layers};
     #[pymodule_export]
     use super::pack::{pack_items, read_packing_instance};
     #[pymodule_export]

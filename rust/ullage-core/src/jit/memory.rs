@@ -94,7 +94,7 @@ pub(crate) fn plan(layers: &[Layer], policies: &[Policy], threads: u32) -> Resul
 }
 
 /// Bytes of scratch for `layer` under `policy`; `None` where it needs none.
-fn needed(layer: &Layer, policy: Policy, threads: u32) -> Option<u64> {
+pub(super) fn needed(layer: &Layer, policy: Policy, threads: u32) -> Option<u64> {
     match policy {
         Policy::JustInTime { scratch, .. } if !layer.is_dense() => Some(scratch_of(layer, scratch, threads)),
         Policy::Stream { .. } => Some(layer.compressed.get().saturating_add(PADDING)),

@@ -29,6 +29,7 @@ mod execute;
 mod figure;
 mod layer;
 mod memory;
+pub mod optimize;
 mod policy;
 mod profile;
 mod simulate;
