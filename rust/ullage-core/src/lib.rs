@@ -26,7 +26,8 @@
 //! - [`arena`]: which buffer lies at which offset of one block of memory;
 //! - [`ledger`]: accounts, limits and reservations;
 //! - [`machine`]: what is really used, read from files that stay open;
-//! - [`pool`]: the scheduler that keeps models in memory under a limit.
+//! - [`pool`]: the scheduler that keeps models in memory under a limit;
+//! - [`replay`]: what the scheduler would have done with a trace of requests, and what nobody could have done better.
 //!
 //! ```
 //! use ullage_core::footprint::{Availability, Device, KvDtype, Policy, Workload, estimate, fit};
@@ -57,6 +58,7 @@
 //!     workspace: "64MiB".parse()?,
 //!     is_pinned: false,
 //!     max_concurrency: None,
+//!     load_time: None,
 //! })?;
 //! let request = RequestId(1);
 //! let actions = pool.handle(Time::ZERO, Event::Request { request, model: llama, deadline: None })?;
@@ -77,6 +79,7 @@ pub mod model;
 pub mod pack;
 pub mod placement;
 pub mod pool;
+pub mod replay;
 pub mod solving;
 pub mod split;
 mod sync;
