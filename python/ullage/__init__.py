@@ -53,7 +53,7 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import benchmark, catalog, errors, machine, measuring, splitting, tracking
+    from ullage import benchmark, catalog, errors, machine, measuring, replaying, splitting, tracking
     from ullage._codec import compress
     from ullage._footprint import fit, footprint
     from ullage._placing import place, repack
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from ullage.fleet import read_fleet
     from ullage.measuring import fingerprint, measure
     from ullage.pool import Pool
+    from ullage.replaying import replay
     from ullage.schemes import Dense, Gguf, Linear, Lossless, Palettized, Sparse
     from ullage.solving import Interrupted, Progress
     from ullage.timeline import Timeline
@@ -134,6 +135,8 @@ __all__ = [
     "read_fleet",
     "read_packing_instance",
     "repack",
+    "replay",
+    "replaying",
     "split",
     "splitting",
     "tracking",
@@ -166,6 +169,8 @@ _LAZY = {
     "place": "ullage._placing",
     "read_fleet": "ullage.fleet",
     "repack": "ullage._placing",
+    "replay": "ullage.replaying",
+    "replaying": "",
     "split": "ullage._split",
     "splitting": "",
     "tracking": "",

@@ -174,6 +174,12 @@ impl Pool {
         waiting.into_iter().chain(idle).min()
     }
 
+    /// After how long an idle model goes though nobody needs its memory, if the policy says so.
+    #[must_use]
+    pub const fn idle_for(&self) -> Option<std::time::Duration> {
+        self.habits.idle_for
+    }
+
     /// Refuses events that contradict the state.
     fn check(&self, event: Event) -> Result<()> {
         let refuse = |event, subject: String, reason: &str| {
@@ -433,7 +439,7 @@ impl Pool {
         true
     }
 
-    fn start_unload(&mut self, model: ModelId, actions: &mut Vec<Action>) {
+    pub(super) fn start_unload(&mut self, model: ModelId, actions: &mut Vec<Action>) {
         let entry = &mut self.entries[model.0];
         let State::Ready { weights, spare: _ } = std::mem::replace(&mut entry.state, State::Cold) else {
             return;
@@ -442,42 +448,6 @@ impl Pool {
         entry.evictions = entry.evictions.saturating_add(1);
         self.policy.on_evict(model, self.now);
         actions.push(Action::Unload { model });
-    }
-
-    fn unload_idle(&mut self, actions: &mut Vec<Action>) {
-        let is_idle = |&id: &ModelId| self.entry(id).is_ready() && self.entry(id).leases == 0;
-        let idle: Vec<ModelId> = self.ids().filter(is_idle).collect();
-        for model in idle {
-            self.start_unload(model, actions);
-        }
-    }
-
-    /// Sends away what has been idle for as long as it may, if the policy says how long that is.
-    fn expire_idle(&mut self, actions: &mut Vec<Action>) {
-        let Some(idle_for) = self.habits.idle_for else { return };
-        let is_late = |entry: &Entry| entry.is_idle() && self.now.since(entry.last_used) >= idle_for;
-        let late: Vec<ModelId> =
-            self.ids().filter(|&id| is_late(self.entry(id)) && !self.is_awaited(id)).collect();
-        for model in late {
-            self.start_unload(model, actions);
-        }
-    }
-
-    /// Sends one idle model away while more is booked than the policy fills, if it has such a habit.
-    fn trim(&mut self, actions: &mut Vec<Action>) {
-        if self.habits.fill >= 1.0 {
-            return;
-        }
-        let Some(limit) = self.account.tightest_limit() else { return };
-        let booked = self.entries.iter().filter(|entry| !matches!(entry.state, State::Unloading { .. }));
-        let booked = booked.fold(Bytes::ZERO, |sum, entry| sum.saturating_add(entry.state.booked()));
-        if super::policy::count(booked) <= self.habits.fill * super::policy::count(limit) {
-            return;
-        }
-        let idle = self.ids().filter(|&id| self.entry(id).is_idle() && !self.is_awaited(id));
-        if let Some(model) = self.least_worth(idle) {
-            self.start_unload(model, actions);
-        }
     }
 
     pub(super) const fn habits(&self) -> &Habits {

@@ -314,7 +314,7 @@ fn place(request: RequestId) -> usize {
 }
 
 /// What somebody believes who may be wrong by a share of `error`: the likely size, and the most it can be. The draw is
-/// from the model's number alone (the finaliser of SplitMix64), so that it is the same in every replay.
+/// from the model's number alone (the finaliser of `SplitMix64`), so that it is the same in every replay.
 #[allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

@@ -9,6 +9,7 @@ use crate::units::{Bytes, Time};
 
 /// Replays `trace` in `capacity`: a request occupies its model for an instant, a load takes no time, memory given back
 /// is there at once, and every miss loads.
+#[must_use]
 pub fn serial(trace: &Trace, capacity: Bytes, policy: Box<dyn Policy>, mut log: Option<&mut Log>) -> Outcome {
     let mut cache = Cache::new(trace, capacity, policy);
     for (number, request) in trace.requests().iter().enumerate() {
