@@ -33,6 +33,7 @@ impl Driver {
                     workspace: Bytes::ZERO,
                     is_pinned: false,
                     max_concurrency: None,
+                    load_time: None,
                 };
                 pool.register(registration).expect("a new name")
             })

@@ -57,6 +57,7 @@ from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
     from ullage import benchmark, catalog, errors, lossless, machine, measuring, report, splitting, tracking
+    from ullage import benchmark, catalog, errors, machine, measuring, replaying, splitting, tracking
     from ullage._codec import compress
     from ullage._footprint import fit, footprint
     from ullage._jit import calibrate, execute, simulate
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from ullage.fleet import read_fleet
     from ullage.measuring import fingerprint, measure
     from ullage.pool import Pool
+    from ullage.replaying import replay
     from ullage.schemes import Dense, Gguf, Linear, Lossless, Palettized, Sparse
     from ullage.solving import Interrupted, Progress
     from ullage.store import WeightStore, load, write_compressed
@@ -156,6 +158,8 @@ __all__ = [
     "repack",
     "report",
     "simulate",
+    "replay",
+    "replaying",
     "split",
     "splitting",
     "tracking",
@@ -201,6 +205,8 @@ _LAZY = {
     "repack": "ullage._placing",
     "report": "",
     "simulate": "ullage._jit",
+    "replay": "ullage.replaying",
+    "replaying": "",
     "split": "ullage._split",
     "splitting": "",
     "tracking": "",

@@ -1517,6 +1517,64 @@ def judge(
     """
 
 @final
+class Trace:
+    """Models, and who asked for which when."""
+
+    def __new__(
+        cls,
+        names: Sequence[str],
+        sizes: Sequence[ByteCount],
+        loads_s: Sequence[float],
+        times_s: Sequence[float],
+        models: Sequence[int],
+        durations_s: Sequence[float],
+    ) -> Self:
+        """Make a trace from columns: three of models, three of requests, which name models by number.
+
+        Raises `ProblemError` naming the place at fault.
+        """
+
+    @staticmethod
+    def parse(models: bytes, requests: bytes) -> Trace:
+        """Read the text of two CSV files: `model,bytes,load_s` and `time_s,model[,duration_s]`.
+
+        Raises `ProblemError` naming file, line and column.
+        """
+
+    def pinned(self, names: Sequence[str]) -> Trace:
+        """Give the same trace with these models pinned. Raises `UnknownModelError`."""
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models."""
+
+    def __len__(self) -> int:
+        """Give the number of requests."""
+
+    def serial(self, capacity: ByteCount, policy: str, log: bool) -> tuple[dict[str, Any], bytes | None]:
+        """Replay one request after another; gives what came of it, and the log as CSV if it is asked for."""
+
+    def live(
+        self,
+        capacity: ByteCount,
+        policy: str,
+        log: bool,
+        *,
+        shared_bandwidth: bool,
+        unload_lag_s: float,
+        estimate_error: float,
+        timeout_s: float | None,
+        max_concurrency: int | None,
+        workspace: ByteCount,
+    ) -> tuple[dict[str, Any], bytes | None]:
+        """Replay with the durations of the requests, through the pool; gives what `serial` gives."""
+
+    def lower_bound(self, capacity: ByteCount) -> float:
+        """Give the seconds of loading that no policy can do without, one request after another."""
+
+def policy_names() -> list[str]:
+    """Give the names of the policies that a pool may have."""
+
 class Brain:
     """The scheduler of one memory domain: events in, actions out, no I/O, no clock.
 
@@ -1538,11 +1596,13 @@ class Brain:
         workspace: ByteCount,
         pinned: bool,
         max_concurrency: int | None,
+        load_time: float | None = None,
     ) -> None:
         """Add a model, cold.
 
-        `booked` bytes are booked for a load and `workspace` bytes for each lease. Raises `ArgumentError` for a name in
-        use or a `max_concurrency` of 0, `BudgetExceeded` for pins that cannot be in memory together.
+        `booked` bytes are booked for a load and `workspace` bytes for each lease. `load_time` is how many seconds a
+        load is likely to take, until one was seen. Raises `ArgumentError` for a name in use or a `max_concurrency` of
+        0, `BudgetExceeded` for pins that cannot be in memory together.
         """
 
     def request(self, now: float, request: int, model: str, deadline: float | None) -> list[tuple[Any, ...]]:
@@ -1578,6 +1638,10 @@ class Brain:
     @property
     def next_deadline(self) -> float | None:
         """When the next waiting request gives up."""
+
+    @property
+    def idle_for(self) -> float | None:
+        """After how many idle seconds the policy sends a model away; `None` if it does not."""
 
     def status(self) -> list[dict[str, Any]]:
         """Give every model in order of registration: state, leases, estimated, booked and measured bytes."""

@@ -61,14 +61,17 @@ class Pool:
     """
 
     def __init__(
-        self, ledger: Ledger | Account, *, policy: str = "lru", account: str = "pool", events: int = 10_000
+        self, ledger: Ledger | Account, *, policy: str = "value", account: str = "pool", events: int = 10_000
     ) -> None:
         """Make an empty pool that books on `ledger`'s account called `account`, or on the account given.
 
-        `events` is how many past events are kept. Raises `ArgumentError` for an unknown policy.
+        `policy` says which model goes first when memory is needed: `value` learns when each will be asked for again
+        and sends away the least expected loss; `ullage.replaying.policies()` lists the others. `events` is how many
+        past events are kept. Raises `ArgumentError` for an unknown policy.
         """
         self._account = ledger.account(account) if isinstance(ledger, Ledger) else ledger
         self._brain = Brain(self._account, policy)
+        self._expires = self._brain.idle_for is not None
         self._lock = threading.Lock()
         self._residents: dict[str, _Resident] = {}
         self._futures: dict[int, tuple[str, Future[None]]] = {}
@@ -277,6 +280,8 @@ class Pool:
                 self._leases.discard(ends)
             self._note(now, event, actions, **about)
             self._idle.notify_all()
+            if ends is not None and self._expires:
+                self._beat()  # what is idle from now on goes in time
         if actions:
             self._carry_out(actions)
 
@@ -396,12 +401,18 @@ class Pool:
             self._heart = threading.Thread(target=self._run_heart, name="ullage-pool-heart", daemon=True)
             self._heart.start()
 
+    def _pause(self) -> float | None:
+        """Give how long the heart may rest: until somebody's wait has to be looked at, or a model is idle too long."""
+        with self._lock:
+            if self._futures:
+                return HEARTBEAT_S
+            due = self._brain.next_deadline if self._expires else None
+            return None if due is None else max(due - self._now(), 0.0) + 0.001
+
     def _run_heart(self) -> None:
         while True:
-            with self._lock:
-                is_waited_for = bool(self._futures)
             try:
-                name = self._gone.get(timeout=HEARTBEAT_S if is_waited_for else None)
+                name = self._gone.get(timeout=self._pause())
             except queue.Empty:
                 self._tell("tick", self._brain.tick)
                 continue

@@ -27,6 +27,7 @@ COMMANDS = {
     "place": "Decide which model goes onto which of unlike devices.",
     "split": "Divide one model over several devices, by layers.",
     "arena": "Lay buffers with lifetimes out in one block of memory.",
+    "replay": "Replay a trace of requests through the pool.",
     "bench": "Compare strategies on public instances.",
     "timeline": "Show when a memory trace peaked, and who held what then.",
     "machine": "Show the memory of this machine: limits, GPUs, this process.",

@@ -29,6 +29,8 @@
 //! - [`machine`]: what is really used, read from files that stay open;
 //! - [`store`]: compressed model files, whose tensors are decoded when they are asked for;
 //! - [`pool`]: the scheduler that keeps models in memory under a limit.
+//! - [`pool`]: the scheduler that keeps models in memory under a limit;
+//! - [`replay`]: what the scheduler would have done with a trace of requests, and what nobody could have done better.
 //!
 //! ```
 //! use ullage_core::footprint::{Availability, Device, KvDtype, Policy, Workload, estimate, fit};
@@ -59,6 +61,7 @@
 //!     workspace: "64MiB".parse()?,
 //!     is_pinned: false,
 //!     max_concurrency: None,
+//!     load_time: None,
 //! })?;
 //! let request = RequestId(1);
 //! let actions = pool.handle(Time::ZERO, Event::Request { request, model: llama, deadline: None })?;
@@ -80,6 +83,7 @@ pub mod model;
 pub mod pack;
 pub mod placement;
 pub mod pool;
+pub mod replay;
 pub mod solving;
 pub mod split;
 pub mod store;

@@ -26,6 +26,7 @@ mod placed;
 mod placement;
 mod plan;
 mod pool;
+mod replay;
 mod shared;
 mod signals;
 mod split;
@@ -88,6 +89,8 @@ mod _core {
     use super::plan::{Plan, PlannedBin};
     #[pymodule_export]
     use super::pool::Brain;
+    #[pymodule_export]
+    use super::replay::{Trace, policy_names};
     #[pymodule_export]
     use super::shared::{
         SharedAccount, SharedAccountSnapshot, SharedLedger, SharedProcess, SharedReservation, SharedWaiter,
