@@ -136,7 +136,7 @@ class Pool:
                 resident.worker.kill()
         if loaded:
             text = f"a pool was dropped without being closed; it had {', '.join(loaded)} loaded"
-            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+            warnings.warn(text, ResourceWarning, stacklevel=2)
 
     @property
     def account(self) -> Account:

@@ -3,8 +3,17 @@
 `Pool.register(..., isolation="process")` is the way in; what stands here is what it is made of.
 """
 
-from ullage.isolation.proxy import AsyncCalls, Method, Proxy
-from ullage.isolation.task import Task
-from ullage.isolation.worker import Worker
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["AsyncCalls", "Method", "Proxy", "Task", "Worker"]
+if TYPE_CHECKING:
+    from ullage.isolation.proxy import AsyncCalls, Method, Proxy
+
+__all__ = ["AsyncCalls", "Method", "Proxy"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    """Import a name when it is asked for: a worker needs none of them, and starts the faster."""
+    if name not in __all__:
+        raise AttributeError(f"module 'ullage.isolation' has no attribute {name!r}")
+    return getattr(importlib.import_module("ullage.isolation.proxy"), name)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import spawn
 from typing import Any
 
 from ullage.errors import ArgumentError
@@ -70,6 +69,8 @@ class Task:
         """Give what the worker needs to import the main module, as `multiprocessing` tells its own."""
         if not self.needs_main or MAIN not in sys.modules:
             return None
+        from multiprocessing import spawn  # noqa: PLC0415 - seldom wanted, and no worker needs it at its start
+
         data = spawn.get_preparation_data("ullage-worker")
         return {name: value for name, value in data.items() if name.startswith("init_main")}
 
