@@ -56,8 +56,7 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import benchmark, catalog, errors, lossless, machine, measuring, report, splitting, tracking
-    from ullage import benchmark, catalog, errors, machine, measuring, replaying, splitting, tracking
+    from ullage import benchmark, catalog, errors, lossless, machine, measuring, replaying, report, splitting, tracking
     from ullage._codec import compress
     from ullage._footprint import fit, footprint
     from ullage._jit import calibrate, execute, simulate
@@ -156,10 +155,10 @@ __all__ = [
     "read_fleet",
     "read_packing_instance",
     "repack",
-    "report",
-    "simulate",
     "replay",
     "replaying",
+    "report",
+    "simulate",
     "split",
     "splitting",
     "tracking",
@@ -203,10 +202,10 @@ _LAZY = {
     "place": "ullage._placing",
     "read_fleet": "ullage.fleet",
     "repack": "ullage._placing",
-    "report": "",
-    "simulate": "ullage._jit",
     "replay": "ullage.replaying",
     "replaying": "",
+    "report": "",
+    "simulate": "ullage._jit",
     "split": "ullage._split",
     "splitting": "",
     "tracking": "",

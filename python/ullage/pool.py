@@ -408,6 +408,8 @@ class Pool:
             now = time.monotonic() - self._started
             actions = self._brain.released(now, request)
             self._events.append((now, "released", REQUEST, request))
+            if self._expires:
+                self._beat()  # what is idle from now on goes in time
             if actions:
                 self._note(now, actions)
             if self._onlookers:
@@ -451,7 +453,7 @@ class Pool:
                 self._events.append((now, event, names, *values))
             self._note(now, actions)
             self._idle.notify_all()
-            if ends is not None and self._expires:
+            if event == "cancel" and self._expires:
                 self._beat()  # what is idle from now on goes in time
         if actions:
             self._carry_out(actions)
@@ -692,26 +694,10 @@ class Pool:
     def _pause(self) -> float | None:
         """Give how long the heart may rest: until somebody's wait has to be looked at, or a model is idle too long."""
         with self._lock:
-            if self._futures:
+            if self._waiters or any(lost.waiting for lost in self._lost.values()):
                 return HEARTBEAT_S
             due = self._brain.next_deadline if self._expires else None
-            return None if due is None else max(due - self._now(), 0.0) + 0.001
-
-    def _run_heart(self) -> None:
-        while True:
-            try:
-                name = self._gone.get(timeout=self._pause())
-            except queue.Empty:
-                self._tell("tick", self._brain.tick)
-                continue
-            if name is None:
-                return
-            if name:
-                time.sleep(HEARTBEAT_S)  # a finalizer runs before its object's memory is given back
-                self._unloaded(name)
-    def _is_waited_for(self) -> bool:
-        with self._lock:
-            return bool(self._waiters) or any(lost.waiting for lost in self._lost.values())
+            return None if due is None else max(due - (time.monotonic() - self._started), 0.0) + 0.001
 
     def _tick(self) -> None:
         self._tell("tick", NOTHING, (), self._brain.tick)
@@ -721,10 +707,10 @@ class Pool:
 def _run_heart(ref: "weakref.ref[Pool]", gone: "queue.SimpleQueue[str | None]") -> None:
     """Beat until told to stop, or until the pool is no more."""
     while (pool := ref()) is not None:
-        is_waited_for = pool._is_waited_for()
+        pause_s = pool._pause()
         del pool  # nothing may hold it while this thread sleeps
         try:
-            name = gone.get(timeout=HEARTBEAT_S if is_waited_for else None)
+            name = gone.get(timeout=pause_s)
         except queue.Empty:
             name = ""
             if (pool := ref()) is not None:
