@@ -85,20 +85,20 @@ pub(crate) fn encode_weight(
 
 /// Take `parts` by name for a weight of `shape`.
 #[pyfunction]
-#[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts owned lists")]
 pub(crate) fn stored_weight(
-    parts: Vec<(String, PyBackedBytes)>,
+    mut parts: Vec<(String, PyBackedBytes)>,
     shape: Vec<u64>,
     scheme: &str,
 ) -> Outcome<StoredWeight> {
     let scheme: Scheme = scheme.parse()?;
     let pieces = scheme.stored(&Weight::new(&shape)?, Dtype::F32)?.unwrap_or_default();
     let names: Vec<&str> = pieces.iter().map(|piece| piece.part.name()).collect();
-    let given: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
+    let given: Vec<String> = parts.iter().map(|(name, _)| name.clone()).collect();
     let mut ordered = Vec::with_capacity(names.len());
     for name in &names {
-        let found = parts.iter().find(|(given, _)| given == name);
-        ordered.extend(found.map(|(_, bytes)| Held::Lent(bytes.clone())));
+        if let Some(place) = parts.iter().position(|(given, _)| given == name) {
+            ordered.push(Held::Lent(parts.swap_remove(place).1));
+        }
     }
     if !pieces.is_empty() && (ordered.len() != names.len() || given.len() != names.len()) {
         let reason = format!("there are {given:?}, and not {names:?}");
@@ -123,7 +123,7 @@ impl StoredWeight {
 
     #[getter]
     fn bytes(&self) -> Outcome<u64> {
-        Ok(self.0.with(View::bytes)?.get())
+        Ok(self.0.with(|view| Ok(view.bytes()?.get()))?)
     }
 
     /// Names and read-only arrays of bytes, which are not copied.

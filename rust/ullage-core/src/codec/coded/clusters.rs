@@ -8,9 +8,9 @@
 #![expect(clippy::arithmetic_side_effects, reason = "places among numbers that lie in memory")]
 
 /// Steps of the search that are worth it: distinct numbers times entries.
-const EXACT: usize = 1 << 18;
+const EXACT: usize = 1 << 17;
 /// Bins that are never too many.
-const FEWEST: usize = 4096;
+const FEWEST: usize = 2048;
 const PASSES: usize = 8;
 
 /// Sums over the first so many points: of weights, values and squares, values counted from the middle.
