@@ -67,6 +67,14 @@ impl Kernel for Avx512 {
         // SAFETY: as above.
         unsafe { dot::add(sums, weights, x) }
     }
+
+    fn fused(self, layout: &Layout<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
+        match layout {
+            // SAFETY: as above.
+            Layout::Palette(palette) => unsafe { palette::fused(palette, start, x, sums) },
+            _ => 0,
+        }
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
