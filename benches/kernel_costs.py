@@ -1,25 +1,27 @@
 """Prints what kernels take beside what memory allows and beside peers: `make kernel-costs`.
 
-Every figure is the fifth percentile of many short chunks that lie in memory, not in caches, in passes that go through all
-kernels and roofs in turn. A fraction is of the time that filling the same output past the caches takes, or, for
+Every figure is the fifth percentile of many short chunks that lie in memory, not in caches, in passes that go through
+all kernels and roofs in turn. A fraction is of the time that filling the same output past the caches takes, or, for
 products, of that of the product with dense halves. On a machine that others use, compare only figures of one run.
 """
 
-# ruff: noqa: T201, S311 - it prints; random weights guard nothing
+# ruff: noqa: T201 - it prints; random weights guard nothing
 
 import argparse
 import json
 import os
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from peers import kernels_gguf, kernels_numpy, kernels_onnxruntime
 
 from ullage import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COLUMNS = 4096
 CHUNK_ROWS = 64
@@ -68,7 +70,7 @@ class Row:
 
 
 def random_parts(scheme: str, rows: int, seed: int = 0) -> list[npt.NDArray[np.uint8]]:
-    """Pieces of a weight of `rows` by 4096 that look like such: random codes, small scales and tables."""
+    """Make pieces of a weight of `rows` by 4096 that look like such: random codes, small scales and tables."""
     rng = np.random.default_rng(seed)
     count = rows * COLUMNS
 
@@ -105,13 +107,13 @@ def random_parts(scheme: str, rows: int, seed: int = 0) -> list[npt.NDArray[np.u
 
 
 def matrix(scheme: str, weights: int) -> _core.StoredMatrix:
-    """A weight of so many elements in `scheme`."""
+    """Make a weight of so many elements in `scheme`."""
     rows = weights // COLUMNS
     return _core.StoredMatrix(random_parts(scheme, rows), [rows, COLUMNS], scheme)
 
 
 def decoding(weights: int, threads: int, isa: str | None) -> list[dict[str, Any]]:
-    """Decoding, as a fraction of a fill of the same output."""
+    """Time decoding, as a fraction of a fill of the same output."""
     chunk = CHUNK_ROWS * COLUMNS
     rows = {(scheme, dtype): Row(f"{scheme} -> {dtype}") for scheme, dtype in DECODED}
     fills = {"f16": Row("fill f16"), "f32": Row("fill f32")}
@@ -140,7 +142,7 @@ def decoding(weights: int, threads: int, isa: str | None) -> list[dict[str, Any]
 
 
 def multiplying(weights: int, threads: int, isa: str | None, batch: int) -> list[dict[str, Any]]:
-    """Fused products, as a fraction of the time of that with dense halves, and of a read of what is stored."""
+    """Time fused products, as a fraction of the time of that with dense halves, and of a read of what is stored."""
     rows = {scheme: Row(scheme) for scheme in MULTIPLIED}
     x = np.random.default_rng(1).standard_normal(COLUMNS * batch).astype(np.float32)
     read = Row("read")
@@ -170,7 +172,7 @@ def multiplying(weights: int, threads: int, isa: str | None, batch: int) -> list
 
 
 def peers(weights: int) -> list[dict[str, Any]]:
-    """What others take for the same, one thread, and how much of that the kernels here take."""
+    """Time what others take for the same, with one thread, and how much faster the kernels here are."""
     found: list[dict[str, Any]] = []
     works: list[tuple[str, str, str, Callable[[], float]]] = [
         *kernels_numpy.works(weights, COLUMNS, random_parts),
@@ -192,12 +194,16 @@ def peers(weights: int) -> list[dict[str, Any]]:
 
 def show(rows: list[dict[str, Any]]) -> None:
     """Print `rows` as a table."""
-    if rows:
-        print("  ".join(f"{key:>32}" if key in {"kernel", "peer"} else f"{key:>14}" for key in rows[0]))
+    if not rows:
+        return
+    names = {"kernel", "peer"}
+    print("  ".join(f"{key:>30}" if key in names else f"{key:>14}" for key in rows[0]))
     for row in rows:
-        cells = (f"{cell:>14.2f}" if isinstance(cell, float) else cell for cell in row.values())
-        print("  ".join(f"{cell:>14}" if isinstance(cell, int) else f"{cell:>32}"[-32:] if len(str(cell)) != 14 else cell
-                        for cell in cells))
+        cells = (
+            f"{cell:>30}" if key in names else f"{cell:>14.2f}" if isinstance(cell, float) else f"{cell:>14}"
+            for key, cell in row.items()
+        )
+        print("  ".join(cells))
     print()
 
 

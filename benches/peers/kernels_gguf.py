@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-type Work = tuple[str, str, str, Callable[[], float]]
+Work = tuple[str, str, str, Callable[[], float]]
 
 
 def works(weights: int, columns: int, parts: Callable[[str, int], list[Any]]) -> list[Work]:
-    """Name, scheme, what is written, and a call that gives seconds for a weight; nothing without gguf-py."""
+    """Give name, scheme, what is written, and a call that gives seconds for a weight; nothing without gguf-py."""
     try:
         import gguf  # noqa: PLC0415 - a peer that may be missing
     except ImportError:

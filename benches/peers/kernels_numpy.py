@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-type Work = tuple[str, str, str, Callable[[], float]]
+Work = tuple[str, str, str, Callable[[], float]]
 
 
 def works(weights: int, columns: int, parts: Callable[[str, int], list[Any]]) -> list[Work]:
-    """Name, scheme, what is written, and a call that gives seconds for a weight."""
+    """Give name, scheme, what is written, and a call that gives seconds for a weight."""
     rows = weights // columns
 
     def palette() -> float:

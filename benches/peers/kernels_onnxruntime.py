@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-type Work = tuple[str, str, str, Callable[[], float]]
+Work = tuple[str, str, str, Callable[[], float]]
 
 
 def session(rows: int, columns: int, accuracy: int) -> Any:  # noqa: ANN401 - of a package that may be missing
-    """A model of one node."""
+    """Make a model of one node."""
     import onnxruntime  # noqa: PLC0415 - a peer that may be missing
     from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
 
@@ -43,7 +43,7 @@ def session(rows: int, columns: int, accuracy: int) -> Any:  # noqa: ANN401 - of
 
 
 def works(weights: int, columns: int) -> list[Work]:
-    """Name, scheme, what is written, and a call that gives seconds for a weight; nothing without onnxruntime."""
+    """Give name, scheme, what is written, and a call that gives seconds for a weight; nothing without onnxruntime."""
     try:
         import onnx  # noqa: F401, PLC0415
         import onnxruntime  # noqa: F401, PLC0415

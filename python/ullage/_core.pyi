@@ -2082,7 +2082,7 @@ def parse_arena_csv(
     """Read what `read_arena_instance` reads, from bytes."""
 
 def kernel_isas() -> list[str]:
-    """The families of instructions that kernels here can use, the best last: `portable`, `avx2`, `avx512`, `neon`."""
+    """Name the families of instructions that this processor has, the best last, such as `avx512`."""
 
 @final
 class StoredMatrix:
@@ -2096,12 +2096,12 @@ class StoredMatrix:
     def decode(
         self, dtype: str = "f32", *, threads: int = 1, isa: str | None = None, is_streamed: bool = False
     ) -> npt.NDArray[Any]:
-        """All elements, flat, in `f32`, or as the 16 bits of `f16` or `bf16`."""
+        """Decode all elements, flat, to `f32`, or as the 16 bits of `f16` or `bf16`."""
 
     def multiply(
         self, x: npt.NDArray[np.float32], *, batch: int = 1, threads: int = 1, isa: str | None = None
     ) -> npt.NDArray[np.float32]:
-        """The product with `batch` vectors, 8 at most, that lie end to end in `x`; results likewise, vector by vector."""
+        """Multiply with `batch` vectors, 8 at most, that lie end to end in `x`; results likewise."""
 
     def times(
         self,
@@ -2139,9 +2139,9 @@ def multiply_matrix(
     """Multiply a weight once; see `StoredMatrix.multiply`."""
 
 def memory_times(
-    bytes: int, chunk: int, *, is_read: bool = False, rounds: int = 1, threads: int = 1, is_streamed: bool = True
+    size: int, chunk: int, *, is_read: bool = False, rounds: int = 1, threads: int = 1, is_streamed: bool = True
 ) -> list[float]:
-    """Seconds that each chunk of `bytes` takes to be filled, or to be read."""
+    """Seconds that each chunk of `size` bytes takes to be filled, or to be read."""
 
 @final
 class Layout:

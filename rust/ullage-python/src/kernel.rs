@@ -179,12 +179,12 @@ pub(crate) fn multiply_matrix<'py>(
     StoredMatrix::new(py, parts, shape, scheme)?.multiply(py, x, batch, threads, isa)
 }
 
-/// Seconds that each chunk of `bytes` takes to be filled, or to be read.
+/// Seconds that each chunk of `size` bytes takes to be filled, or to be read.
 #[pyfunction]
-#[pyo3(signature = (bytes, chunk, *, is_read = false, rounds = 1, threads = 1, is_streamed = true))]
+#[pyo3(signature = (size, chunk, *, is_read = false, rounds = 1, threads = 1, is_streamed = true))]
 pub(crate) fn memory_times(
     py: Python<'_>,
-    bytes: usize,
+    size: usize,
     chunk: usize,
     is_read: bool,
     rounds: usize,
@@ -192,5 +192,5 @@ pub(crate) fn memory_times(
     is_streamed: bool,
 ) -> Outcome<Vec<f64>> {
     let course = Course { chunk, rounds, threads, isa: Isa::detect(), store: store(is_streamed) };
-    Ok(detached(py, || if is_read { read_times(bytes, course) } else { fill_times(bytes, course) })?)
+    Ok(detached(py, || if is_read { read_times(size, course) } else { fill_times(size, course) })?)
 }

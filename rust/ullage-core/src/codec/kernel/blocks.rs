@@ -62,7 +62,7 @@ fn q8_0(data: &[u8], out: &mut [f32; LONGEST]) {
 
 /// Scale and least value of run `run` of 32, six bits each, packed in twelve bytes.
 #[inline(always)]
-fn six_bits(packed: &[u8; 12], run: usize) -> (u8, u8) {
+pub(super) fn six_bits(packed: &[u8; 12], run: usize) -> (u8, u8) {
     if run < 4 {
         (packed[run] & 63, packed[run | 4] & 63)
     } else {

@@ -39,6 +39,11 @@ impl Sharing {
         Self { row, run, in_row: row.div_ceil(run) }
     }
 
+    /// Whether all runs are of so many elements, so that run `n` begins at `n` times as many.
+    pub(super) const fn is_even(self, run: usize) -> bool {
+        self.run == run && self.row.is_multiple_of(run)
+    }
+
     pub(super) fn of(self, range: Range<usize>) -> Runs {
         let (row, inside) = (range.start.div_euclid(self.row), range.start.rem_euclid(self.row));
         let run = inside.div_euclid(self.run);

@@ -65,8 +65,10 @@ fn ones(mask: &[u8], start: usize, end: usize) -> usize {
 }
 
 /// For each byte of a mask, where eight halves get their bytes from: a byte shuffle with 0x80 for what is not stored.
+#[cfg(target_arch = "x86_64")]
 pub(super) static SPREAD: [[u8; 16]; 256] = spread();
 
+#[cfg(target_arch = "x86_64")]
 #[expect(clippy::arithmetic_side_effects, reason = "places of 16 bytes")]
 const fn spread() -> [[u8; 16]; 256] {
     let mut rows = [[0x80; 16]; 256];

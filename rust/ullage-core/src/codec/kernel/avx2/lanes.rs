@@ -53,7 +53,7 @@ pub(super) fn write<F: Format, S: Source>(
     let first = (start / 8).saturating_mul(S::BITS).saturating_add((start & 7).saturating_mul(S::BITS) / 8);
     let mut data = data.get(first..).unwrap_or_default();
     let gap = (out.as_ptr().addr().wrapping_neg() & 63) / size_of::<F::Word>();
-    let is_streamed = is_streamed && (S::BITS % 8 == 0 || gap.is_multiple_of(8)) && gap < out.len();
+    let is_streamed = is_streamed && (gap * S::BITS).is_multiple_of(8) && gap < out.len();
     if is_streamed && gap > 0 {
         let (some, rest) = out.split_at_mut(gap);
         part::<F, S>(source, data, some);

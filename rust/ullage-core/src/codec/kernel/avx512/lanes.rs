@@ -53,7 +53,7 @@ pub(super) fn write<F: Format, S: Source>(
     let first = (start / 8).saturating_mul(S::BITS).saturating_add((start & 7).saturating_mul(S::BITS) / 8);
     let mut data = data.get(first..).unwrap_or_default();
     let gap = (out.as_ptr().addr().wrapping_neg() & 63) / size_of::<F::Word>();
-    let is_streamed = is_streamed && (S::BITS % 8 == 0 || gap.is_multiple_of(8)) && gap < out.len();
+    let is_streamed = is_streamed && (gap * S::BITS).is_multiple_of(8) && gap < out.len();
     if is_streamed && gap > 0 {
         let (some, rest) = out.split_at_mut(gap);
         part::<F, S>(source, data, some);
@@ -130,6 +130,27 @@ unsafe fn put<F: Format, S: Source, const STREAMED: bool>(source: &S, data: *con
                 for (place, words) in source.words::<F>(data).into_iter().enumerate() {
                     store::<STREAMED>(out.cast::<__m512i>().add(place), words);
                 }
+            }
+        }
+    }
+}
+
+/// Stores 64 numbers in the format `F`.
+///
+/// # Safety
+/// `out` is valid for writes of as many.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+pub(super) unsafe fn put_wide<F: Format>(wide: [__m512; 4], out: *mut F::Word) {
+    // SAFETY: by the caller.
+    unsafe {
+        if matches!(F::KIND, Kind::F32) {
+            for (place, lanes) in wide.into_iter().enumerate() {
+                store::<false>(out.cast::<__m512i>().add(place), _mm512_castps_si512(lanes));
+            }
+        } else {
+            for (place, words) in narrowed::<F>(wide).into_iter().enumerate() {
+                store::<false>(out.cast::<__m512i>().add(place), words);
             }
         }
     }

@@ -7,6 +7,7 @@
 )]
 #![expect(clippy::wildcard_imports, reason = "instructions are named by their vendor, at length")]
 
+mod blocks;
 mod dot;
 mod integers;
 mod lanes;
@@ -66,6 +67,14 @@ impl Kernel for Avx512 {
         // SAFETY: as above.
         unsafe { dot::add(sums, weights, x) }
     }
+
+    fn fused(self, layout: &Layout<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
+        match layout {
+            // SAFETY: as above.
+            Layout::Palette(palette) => unsafe { palette::fused(palette, start, x, sums) },
+            _ => 0,
+        }
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
@@ -75,8 +84,8 @@ fn decode<F: Format>(layout: &Layout<'_>, start: usize, out: &mut [F::Word], is_
         Layout::Palette(palette) => palette::decode::<F>(palette, start, out, is_streamed),
         Layout::Integers(integers) => integers::decode::<F>(integers, start, out, is_streamed),
         Layout::Sparse(sparse) => sparse::decode::<F>(sparse, start, out, is_streamed),
-        // The portable form, compiled with these instructions.
-        Layout::Blocks { .. } | Layout::Whole { .. } => portable::decode::<F>(layout, start, out),
+        Layout::Blocks { block, data } => blocks::decode::<F>(*block, data, start, out),
+        Layout::Whole { .. } => portable::decode::<F>(layout, start, out),
     }
     if is_streamed {
         _mm_sfence();

@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::super::format::{Bf16, Format, Kind};
+use super::super::dot::Sums;
+use super::super::format::{Bf16, F32, Format, Kind};
 use super::super::layout::Palette;
 use super::super::portable;
 use super::super::portable::each_run;
@@ -43,6 +44,41 @@ fn runs<F: Format, const BITS: usize>(
     });
 }
 
+/// Adds the products of `x` and a row of codes of four bits that has one table, and returns how many.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
+pub(super) fn fused(palette: &Palette<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
+    let mut runs = palette.sharing.of(start..start.saturating_add(x.len()));
+    let run = match runs.next() {
+        Some(run) if palette.bits == 4 && start.is_multiple_of(2) && run.length == x.len() => run,
+        _ => return 0,
+    };
+    let first = run.place.saturating_mul(32);
+    let table = palette.tables.get(first..first.saturating_add(32)).unwrap_or_default();
+    let codes = palette.indices.get(start / 2..).unwrap_or_default().as_chunks::<32>().0;
+    let source = Tables::<4>::of_halves::<F32>(table);
+    let mut lanes = [_mm512_setzero_ps(); 4];
+    for (lanes, sum) in lanes.iter_mut().zip(&*sums) {
+        // SAFETY: a sum is 16 numbers.
+        *lanes = unsafe { _mm512_loadu_ps(sum.as_ptr()) };
+    }
+    let mut done = 0;
+    for (codes, x) in codes.iter().zip(x.as_chunks::<64>().0) {
+        _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(1024).cast());
+        // SAFETY: 32 bytes of codes.
+        let weights = unsafe { source.wide(codes.as_ptr()) };
+        for (place, (sum, weights)) in lanes.iter_mut().zip(weights).enumerate() {
+            // SAFETY: 64 numbers are four registers.
+            *sum = _mm512_fmadd_ps(weights, unsafe { _mm512_loadu_ps(x.as_ptr().add(place * 16)) }, *sum);
+        }
+        done += 64;
+    }
+    for (lanes, sum) in lanes.into_iter().zip(sums) {
+        // SAFETY: a sum is 16 numbers.
+        unsafe { _mm512_storeu_ps(sum.as_mut_ptr(), lanes) };
+    }
+    done
+}
+
 /// A table in registers.
 pub(super) struct Tables<const BITS: usize> {
     /// The lower bytes of its 16-bit entries, and the upper ones.
@@ -61,7 +97,12 @@ impl<const BITS: usize> Tables<BITS> {
     fn of_halves<F: Format>(table: &[u8]) -> Self {
         let mut low = [_mm512_setzero_si512(); 4];
         let mut high = low;
-        let quarters = if BITS == 8 { 4 } else { 1 };
+        let is_wide = BITS <= 4 && matches!(F::KIND, Kind::F32);
+        let quarters = match BITS {
+            _ if is_wide => 0,
+            8 => 4,
+            _ => 1,
+        };
         for quarter in 0..quarters {
             let mut words = [_mm512_setzero_si512(); 2];
             for (place, words) in words.iter_mut().enumerate() {
@@ -77,13 +118,13 @@ impl<const BITS: usize> Tables<BITS> {
             high[quarter] = joined(_mm512_cvtepi16_epi8(upper[0]), _mm512_cvtepi16_epi8(upper[1]));
         }
         let mut wide = _mm512_setzero_ps();
-        if BITS <= 4 && matches!(F::KIND, Kind::F32) {
+        if is_wide {
             let mask = (1_u64 << (2_usize << BITS.min(4))) - 1;
             // SAFETY: the table is so many bytes, or empty where no element is looked up.
             let halves = unsafe {
                 _mm256_maskz_loadu_epi8(if table.is_empty() { 0 } else { mask as u32 }, table.as_ptr().cast())
             };
-            wide = _mm512_permutexvar_ps(repeated::<BITS>(), _mm512_cvtph_ps(halves));
+            wide = _mm512_permutexvar_ps(register(&Places::<BITS>::REPEATED), _mm512_cvtph_ps(halves));
         }
         Self { low, high, wide }
     }
@@ -134,10 +175,7 @@ impl<const BITS: usize> Source for Tables<BITS> {
         let mut lanes = [_mm512_setzero_ps(); 4];
         for (place, lanes) in lanes.iter_mut().enumerate() {
             // SAFETY: 16 codes take 2 * BITS bytes, and there are four times as many.
-            let codes = unsafe { read::<BITS>(data.add(place * 2 * BITS)) };
-            let places = _mm512_multishift_epi64_epi8(shifts_of_pairs::<BITS>(), _mm512_set1_epi64(codes));
-            // Only the lower four bits of a place count.
-            *lanes = _mm512_permutexvar_ps(places, self.wide);
+            *lanes = _mm512_permutexvar_ps(unsafe { pairs::<BITS>(data.add(place * 2 * BITS)) }, self.wide);
         }
         lanes
     }
@@ -165,17 +203,44 @@ impl<const BITS: usize> Tables<BITS> {
         let mask = u64::MAX >> (64 - 8 * BITS);
         // SAFETY: the mask leaves out what lies beyond the codes.
         let codes = unsafe { _mm512_maskz_loadu_epi8(mask, data.cast()) };
-        let spread = _mm512_permutexvar_epi8(eighths::<BITS>(), codes);
+        let spread = _mm512_permutexvar_epi8(register(&Places::<BITS>::EIGHTHS), codes);
         let places = if BITS == 8 {
             spread
         } else {
-            let shifted = _mm512_multishift_epi64_epi8(shifts::<BITS>(), spread);
+            let shifted = _mm512_multishift_epi64_epi8(register(&Places::<BITS>::SHIFTS), spread);
             let mask = _mm512_set1_epi8(((1_u32 << BITS) - 1) as i8);
             _mm512_and_si512(shifted, mask)
         };
         let (low, high) = (Self::bytes(&self.low, places), Self::bytes(&self.high, places));
         [_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)]
     }
+}
+
+/// 64 codes of four bits, looked up in a table for each 16.
+///
+/// # Safety
+/// `data` is valid for reads of 32 bytes.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
+#[inline]
+pub(super) unsafe fn of_tables(tables: [__m512; 4], data: *const u8) -> [__m512; 4] {
+    let mut lanes = tables;
+    for (place, lanes) in lanes.iter_mut().enumerate() {
+        // SAFETY: eight bytes of 32.
+        *lanes = _mm512_permutexvar_ps(unsafe { pairs::<4>(data.add(place * 8)) }, *lanes);
+    }
+    lanes
+}
+
+/// 16 codes as places of 32 bits, of which only the lower four bits count.
+///
+/// # Safety
+/// `data` is valid for reads of `2 * BITS` bytes.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
+#[inline]
+unsafe fn pairs<const BITS: usize>(data: *const u8) -> __m512i {
+    // SAFETY: by the caller.
+    let codes = unsafe { read::<BITS>(data) };
+    _mm512_multishift_epi64_epi8(register(&Places::<BITS>::PAIRS), _mm512_set1_epi64(codes))
 }
 
 /// The `2 * BITS` bytes of 16 codes.
@@ -191,57 +256,63 @@ unsafe fn read<const BITS: usize>(data: *const u8) -> i64 {
     i64::from_le_bytes(bytes)
 }
 
-/// For each byte of the spread codes, which byte of the packed ones it is: a group of eight codes, which take BITS bytes, to
-/// eight bytes; groups in the order in which the lower and upper bytes of words are joined.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn eighths<const BITS: usize>() -> __m512i {
-    const GROUPS: [usize; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
-    let mut bytes = [0_u8; 64];
-    for (place, byte) in bytes.iter_mut().enumerate() {
-        let from = (GROUPS[place / 8] * BITS + (place % 8).min(BITS - 1)) as u8;
-        *byte = from;
-    }
-    // SAFETY: both are 64 bytes.
-    unsafe { std::mem::transmute(bytes) }
+/// Where the parts of codes are found, made when the program is compiled.
+struct Places<const BITS: usize>;
+
+impl<const BITS: usize> Places<BITS> {
+    /// For each byte of the spread codes, which byte of the packed ones it is: a group of eight codes, which take BITS
+    /// bytes, to eight bytes; groups in the order in which the lower and upper bytes of words are joined.
+    const EIGHTHS: [u8; 64] = {
+        let groups = [0, 4, 1, 5, 2, 6, 3, 7];
+        let mut bytes = [0_u8; 64];
+        let mut place = 0;
+        while place < 64 {
+            let within = if place % 8 < BITS { place % 8 } else { BITS - 1 };
+            bytes[place] = (groups[place / 8] * BITS + within) as u8;
+            place += 1;
+        }
+        bytes
+    };
+
+    /// By how much the codes of a group are shifted down.
+    const SHIFTS: [u8; 64] = {
+        let mut bytes = [0_u8; 64];
+        let mut place = 0;
+        while place < 64 {
+            bytes[place] = (place % 8 * BITS) as u8;
+            place += 1;
+        }
+        bytes
+    };
+
+    /// By how much 16 codes are shifted down to be places of 32 bits.
+    const PAIRS: [u8; 64] = {
+        let mut bytes = [0_u8; 64];
+        let mut place = 0;
+        while place < 64 {
+            bytes[place] = (place / 4 * BITS % 64) as u8;
+            place += 1;
+        }
+        bytes
+    };
+
+    /// The places of a table of 2^BITS entries that is repeated to 16.
+    const REPEATED: [u8; 64] = {
+        let mut bytes = [0_u8; 64];
+        let mut place = 0;
+        while place < 64 {
+            bytes[place] = if place % 4 == 0 { (place / 4 % (1 << BITS)) as u8 } else { 0 };
+            place += 1;
+        }
+        bytes
+    };
 }
 
-/// By how much the codes of a group are shifted down.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn shifts<const BITS: usize>() -> __m512i {
-    let mut bytes = [0_u8; 64];
-    for (place, byte) in bytes.iter_mut().enumerate() {
-        let shift = (place % 8 * BITS) as u8;
-        *byte = shift;
-    }
-    // SAFETY: both are 64 bytes.
-    unsafe { std::mem::transmute(bytes) }
-}
-
-/// By how much 16 codes are shifted down to be places of 32 bits.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn shifts_of_pairs<const BITS: usize>() -> __m512i {
-    let mut bytes = [0_u8; 64];
-    for (place, byte) in bytes.iter_mut().enumerate() {
-        let shift = (place / 4 * BITS % 64) as u8;
-        *byte = shift;
-    }
-    // SAFETY: both are 64 bytes.
-    unsafe { std::mem::transmute(bytes) }
-}
-
-/// The places of a table of 2^BITS entries that is repeated to 16.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn repeated<const BITS: usize>() -> __m512i {
-    let mut places = [0_u32; 16];
-    for (place, entry) in (0_u32..).zip(&mut places) {
-        *entry = place & ((1 << BITS.min(4)) - 1);
-    }
-    // SAFETY: both are 64 bytes.
-    unsafe { std::mem::transmute(places) }
+fn register(bytes: &[u8; 64]) -> __m512i {
+    // SAFETY: 64 bytes.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
 
 /// 32 halves as numbers of bfloat16.

@@ -10,10 +10,9 @@ use super::lanes::{STEP, narrowed, store, widened};
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
 pub(super) fn decode<F: Format>(sparse: &Sparse<'_>, start: usize, out: &mut [F::Word], is_streamed: bool) {
     let mut next = sparse.before(start);
-    let lead = (start.wrapping_neg() & 7).min(out.len());
     let gap = (out.as_ptr().addr().wrapping_neg() & 63) / size_of::<F::Word>();
-    let is_streamed = is_streamed && gap % 8 == lead && gap < out.len();
-    let (first, rest) = out.split_at_mut(if is_streamed { gap } else { lead });
+    let is_streamed = is_streamed && gap < out.len();
+    let (first, rest) = out.split_at_mut(if is_streamed { gap } else { 0 });
     next = portable::expanded::<F>(sparse, start, next, first);
     let start = start.saturating_add(first.len());
     let done = if is_streamed {
@@ -25,8 +24,8 @@ pub(super) fn decode<F: Format>(sparse: &Sparse<'_>, start: usize, out: &mut [F:
     portable::expanded::<F>(sparse, start.saturating_add(done), next, rest);
 }
 
-/// Writes elements from `start` on, 64 at a time as long as there are so many, and returns how many. `start` begins a byte
-/// of the mask; `out` begins a cache line where it is streamed.
+/// Writes elements from `start` on, 64 at a time as long as there are so many, and returns how many. `out`
+/// begins a cache line where it is streamed.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
 fn steps<F: Format, const STREAMED: bool>(
     sparse: &Sparse<'_>,
@@ -34,16 +33,20 @@ fn steps<F: Format, const STREAMED: bool>(
     next: &mut usize,
     out: &mut [F::Word],
 ) -> usize {
-    let masks = sparse.mask.get(start / 8..).unwrap_or_default().as_chunks::<8>().0;
+    let masks = sparse.mask.get(start / 8..).unwrap_or_default();
+    // A mask that begins within a byte reaches into a ninth.
+    let windows = masks.windows(9).step_by(8);
     let stored = sparse.values.len() / 2;
     let mut done = 0_usize;
     let mut place = *next;
-    for (mask, out) in masks.iter().zip(out.as_chunks_mut::<STEP>().0) {
+    for (window, out) in windows.zip(out.as_chunks_mut::<STEP>().0) {
         // Whole registers are loaded: near the end, elements are taken one by one.
         if place.wrapping_add(STEP) > stored {
             break;
         }
-        let mask = u64::from_le_bytes(*mask);
+        let Some((low, &[last])) = window.split_first_chunk::<8>() else { break };
+        let both = u128::from(u64::from_le_bytes(*low)) | u128::from(last) << 64;
+        let mask = (both >> (start & 7)) as u64;
         let (low, high) = (mask & 0xFFFF_FFFF, mask >> 32);
         let values = sparse.values.as_ptr().wrapping_add(place.wrapping_mul(2));
         _mm_prefetch::<_MM_HINT_T0>(values.wrapping_add(1024).cast());
