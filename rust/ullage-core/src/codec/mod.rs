@@ -18,11 +18,11 @@ mod sparse;
 mod text;
 mod weight;
 
-pub use coded::{Coded, Distortion, View};
+pub use coded::{Coded, Distortion, Packed, RawReader, Reading, View};
 pub use dense::Dense;
 pub use gguf::Gguf;
 pub use linear::{Granularity, Linear};
-pub use lossless::Lossless;
+pub use lossless::{Lossless, Method};
 pub use palettized::Palettized;
 pub use piece::{Part, Piece};
 pub use plan::{Compressed, Container, Plan, Row, compress};

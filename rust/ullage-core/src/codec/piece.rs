@@ -25,8 +25,12 @@ pub enum Part {
     Mask,
     /// Blocks with their scales inside.
     Blocks,
-    /// Codes of an entropy coder, with what is stored beside them.
+    /// Codes of an entropy coder, or of few bits, for exponents.
     Codes,
+    /// Where in other pieces each block begins or ends.
+    Index,
+    /// What has no code of few bits.
+    Escapes,
 }
 
 impl Part {
@@ -44,6 +48,8 @@ impl Part {
             Self::Mask => "mask",
             Self::Blocks => "blocks",
             Self::Codes => "codes",
+            Self::Index => "index",
+            Self::Escapes => "escapes",
         }
     }
 }

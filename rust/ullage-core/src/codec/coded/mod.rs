@@ -9,6 +9,7 @@ mod dense;
 mod distortion;
 mod half;
 mod linear;
+mod lossless;
 mod palettized;
 mod sparse;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 mod view;
 
 pub use distortion::Distortion;
+pub use lossless::{Packed, RawReader, Reading};
 pub use view::View;
 
 use std::fmt;
