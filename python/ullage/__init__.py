@@ -53,7 +53,7 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import benchmark, catalog, errors, machine, measuring, splitting, tracking
+    from ullage import benchmark, catalog, errors, lossless, machine, measuring, splitting, tracking
     from ullage._codec import compress
     from ullage._footprint import fit, footprint
     from ullage._placing import place, repack
@@ -121,6 +121,7 @@ __all__ = [
     "fit",
     "footprint",
     "format_bytes",
+    "lossless",
     "lower_bound",
     "machine",
     "measure",
@@ -160,6 +161,7 @@ _LAZY = {
     "fingerprint": "ullage.measuring",
     "fit": "ullage._footprint",
     "footprint": "ullage._footprint",
+    "lossless": "",
     "machine": "",
     "measure": "ullage.measuring",
     "measuring": "",

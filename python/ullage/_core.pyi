@@ -31,6 +31,7 @@ __all__ = [
     "LowerBound",
     "Model",
     "NumpyTracking",
+    "PackedBytes",
     "Pending",
     "PlacedDevice",
     "Placement",
@@ -1069,6 +1070,34 @@ def compress_layers(
     norms_kept: bool = False,
 ) -> Compression:
     """Size a network in a Core ML package: name, kind and shape of each layer, and whether a batch norm follows."""
+
+@final
+class PackedBytes:
+    """Bytes of an array, compressed without loss, or kept as they are where nothing is gained."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+
+    @property
+    def original_nbytes(self) -> int:
+        """Bytes that come back."""
+
+    @property
+    def scheme(self) -> str:
+        """The scheme, or `stored` for bytes as they are."""
+
+    @property
+    def dtype(self) -> str:
+        """The number format it was compressed as."""
+
+    def unpack_into(
+        self, out: npt.NDArray[np.uint8], *, start: int = 0, threads: int = 1, isa: str | None = None
+    ) -> None:
+        """Write the elements from `start` on to `out`, as many as it holds."""
+
+def pack_bytes(data: npt.NDArray[np.uint8], dtype: str, *, scheme: str | None = None, threads: int = 1) -> PackedBytes:
+    """Compress bytes, elements of `dtype` as safetensors names it, in `scheme` or the best one."""
 
 @final
 class Compression:

@@ -4,12 +4,15 @@
 use std::any::Any;
 use std::ffi::{CStr, c_int};
 
-use pyo3::buffer::Element;
+use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use ullage_core::Error;
 use ullage_core::ledger::{Event, Handle};
+
+use crate::error::{Failure, Outcome};
 
 /// A type without padding, pointers or destructor: every byte of a value is initialised and may be read by anybody.
 ///
@@ -31,6 +34,8 @@ unsafe impl Plain for u64 {}
 unsafe impl Plain for i64 {}
 // SAFETY: a primitive.
 unsafe impl Plain for u32 {}
+// SAFETY: a primitive.
+unsafe impl Plain for u8 {}
 // SAFETY: a primitive; Python reads it as one byte, 0 or 1.
 unsafe impl Plain for bool {}
 
@@ -90,4 +95,47 @@ pub(crate) fn array<'py, T: Plain>(
     let (address, length) = (values.as_ptr() as usize, values.len().saturating_mul(size_of::<T>()));
     let buffer = Bound::new(py, Buffer { address, length, _owner: Box::new(values) })?;
     FROM_BUFFER.import(py, "numpy", "frombuffer")?.call1((buffer, dtype))
+}
+
+/// Memory of Python, flat and of bytes, for as long as this lives.
+pub(crate) struct Bytes(PyBuffer<u8>);
+
+impl Bytes {
+    /// The memory of `value`; `name` is what the argument is called.
+    pub(crate) fn of(value: &Bound<'_, PyAny>, name: &'static str) -> Outcome<Self> {
+        let refuse = |reason: &str| Failure::from(Error::Argument { name, reason: reason.to_owned() });
+        let buffer = PyBuffer::<u8>::get(value).map_err(|_| refuse("it is no memory of bytes"))?;
+        if !buffer.is_c_contiguous() {
+            return Err(refuse("its bytes do not lie side by side"));
+        }
+        Ok(Self(buffer))
+    }
+
+    /// The same, to be written to.
+    pub(crate) fn writable(value: &Bound<'_, PyAny>, name: &'static str) -> Outcome<Self> {
+        let bytes = Self::of(value, name)?;
+        if bytes.0.readonly() {
+            return Err(Error::Argument { name, reason: "it is read-only".to_owned() }.into());
+        }
+        Ok(bytes)
+    }
+
+    /// The bytes. As everywhere in NumPy, whoever writes to them from another thread meanwhile gets what they deserve: any
+    /// bytes are valid, and nothing is kept that was read twice.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        if self.0.item_count() == 0 {
+            return &[]; // NumPy's pointer to nothing may be null
+        }
+        // SAFETY: the view keeps so many bytes alive, and it is flat.
+        unsafe { std::slice::from_raw_parts(self.0.buf_ptr().cast(), self.0.item_count()) }
+    }
+
+    /// The bytes of what was found writable, to be written to by this alone.
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        if self.0.item_count() == 0 {
+            return &mut [];
+        }
+        // SAFETY: the view keeps so many bytes alive; it is flat, and only `writable` gives one that is handed out mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.0.buf_ptr().cast(), self.0.item_count()) }
+    }
 }

@@ -13,6 +13,7 @@ mod instance;
 mod integers;
 mod layout;
 mod ledger;
+mod lossless;
 mod machine;
 mod model;
 mod numpy_memory;
@@ -54,6 +55,8 @@ mod _core {
     use super::ledger::{
         Account, AccountSnapshot, Ledger, Pending, PressureGuard, Reservation, ReservationBatch, Scope,
     };
+    #[pymodule_export]
+    use super::lossless::{PackedBytes, pack_bytes};
     #[pymodule_export]
     use super::machine::Watch;
     #[pymodule_export]
