@@ -203,6 +203,7 @@ fn merge_eight(exponents: &[u8; 8], near: &[u8; 8], far: [u8; 3], out: &mut [u8;
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "numbers of tests, all small")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -95,6 +95,9 @@ fn steps_of<const STREAMED: bool>(
     let mut is_enough = true;
     let inputs = codes.as_chunks::<32>().0.iter().zip(near.as_chunks::<STEP>().0);
     for ((codes, near), out) in inputs.zip(out.as_chunks_mut::<128>().0) {
+        // Any address may be asked for, there or not.
+        _mm_prefetch::<_MM_HINT_T0>(near.as_ptr().wrapping_add(AHEAD).cast());
+        _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(AHEAD / 2).cast());
         // SAFETY: 32 bytes, and 64.
         let (pairs, plain) =
             unsafe { (_mm256_loadu_si256(codes.as_ptr().cast()), _mm512_loadu_si512(near.as_ptr().cast())) };
