@@ -36,7 +36,7 @@ fn layers(folder: &Path, count: u32) -> PathBuf {
 fn store(count: u32, room: u64, ledger: Option<&Ledger>) -> (WeightStore, TempDir) {
     let folder = tempdir().unwrap();
     let account = ledger.map(|ledger| ledger.account("store", None).unwrap());
-    let options = StoreOptions { scratch: Bytes::new(room * TENSOR), account };
+    let options = StoreOptions { scratch: Bytes::new(room * TENSOR), threads: 2, account };
     (WeightStore::open(&layers(folder.path(), count), &options).unwrap(), folder)
 }
 
