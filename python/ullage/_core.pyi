@@ -1843,6 +1843,68 @@ def parse_arena_csv(
 ]:
     """Read what `read_arena_instance` reads, from bytes."""
 
+def kernel_isas() -> list[str]:
+    """The families of instructions that kernels here can use, the best last: `portable`, `avx2`, `avx512`, `neon`."""
+
+@final
+class StoredMatrix:
+    """The pieces of one weight in a scheme, copied, as kernels decode and multiply them.
+
+    Rows are output channels; a row holds all other dimensions. Made of other pieces than the scheme stores, or a mask
+    that contradicts what is stored, it raises `DamagedDataError`.
+    """
+
+    def __new__(cls, parts: Sequence[Any], shape: Sequence[int], scheme: str) -> StoredMatrix: ...
+    def decode(
+        self, dtype: str = "f32", *, threads: int = 1, isa: str | None = None, is_streamed: bool = False
+    ) -> npt.NDArray[Any]:
+        """All elements, flat, in `f32`, or as the 16 bits of `f16` or `bf16`."""
+
+    def multiply(
+        self, x: npt.NDArray[np.float32], *, batch: int = 1, threads: int = 1, isa: str | None = None
+    ) -> npt.NDArray[np.float32]:
+        """The product with `batch` vectors, 8 at most, that lie end to end in `x`; results likewise, vector by vector."""
+
+    def times(
+        self,
+        dtype: str,
+        chunk: int,
+        *,
+        x: npt.NDArray[np.float32] | None = None,
+        batch: int = 1,
+        rounds: int = 1,
+        threads: int = 1,
+        isa: str | None = None,
+        is_streamed: bool = True,
+    ) -> list[float]:
+        """Seconds of every chunk of so many rows: decoded to `dtype`, or multiplied with `x`."""
+
+def decode_matrix(
+    parts: Sequence[Any],
+    shape: Sequence[int],
+    scheme: str,
+    dtype: str = "f32",
+    threads: int = 1,
+    isa: str | None = None,
+) -> npt.NDArray[Any]:
+    """Decode a weight once; see `StoredMatrix.decode`."""
+
+def multiply_matrix(
+    parts: Sequence[Any],
+    shape: Sequence[int],
+    scheme: str,
+    x: npt.NDArray[np.float32],
+    threads: int = 1,
+    isa: str | None = None,
+    batch: int = 1,
+) -> npt.NDArray[np.float32]:
+    """Multiply a weight once; see `StoredMatrix.multiply`."""
+
+def memory_times(
+    bytes: int, chunk: int, *, is_read: bool = False, rounds: int = 1, threads: int = 1, is_streamed: bool = True
+) -> list[float]:
+    """Seconds that each chunk of `bytes` takes to be filled, or to be read."""
+
 @final
 class Layout:
     """Where every buffer lies in one block of memory, and what is proven of it."""

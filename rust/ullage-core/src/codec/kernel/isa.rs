@@ -40,7 +40,11 @@ impl Isa {
         match self {
             Self::Portable => true,
             #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => super::avx2::Avx2::new().is_some(),
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512 => super::avx512::Avx512::new().is_some(),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon => super::neon::Neon::new().is_some(),
             _ => false,
         }
     }

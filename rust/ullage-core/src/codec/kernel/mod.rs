@@ -18,12 +18,16 @@
 )]
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod blocks;
 mod dot;
 mod format;
 mod isa;
 mod layout;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon;
 mod parallel;
 mod portable;
 mod roofs;
@@ -108,6 +112,18 @@ macro_rules! with_kernel {
         #[cfg(target_arch = "x86_64")]
         if isa == Isa::Avx512
             && let Some($kernel) = avx512::Avx512::new()
+        {
+            return Ok($call);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx2
+            && let Some($kernel) = avx2::Avx2::new()
+        {
+            return Ok($call);
+        }
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        if isa == Isa::Neon
+            && let Some($kernel) = neon::Neon::new()
         {
             return Ok($call);
         }

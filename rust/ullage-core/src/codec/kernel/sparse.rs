@@ -63,3 +63,25 @@ fn ones(mask: &[u8], start: usize, end: usize) -> usize {
     }
     count as usize
 }
+
+/// For each byte of a mask, where eight halves get their bytes from: a byte shuffle with 0x80 for what is not stored.
+pub(super) static SPREAD: [[u8; 16]; 256] = spread();
+
+#[expect(clippy::arithmetic_side_effects, reason = "places of 16 bytes")]
+const fn spread() -> [[u8; 16]; 256] {
+    let mut rows = [[0x80; 16]; 256];
+    let mut mask = 0;
+    while mask < 256 {
+        let (mut bit, mut next) = (0, 0);
+        while bit < 8 {
+            if mask >> bit & 1 == 1 {
+                rows[mask][2 * bit] = 2 * next;
+                rows[mask][2 * bit + 1] = 2 * next + 1;
+                next += 1;
+            }
+            bit += 1;
+        }
+        mask += 1;
+    }
+    rows
+}
