@@ -178,6 +178,14 @@ impl Setting<'_> {
                     load_s = stored(Operation::Load)?.0;
                     ask(Operation::Fused, Scheme::F16)?
                 }
+                // Tiles that leave the near cache behave like a layer's whole buffer.
+                Policy::JustInTime { scratch: Scratch::Tile(bytes), .. }
+                    if bytes.get() > memory::near_cache(self.profile) =>
+                {
+                    let (writing, _) = stored(Operation::Decode)?;
+                    decoded_s = writing;
+                    (writing + stored(Operation::Scratch)?.0, false)
+                }
                 Policy::JustInTime { scratch: Scratch::Tile(_), .. } => stored(Operation::Tile)?,
                 Policy::JustInTime { scratch: Scratch::Layer, prefetch: 0 } => {
                     let (writing, exact) = stored(Operation::Decode)?;

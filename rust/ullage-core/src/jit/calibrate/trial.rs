@@ -16,8 +16,9 @@ use crate::jit::{Layer, Policy};
 pub(super) const PASSES: u32 = 4;
 /// The fewest rounds.
 pub(super) const ROUNDS: u32 = 2;
-/// Rows and weights of a row: three sizes of one length of row, and a shorter one.
-const SHAPES: [[u64; 2]; 4] = [[128, 4096], [768, 4096], [3072, 4096], [3072, 1024]];
+/// Rows and weights of a row: four sizes of one length of row, and a shorter one. All but the largest take about a
+/// millisecond or less, so that most passes go through them undisturbed even on a busy machine.
+const SHAPES: [[u64; 2]; 5] = [[64, 4096], [256, 4096], [1024, 4096], [3072, 4096], [1024, 1024]];
 
 /// The size of the last cache.
 pub(super) fn last_cache(caches: &[Cache]) -> u64 {
@@ -37,6 +38,13 @@ pub(super) fn stack(shapes: &[[u64; 2]], scheme: Scheme, stored: u64) -> Result<
     let set = one.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.compressed.get())).max(1);
     let copies = usize::try_from(stored.div_ceil(set)).unwrap_or(1).clamp(1, 4096);
     Ok(one.into_iter().flat_map(|layer| vec![layer; copies]).collect())
+}
+
+/// Seconds of all layers of one shape: the low percentile of each, and every one.
+#[derive(Default)]
+struct Shape {
+    lows: Vec<f64>,
+    all: Vec<f64>,
 }
 
 pub(super) struct Trial {
@@ -151,24 +159,24 @@ impl Trial {
 
     /// Means over layers of one shape of their low percentiles.
     fn timing(&self, operation: Operation, seconds: &[Vec<f64>]) -> Timing {
-        let mut by_shape: BTreeMap<(u64, u64), (Vec<f64>, Vec<f64>)> = BTreeMap::new();
+        let mut by_shape: BTreeMap<(u64, u64), Shape> = BTreeMap::new();
         for (layer, seconds) in self.layers.iter().zip(seconds) {
-            let (lows, all) = by_shape.entry((layer.elements(), layer.row())).or_default();
-            lows.push(execute::low(seconds));
-            all.extend(seconds);
+            let shape = by_shape.entry((layer.elements(), layer.row())).or_default();
+            shape.lows.push(execute::low(seconds));
+            shape.all.extend(seconds);
         }
-        let point = |(&(weights, row), (lows, all)): (&(u64, u64), &(Vec<f64>, Vec<f64>))| {
-            let count = crate::jit::float(u64::try_from(lows.len().max(1)).unwrap_or(1));
-            let seconds = (lows.iter().sum::<f64>() / count).max(1e-9);
-            Point { weights, row, seconds, spread: Some(execute::spread(all)) }
-        };
+        let points = by_shape.iter().map(|(&(weights, row), shape)| {
+            let count = crate::jit::float(u64::try_from(shape.lows.len().max(1)).unwrap_or(1));
+            let seconds = (shape.lows.iter().sum::<f64>() / count).max(1e-9);
+            Point { weights, row, seconds, spread: Some(execute::spread(&shape.all)) }
+        });
         let policies = vec![self.policy; self.layers.len()];
         Timing {
             operation,
             scheme: self.layers.first().map_or(Scheme::F16, |layer| layer.scheme),
             threads: self.threads,
             working_set: working_set(&self.layers, &policies),
-            points: by_shape.iter().map(point).collect(),
+            points: points.collect(),
         }
     }
 }

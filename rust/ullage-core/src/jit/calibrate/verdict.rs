@@ -11,9 +11,10 @@ use crate::jit::{Layer, Options, Policy, Profile, Simulation, float, simulate};
 use crate::units::Bytes;
 
 /// Shapes of the layers of small decoders and of one with long rows, none of them calibrated.
-const MODELS: [(&str, &[[u64; 2]]); 2] = [
-    ("narrow", &[[2048, 2048], [5632, 2048], [2048, 5632]]),
-    ("wide", &[[2560, 2560], [1280, 2560], [3456, 2560], [2560, 6912]]),
+const MODELS: [(&str, &[[u64; 2]]); 3] = [
+    ("narrow", &[[1408, 1408], [3840, 1408], [1408, 3840]]),
+    ("wide", &[[2048, 2048], [512, 2048], [1792, 2048], [768, 5632]]),
+    ("even", &[[1536, 3072], [768, 3072]]),
 ];
 const POLICIES: [Policy; 5] =
     [Policy::LoadTime, Policy::BY_LAYER, Policy::PREFETCHED, Policy::TILED, Policy::Fused];
@@ -128,7 +129,9 @@ fn grid(profile: &Profile, request: &Request) -> Result<Vec<Pending>> {
     let stored = beyond(last_cache(&profile.caches), request);
     let mut pending = Vec::new();
     for &scheme in &request.schemes {
-        for (model, shapes) in MODELS {
+        // As many cases with one processor as with several, where prefetch has nowhere to run.
+        let models = if request.threads.len() > 1 { 2 } else { MODELS.len() };
+        for &(model, shapes) in &MODELS[..models] {
             let layers = stack(shapes, scheme, stored)?;
             for policy in POLICIES {
                 for &threads in &request.threads {
