@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import ullage
 from ullage import catalog
 from ullage.catalog.profile import profile_fields
 from ullage.cli.app import app
@@ -118,6 +119,36 @@ def test_the_catalog_has_what_the_fit_finds(found: LatencySummary) -> None:
     assert fields["decompression"]["palettized"]["value"] == pytest.approx(roofline.decoded_bytes_per_s, rel=0.01)
     assert fields["zeros_skipped"]["value"] == pytest.approx(roofline.zeros_skipped, abs=0.02)
     assert {fields[name]["origin"] for name in ("read", "depthwise", "zeros_skipped")} == {"fitted"}
+
+
+@pytest.mark.parametrize("scheme", ["dense:f16", "palettized:4", "sparse:0.75", "linear:8"])
+def test_the_simulator_uses_the_very_formula(scheme: str) -> None:
+    shapes = {"a": [4096, 1024], "b": [64, 64], "c": [512, 8192]}
+    rows: list[tuple[str, str, list[int]]] = [(name, "Linear", shape) for name, shape in shapes.items()]
+    stored = ullage.compress(rows, scheme, container="coreml:ios18")
+    simulated = ullage.optimize(stored, "iphone-14-pro", policies=["fused"])
+    layers = {row["name"]: row for row in simulated.layers}
+    fields = profile_fields(catalog.device("iphone-14-pro"))
+    roofline = Roofline(
+        (fields["floor"]["value"],),
+        fields["compute"]["f16"]["value"],
+        fields["depthwise"]["value"],
+        fields["read"]["value"],
+        fields["decompression"]["palettized"]["value"],
+        fields["zeros_skipped"]["value"],
+    )
+    dense = np.array([2.0 * math.prod(shape) for shape in shapes.values()])
+    compressed = np.array([layers[name]["scheme"] != PLAIN for name in shapes])
+    passed = Sample(
+        build=0,
+        flops=dense,
+        depthwise=np.zeros(3),
+        bus_bytes=np.array([layers[name]["bytes"] + 2.0 * sum(shape) for name, shape in shapes.items()]),
+        decoded_bytes=dense * compressed,
+        zeros=np.array([0.75 * layers[name]["scheme"].startswith("sparse") for name in shapes]),
+        seconds=1.0,
+    )
+    assert simulated.latency_s == pytest.approx(predict(roofline, passed), rel=1e-6)
 
 
 def test_the_same_figures_come_out_every_time(found: LatencySummary) -> None:
