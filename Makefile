@@ -18,7 +18,7 @@ say = @printf '\n== %s\n'
 export PYTHON
 .NOTPARALLEL:
 .PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench bench-pack bench-pack-differential score \
-	freethreaded ledger-costs soak fuzz catalog pins format clean cargo-ready missing-extension
+	freethreaded ledger-costs kernel-costs soak fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
@@ -108,6 +108,9 @@ bench-pack-differential: $(BUILT) $(BENCH_VENV) ## compare our optima with those
 
 ledger-costs: $(BUILT) $(BENCH_VENV) ## print what the ledger costs beside its targets, the floors and the peers
 	@$(BIN)/python benches/ledger_costs.py
+
+kernel-costs: $(BUILT) $(BENCH_VENV) ## print what decoding and multiplying takes beside what memory allows and the peers
+	@$(BIN)/python benches/kernel_costs.py
 
 score: $(BUILT) ## score the estimates against the truth files of ULLAGE_DATA
 	$(say) "ullage score footprint"

@@ -28,6 +28,7 @@ from ullage._core import (
     Plan,
     PlannedBin,
     PressureGuard,
+    Profile,
     Remedy,
     Reservation,
     ReservationBatch,
@@ -37,6 +38,7 @@ from ullage._core import (
     SharedLedger,
     SharedProcess,
     SharedReservation,
+    Simulation,
     Split,
     SplitPlace,
     Tensor,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from ullage import benchmark, catalog, errors, machine, measuring, report, splitting, tracking
     from ullage._codec import compress
     from ullage._footprint import fit, footprint
+    from ullage._jit import calibrate, execute, simulate
     from ullage._optimize import optimize
     from ullage._placing import place, repack
     from ullage._split import SplitDevice, split
@@ -96,6 +99,7 @@ __all__ = [
     "PlannedBin",
     "Pool",
     "PressureGuard",
+    "Profile",
     "Progress",
     "Remedy",
     "Reservation",
@@ -106,6 +110,7 @@ __all__ = [
     "SharedLedger",
     "SharedProcess",
     "SharedReservation",
+    "Simulation",
     "Sparse",
     "Split",
     "SplitDevice",
@@ -116,10 +121,12 @@ __all__ = [
     "Verdict",
     "__version__",
     "benchmark",
+    "calibrate",
     "catalog",
     "compress",
     "device",
     "errors",
+    "execute",
     "fingerprint",
     "fit",
     "footprint",
@@ -139,6 +146,7 @@ __all__ = [
     "read_packing_instance",
     "repack",
     "report",
+    "simulate",
     "split",
     "splitting",
     "tracking",
@@ -158,10 +166,12 @@ _LAZY = {
     "SplitDevice": "ullage._split",
     "Timeline": "ullage.timeline",
     "benchmark": "",
+    "calibrate": "ullage._jit",
     "catalog": "",
     "compress": "ullage._codec",
     "device": "ullage.catalog",
     "errors": "",
+    "execute": "ullage._jit",
     "fingerprint": "ullage.measuring",
     "fit": "ullage._footprint",
     "footprint": "ullage._footprint",
@@ -173,6 +183,7 @@ _LAZY = {
     "read_fleet": "ullage.fleet",
     "repack": "ullage._placing",
     "report": "",
+    "simulate": "ullage._jit",
     "split": "ullage._split",
     "splitting": "",
     "tracking": "",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, SupportsIndex, final
+from typing import Any, ClassVar, Final, Literal, Self, SupportsIndex, final
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,7 @@ __all__ = [
     "Plan",
     "PlannedBin",
     "PressureGuard",
+    "Profile",
     "Remedy",
     "Reservation",
     "ReservationBatch",
@@ -48,18 +49,22 @@ __all__ = [
     "SharedProcess",
     "SharedReservation",
     "SharedWaiter",
+    "Simulation",
     "Split",
     "SplitPlace",
     "Tensor",
     "Verdict",
     "Watch",
+    "calibrate_machine",
     "check_assignment",
     "check_offsets",
     "compress_layers",
     "compress_model",
     "estimate",
+    "execute_layers",
     "format_bytes",
     "judge",
+    "layers_of",
     "lower_bound",
     "open_model",
     "optimize_layers",
@@ -76,10 +81,12 @@ __all__ = [
     "repack_items",
     "runtime_policies",
     "scheme_text",
+    "simulate_layers",
     "split_pipeline",
     "split_rack",
     "split_tiers",
     "validate",
+    "verify_machine",
 ]
 
 VERSION: Final[str]
@@ -1936,6 +1943,68 @@ def parse_arena_csv(
 ]:
     """Read what `read_arena_instance` reads, from bytes."""
 
+def kernel_isas() -> list[str]:
+    """The families of instructions that kernels here can use, the best last: `portable`, `avx2`, `avx512`, `neon`."""
+
+@final
+class StoredMatrix:
+    """The pieces of one weight in a scheme, copied, as kernels decode and multiply them.
+
+    Rows are output channels; a row holds all other dimensions. Made of other pieces than the scheme stores, or a mask
+    that contradicts what is stored, it raises `DamagedDataError`.
+    """
+
+    def __new__(cls, parts: Sequence[Any], shape: Sequence[int], scheme: str) -> StoredMatrix: ...
+    def decode(
+        self, dtype: str = "f32", *, threads: int = 1, isa: str | None = None, is_streamed: bool = False
+    ) -> npt.NDArray[Any]:
+        """All elements, flat, in `f32`, or as the 16 bits of `f16` or `bf16`."""
+
+    def multiply(
+        self, x: npt.NDArray[np.float32], *, batch: int = 1, threads: int = 1, isa: str | None = None
+    ) -> npt.NDArray[np.float32]:
+        """The product with `batch` vectors, 8 at most, that lie end to end in `x`; results likewise, vector by vector."""
+
+    def times(
+        self,
+        dtype: str,
+        chunk: int,
+        *,
+        x: npt.NDArray[np.float32] | None = None,
+        batch: int = 1,
+        rounds: int = 1,
+        threads: int = 1,
+        isa: str | None = None,
+        is_streamed: bool = True,
+    ) -> list[float]:
+        """Seconds of every chunk of so many rows: decoded to `dtype`, or multiplied with `x`."""
+
+def decode_matrix(
+    parts: Sequence[Any],
+    shape: Sequence[int],
+    scheme: str,
+    dtype: str = "f32",
+    threads: int = 1,
+    isa: str | None = None,
+) -> npt.NDArray[Any]:
+    """Decode a weight once; see `StoredMatrix.decode`."""
+
+def multiply_matrix(
+    parts: Sequence[Any],
+    shape: Sequence[int],
+    scheme: str,
+    x: npt.NDArray[np.float32],
+    threads: int = 1,
+    isa: str | None = None,
+    batch: int = 1,
+) -> npt.NDArray[np.float32]:
+    """Multiply a weight once; see `StoredMatrix.multiply`."""
+
+def memory_times(
+    bytes: int, chunk: int, *, is_read: bool = False, rounds: int = 1, threads: int = 1, is_streamed: bool = True
+) -> list[float]:
+    """Seconds that each chunk of `bytes` takes to be filled, or to be read."""
+
 @final
 class Layout:
     """Where every buffer lies in one block of memory, and what is proven of it."""
@@ -2225,3 +2294,148 @@ def split_rack(
     progress: Callable[[Progress], object] | None = None,
 ) -> Split:
     """Spread a chain over tensor-parallel groups of a rack; `ullage.split` is the door."""
+
+@final
+class Profile:
+    """A device as the simulator sees it: rates with units and origins, and timings where it was calibrated."""
+
+    @staticmethod
+    def from_json(text: str) -> Profile:
+        """Read a profile from JSON; raises `ArgumentError` for what is none, or holds figures that no device has."""
+
+    def to_json(self) -> str:
+        """Write it as JSON."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def note(self) -> str:
+        """Where it comes from, in words."""
+
+    @property
+    def threads(self) -> int:
+        """Threads that its rates are of."""
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether it has timings of whole operations, which count before all rates."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give all figures as plain values: `value`, `unit`, `origin` and, where measured, `spread`."""
+
+@final
+class Simulation:
+    """What a pass through layers under policies comes to, simulated or executed."""
+
+    RESOURCES: ClassVar[tuple[str, str, str]]
+    """What the numbers under `resource` of the timeline stand for."""
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds of a pass once everything is loaded."""
+
+    @property
+    def load_s(self) -> float:
+        """Seconds before the first pass can begin."""
+
+    @property
+    def first_output_s(self) -> float:
+        """Seconds until the first pass is over."""
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes over the memory bus in a pass."""
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most bytes at any time; where executed, as they were booked when they were allocated."""
+
+    @property
+    def process_peak_bytes(self) -> int | None:
+        """By how much the process grew at its peak, where it was executed and the system says so."""
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes that stay between passes, scratch memory left out."""
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of scratch memory, laid out by the arena planner."""
+
+    @property
+    def basis(self) -> str | None:
+        """The weakest of what its seconds rest on: timed, near, composed or partial; `None` where executed."""
+
+    @property
+    def passes(self) -> int | None:
+        """Passes that were timed; `None` where simulated."""
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """For each layer `name`, `policy`, `seconds`, and `bound` and `basis` where simulated."""
+
+    @property
+    def timeline(self) -> npt.NDArray[Any]:
+        """Which layer kept what busy in a pass: an array of `start_s`, `end_s`, `resource` and `layer`."""
+
+    @property
+    def memory(self) -> list[tuple[float, int]]:
+        """Seconds of a pass and bytes in use from then on; empty where executed."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the figures as plain values, ready for JSON."""
+
+    def __len__(self) -> int:
+        """Count the layers."""
+
+def layers_of(compression: Compression) -> list[tuple[str, list[int], str, int]]:
+    """Give the layers of a compressed model: name, shape, scheme and stored bytes."""
+
+def simulate_layers(
+    layers: Sequence[tuple[str, Sequence[int], str, int | None, int | None, int | None]],
+    policies: Sequence[str],
+    profile: Profile,
+    *,
+    threads: int | None = None,
+    batch: int | None = None,
+    memory_limit: ByteCount | None = None,
+    from_storage: bool = False,
+) -> Simulation:
+    """Simulate a pass. `ullage.simulate` is how it is called."""
+
+def execute_layers(
+    layers: Sequence[tuple[str, Sequence[int], str, int | None, int | None, int | None]],
+    policies: Sequence[str],
+    *,
+    threads: int,
+    batch: int | None = None,
+    seconds: float = 0.5,
+    passes: int | None = None,
+) -> Simulation:
+    """Execute a pass. `ullage.execute` is how it is called."""
+
+def calibrate_machine(
+    schemes: Sequence[str],
+    threads: Sequence[int],
+    *,
+    cores: int,
+    seconds: float,
+    memory: ByteCount,
+    name: str,
+    storage: bool = True,
+    progress: Callable[[float, str], object] | None = None,
+) -> Profile:
+    """Measure this processor. `ullage.calibrate` is how it is called."""
+
+def verify_machine(
+    profile: Profile,
+    schemes: Sequence[str],
+    threads: Sequence[int],
+    *,
+    cores: int,
+    memory: ByteCount,
+    progress: Callable[[float, str], object] | None = None,
+) -> dict[str, Any]:
+    """Hold predictions against execution; gives `cases` and `summary`."""

@@ -20,6 +20,8 @@ COMMANDS = {
     "fit": "Say whether a model fits a device, and what makes it fit.",
     "compress": "Say what a model takes with its weights compressed.",
     "optimize": "Choose for every layer when its weights are decompressed.",
+    "calibrate": "Measure what this machine does in a second.",
+    "simulate": "Say what decompressing weights late costs, and check it here.",
     "score": "Compare estimates with what was measured.",
     "pack": "Place models on as few devices as possible.",
     "place": "Decide which model goes onto which of unlike devices.",

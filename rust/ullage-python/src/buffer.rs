@@ -31,6 +31,12 @@ unsafe impl Plain for u64 {}
 unsafe impl Plain for i64 {}
 // SAFETY: a primitive.
 unsafe impl Plain for u32 {}
+// SAFETY: a primitive.
+unsafe impl Plain for u16 {}
+// SAFETY: a primitive.
+unsafe impl Plain for f32 {}
+// SAFETY: a primitive.
+unsafe impl Plain for f64 {}
 // SAFETY: a primitive; Python reads it as one byte, 0 or 1.
 unsafe impl Plain for bool {}
 

@@ -24,13 +24,6 @@ pub(crate) struct Compression {
     container: Container,
 }
 
-impl Compression {
-    /// What was computed.
-    pub(crate) const fn found(&self) -> &Compressed {
-        &self.found
-    }
-}
-
 fn plan(
     scheme: &str,
     overrides: &[(String, String)],
@@ -90,6 +83,13 @@ pub(crate) fn compress_layers(
     let rows: Vec<LayerRow> = layers.into_iter().map(row).collect();
     let found = py.detach(|| core_ml::compress(&Network::from_rows(&rows)?, &plan, target))?;
     Ok(Compression { found, plan, container })
+}
+
+impl Compression {
+    /// The sizes themselves.
+    pub(crate) const fn found(&self) -> &Compressed {
+        &self.found
+    }
 }
 
 #[pymethods]

@@ -11,6 +11,8 @@ mod error;
 mod footprint;
 mod instance;
 mod integers;
+mod jit;
+mod kernel;
 mod layout;
 mod ledger;
 mod machine;
@@ -49,6 +51,12 @@ mod _core {
     use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
     #[pymodule_export]
     use super::instance::{parse_azure_trace, parse_openb_trace, parse_packing_instance};
+    #[pymodule_export]
+    use super::jit::{
+        Profile, Simulation, calibrate_machine, execute_layers, layers_of, simulate_layers, verify_machine,
+    };
+    #[pymodule_export]
+    use super::kernel::{StoredMatrix, decode_matrix, kernel_isas, memory_times, multiply_matrix};
     #[pymodule_export]
     use super::layout::Layout;
     #[pymodule_export]

@@ -66,7 +66,7 @@ impl Scheme {
     }
 
     /// What is stored for `weight` in no container.
-    pub(super) fn stored(self, weight: &Weight, dtype: Dtype) -> Result<Option<Vec<Piece>>> {
+    pub(crate) fn stored(self, weight: &Weight, dtype: Dtype) -> Result<Option<Vec<Piece>>> {
         let remainder = match self {
             Self::Gguf(_) => Remainder::Refused, // a row of blocks begins with a block
             _ => Remainder::Smaller,

@@ -178,6 +178,14 @@ impl Setting<'_> {
                     load_s = stored(Operation::Load)?.0;
                     ask(Operation::Fused, Scheme::F16)?
                 }
+                // Tiles that leave the near cache behave like a layer's whole buffer.
+                Policy::JustInTime { scratch: Scratch::Tile(bytes), .. }
+                    if bytes.get() > memory::near_cache(self.profile) =>
+                {
+                    let (writing, _) = stored(Operation::Decode)?;
+                    decoded_s = writing;
+                    (writing + stored(Operation::Scratch)?.0, false)
+                }
                 Policy::JustInTime { scratch: Scratch::Tile(_), .. } => stored(Operation::Tile)?,
                 Policy::JustInTime { scratch: Scratch::Layer, prefetch: 0 } => {
                     let (writing, exact) = stored(Operation::Decode)?;
@@ -316,6 +324,20 @@ impl Setting<'_> {
         let activations = layer.activations.get().saturating_mul(self.batch);
         weights.saturating_add(streamed).saturating_add(activations)
     }
+}
+
+/// Bytes that a layer of a calibrated processor moves in a pass, whose scratch is taken to lie beyond its caches unless in
+/// tiles.
+pub(super) fn moved(layer: &Layer, policy: Policy) -> u64 {
+    let (stored, dense) = (layer.compressed.get(), layer.dense.get());
+    let weights = match policy {
+        _ if layer.is_dense() => stored,
+        Policy::LoadTime | Policy::KeepHot => dense,
+        Policy::JustInTime { scratch: Scratch::Layer, .. } => dense.saturating_mul(2).saturating_add(stored),
+        Policy::JustInTime { .. } | Policy::Fused => stored,
+        Policy::Stream { .. } => stored.saturating_mul(2),
+    };
+    weights.saturating_add(layer.activations.get())
 }
 
 /// The way that weights take in a pass.

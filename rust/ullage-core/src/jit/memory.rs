@@ -23,6 +23,8 @@ pub struct Level {
 const NEAR_CACHE: u64 = 1 << 20;
 /// Offsets in scratch memory are multiples of a cache line.
 const LINE: u64 = 64;
+/// Each piece of a streamed layer begins with a cache line, and none has more than four.
+const PADDING: u64 = 4 * LINE;
 const OVERFLOW: Error = Error::Overflow { what: "the scratch memory" };
 
 /// Bytes of scratch that `layer` needs at a time, with so many threads.
@@ -95,7 +97,7 @@ pub(crate) fn plan(layers: &[Layer], policies: &[Policy], threads: u32) -> Resul
 pub(super) fn needed(layer: &Layer, policy: Policy, threads: u32) -> Option<u64> {
     match policy {
         Policy::JustInTime { scratch, .. } if !layer.is_dense() => Some(scratch_of(layer, scratch, threads)),
-        Policy::Stream { .. } => Some(layer.compressed.get()),
+        Policy::Stream { .. } => Some(layer.compressed.get().saturating_add(PADDING)),
         _ => None,
     }
 }

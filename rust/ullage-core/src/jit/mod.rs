@@ -22,8 +22,10 @@
 //! Attention, normalisation and whatever else is no multiplication by stored weights, unless given as activation bytes;
 //! the time that the operating system takes for page faults outside of loading; clock frequencies that change.
 
+mod calibrate;
 mod cost;
 mod engine;
+mod execute;
 mod figure;
 mod layer;
 mod memory;
@@ -33,8 +35,10 @@ mod profile;
 mod simulate;
 mod timing;
 
+pub use calibrate::{Case, Listener, Request, Step, Summary, Verdict, caches, calibrate, verify};
 pub use cost::{Basis, Bound};
 pub use engine::{Event, Resource};
+pub use execute::{Conduct, Executed, Execution, Pieces, execute};
 pub use figure::{Figure, Origin, Spread, Unit};
 pub use layer::Layer;
 pub use memory::Level;

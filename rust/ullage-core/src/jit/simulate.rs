@@ -106,7 +106,8 @@ pub fn simulate(
     profile: &Profile,
     options: &Options,
 ) -> Result<Simulation> {
-    check(layers, policies, profile)?;
+    check_plan(layers, policies)?;
+    profile.check()?;
     let threads = options.threads.unwrap_or(profile.threads()).max(1);
     let bare = Setting { profile, threads, batch: options.batch.max(1), working_set: 0 };
     let chosen = match options.memory_limit {
@@ -139,14 +140,13 @@ pub fn simulate(
     })
 }
 
-fn check(layers: &[Layer], policies: &[Policy], profile: &Profile) -> Result<()> {
+pub(super) fn check_plan(layers: &[Layer], policies: &[Policy]) -> Result<()> {
     if layers.len() != policies.len() || u32::try_from(layers.len()).is_err() {
         let reason = format!("{} policies for {} layers", policies.len(), layers.len());
         return Err(Error::Argument { name: "policies", reason });
     }
     layers.iter().try_for_each(Layer::check)?;
-    policies.iter().try_for_each(|policy| policy.check())?;
-    profile.check()
+    policies.iter().try_for_each(|policy| policy.check())
 }
 
 /// Bytes that one pass reads again on the next.

@@ -1,5 +1,7 @@
 //! Properties of simulations, and small pipelines against what can be computed by hand.
 
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers in tests")]
+
 use proptest::prelude::*;
 
 use super::*;

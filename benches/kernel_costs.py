@@ -1,0 +1,236 @@
+"""Prints what kernels take beside what memory allows and beside peers: `make kernel-costs`.
+
+Every figure is the fifth percentile of many short chunks that lie in memory, not in caches, in passes that go through all
+kernels and roofs in turn. A fraction is of the time that filling the same output past the caches takes, or, for
+products, of that of the product with dense halves. On a machine that others use, compare only figures of one run.
+"""
+
+# ruff: noqa: T201, S311 - it prints; random weights guard nothing
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from peers import kernels_gguf, kernels_numpy, kernels_onnxruntime
+
+from ullage import _core
+
+COLUMNS = 4096
+CHUNK_ROWS = 64
+PASSES = 3
+DECODED = (
+    ("palettized:4", "f16"),
+    ("palettized:4", "f32"),
+    ("palettized:4,group=16", "f16"),
+    ("palettized:6", "f16"),
+    ("palettized:8", "f16"),
+    ("linear:8", "f32"),
+    ("linear:8", "f16"),
+    ("linear:8,affine,block=32", "f16"),
+    ("linear:4,block=32", "f16"),
+    ("sparse:0.5", "f16"),
+    ("sparse:0.75", "f16"),
+    ("gguf:q4_0", "f32"),
+    ("gguf:q8_0", "f32"),
+    ("gguf:q4_k", "f32"),
+    ("gguf:q6_k", "f32"),
+)
+MULTIPLIED = (
+    "dense:f16",
+    "palettized:4",
+    "palettized:8",
+    "linear:8",
+    "linear:4,block=32",
+    "sparse:0.75",
+    "gguf:q4_0",
+    "gguf:q8_0",
+    "gguf:q4_k",
+    "gguf:q6_k",
+)
+
+
+@dataclass
+class Row:
+    """One kernel, or one peer: the least fifth percentile of its passes, in seconds for a weight."""
+
+    name: str
+    seconds: float = field(default=float("inf"))
+
+    def take(self, times: list[float], weights: int) -> None:
+        """Keep the better of what is known and of `times` for `weights` weights each."""
+        self.seconds = min(self.seconds, float(np.quantile(times, 0.05)) / weights)
+
+
+def random_parts(scheme: str, rows: int, seed: int = 0) -> list[npt.NDArray[np.uint8]]:
+    """Pieces of a weight of `rows` by 4096 that look like such: random codes, small scales and tables."""
+    rng = np.random.default_rng(seed)
+    count = rows * COLUMNS
+
+    def codes(size: int) -> npt.NDArray[np.uint8]:
+        return rng.integers(0, 256, size, dtype=np.uint8)
+
+    def halves(size: int) -> npt.NDArray[np.uint8]:
+        return rng.uniform(0.01, 0.02, size).astype(np.float16).view(np.uint8)
+
+    kind, _, options = scheme.partition(":")
+    first, *others = options.split(",")
+    if kind == "dense":
+        return [np.resize(halves(1 << 20), 2 * count)]
+    if kind == "palettized":
+        group = next((int(word[6:]) for word in others if word.startswith("group=")), rows)
+        return [codes(count * int(first) // 8), halves((1 << int(first)) * -(-rows // group))]
+    if kind == "linear":
+        block = next((int(word[6:]) for word in others if word.startswith("block=")), COLUMNS)
+        scales = count // block
+        zeros = [codes(scales * int(first) // 8)] if "affine" in others else []
+        return [codes(count * int(first) // 8), halves(scales), *zeros]
+    if kind == "sparse":
+        kept = int(COLUMNS * (1 - float(first)))
+        row = np.arange(COLUMNS) < kept
+        bits = rng.permuted(np.tile(row, (256, 1)), axis=1)
+        mask = np.packbits(bits, axis=1, bitorder="little")
+        return [np.resize(halves(1 << 20), 2 * rows * kept), np.resize(mask, count // 8)]
+    sizes = {"q4_0": (32, 18, (0,)), "q8_0": (32, 34, (0,)), "q4_k": (256, 144, (0, 2)), "q6_k": (256, 210, (208,))}
+    elements, size, scales_at = sizes[first]
+    blocks = codes(count // elements * size).reshape(-1, size)
+    for place in scales_at:
+        blocks[:, place : place + 2] = halves(len(blocks)).reshape(-1, 2)
+    return [blocks.reshape(-1)]
+
+
+def matrix(scheme: str, weights: int) -> _core.StoredMatrix:
+    """A weight of so many elements in `scheme`."""
+    rows = weights // COLUMNS
+    return _core.StoredMatrix(random_parts(scheme, rows), [rows, COLUMNS], scheme)
+
+
+def decoding(weights: int, threads: int, isa: str | None) -> list[dict[str, Any]]:
+    """Decoding, as a fraction of a fill of the same output."""
+    chunk = CHUNK_ROWS * COLUMNS
+    rows = {(scheme, dtype): Row(f"{scheme} -> {dtype}") for scheme, dtype in DECODED}
+    fills = {"f16": Row("fill f16"), "f32": Row("fill f32")}
+    for _ in range(PASSES):
+        for scheme in dict.fromkeys(scheme for scheme, _ in DECODED):
+            stored = matrix(scheme, weights)
+            for dtype in (dtype for name, dtype in DECODED if name == scheme):
+                width = 2 if dtype == "f16" else 4
+                fills[dtype].take(_core.memory_times(weights * width, chunk * width, threads=threads), chunk)
+                times = stored.times(dtype, CHUNK_ROWS, threads=threads, isa=isa)
+                rows[scheme, dtype].take(times, chunk)
+    found = []
+    for (_, dtype), row in rows.items():
+        width = 2 if dtype == "f16" else 4
+        fill = fills[dtype].seconds
+        found.append(
+            {
+                "kernel": row.name,
+                "threads": threads,
+                "gb_s": threads * width / row.seconds / 1e9,
+                "fill_gb_s": threads * width / fill / 1e9,
+                "fraction": fill / row.seconds,
+            }
+        )
+    return found
+
+
+def multiplying(weights: int, threads: int, isa: str | None, batch: int) -> list[dict[str, Any]]:
+    """Fused products, as a fraction of the time of that with dense halves, and of a read of what is stored."""
+    rows = {scheme: Row(scheme) for scheme in MULTIPLIED}
+    x = np.random.default_rng(1).standard_normal(COLUMNS * batch).astype(np.float32)
+    read = Row("read")
+    stored_bytes = {}
+    for _ in range(PASSES):
+        for scheme in MULTIPLIED:
+            parts = random_parts(scheme, weights // COLUMNS)
+            stored_bytes[scheme] = sum(part.nbytes for part in parts) / weights
+            stored = _core.StoredMatrix(parts, [weights // COLUMNS, COLUMNS], scheme)
+            del parts
+            times = stored.times("f32", CHUNK_ROWS, x=x, batch=batch, threads=threads, isa=isa)
+            rows[scheme].take(times, CHUNK_ROWS * COLUMNS)
+            chunk = 1 << 19
+            read.take(_core.memory_times(1 << 28, chunk, is_read=True, threads=threads), chunk)
+    dense = rows["dense:f16"].seconds
+    return [
+        {
+            "kernel": f"{scheme} x {batch}",
+            "threads": threads,
+            "f16_gb_s": threads * 2 / row.seconds / 1e9,
+            "reads_gb_s": threads * stored_bytes[scheme] / row.seconds / 1e9,
+            "read_roof_gb_s": threads / read.seconds / 1e9,
+            "of_dense": row.seconds / dense,
+        }
+        for scheme, row in rows.items()
+    ]
+
+
+def peers(weights: int) -> list[dict[str, Any]]:
+    """What others take for the same, one thread, and how much of that the kernels here take."""
+    found: list[dict[str, Any]] = []
+    works: list[tuple[str, str, str, Callable[[], float]]] = [
+        *kernels_numpy.works(weights, COLUMNS, random_parts),
+        *kernels_gguf.works(weights, COLUMNS, random_parts),
+        *kernels_onnxruntime.works(weights, COLUMNS),
+    ]
+    x = np.random.default_rng(1).standard_normal(COLUMNS).astype(np.float32)
+    for name, scheme, dtype, work in works:
+        stored = matrix(scheme, weights)
+        vector = x if dtype == "y" else None
+        chunk = CHUNK_ROWS * COLUMNS
+        ours, theirs = Row(scheme), Row(name)
+        for _ in range(PASSES):
+            ours.take(stored.times("f32" if dtype == "y" else dtype, CHUNK_ROWS, x=vector), chunk)
+            theirs.take([work()], 1)
+        found.append({"peer": name, "kernel": f"{scheme} -> {dtype}", "times_faster": theirs.seconds / ours.seconds})
+    return found
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print `rows` as a table."""
+    if rows:
+        print("  ".join(f"{key:>32}" if key in {"kernel", "peer"} else f"{key:>14}" for key in rows[0]))
+    for row in rows:
+        cells = (f"{cell:>14.2f}" if isinstance(cell, float) else cell for cell in row.values())
+        print("  ".join(f"{cell:>14}" if isinstance(cell, int) else f"{cell:>32}"[-32:] if len(str(cell)) != 14 else cell
+                        for cell in cells))
+    print()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mebiweights", type=int, default=64, help="weights to decode; twice as many are multiplied")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, min(2, os.cpu_count() or 1)])
+    parser.add_argument("--isa", help="avx512, avx2, neon or portable; the best there is by default")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--no-peers", action="store_true")
+    options = parser.parse_args()
+    weights = options.mebiweights << 20
+    report: dict[str, Any] = {
+        "processor": platform.processor() or platform.machine(),
+        "isa": options.isa or _core.kernel_isas()[-1],
+        "load": os.getloadavg()[0],
+        "decode": [row for count in options.threads for row in decoding(weights, count, options.isa)],
+        "multiply": [
+            row
+            for count in options.threads
+            for batch in ((1, 4) if count == 1 else (1,))
+            for row in multiplying(2 * weights, count, options.isa, batch)
+        ],
+        "peers": [] if options.no_peers else peers(min(weights, 16 << 20)),
+    }
+    if options.json:
+        print(json.dumps(report, indent=1))
+        return
+    print(f"{report['isa']}, load {report['load']:.1f} before\n")
+    for part in ("decode", "multiply", "peers"):
+        show(report[part])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""onnxruntime's `MatMulNBits`: integers of four bits in blocks of 32, multiplied by one thread."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+type Work = tuple[str, str, str, Callable[[], float]]
+
+
+def session(rows: int, columns: int, accuracy: int) -> Any:  # noqa: ANN401 - of a package that may be missing
+    """A model of one node."""
+    import onnxruntime  # noqa: PLC0415 - a peer that may be missing
+    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
+
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, (rows, columns // 32, 16), dtype=np.uint8)
+    scales = rng.uniform(0.01, 0.02, rows * columns // 32).astype(np.float32)
+    node = helper.make_node(
+        "MatMulNBits",
+        ["x", "codes", "scales"],
+        ["y"],
+        domain="com.microsoft",
+        K=columns,
+        N=rows,
+        bits=4,
+        block_size=32,
+        accuracy_level=accuracy,
+    )
+    graph = helper.make_graph(
+        [node],
+        "product",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, columns])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, rows])],
+        [numpy_helper.from_array(codes, "codes"), numpy_helper.from_array(scales, "scales")],
+    )
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def works(weights: int, columns: int) -> list[Work]:
+    """Name, scheme, what is written, and a call that gives seconds for a weight; nothing without onnxruntime."""
+    try:
+        import onnx  # noqa: F401, PLC0415
+        import onnxruntime  # noqa: F401, PLC0415
+    except ImportError:
+        return []
+    # Many models, so that none lies in a cache when its turn comes.
+    rows, count = 4096, max(weights // columns // 4096, 2)
+
+    def multiply(accuracy: int) -> float:
+        sessions = [session(rows, columns, accuracy) for _ in range(count)]
+        x = np.random.default_rng(1).standard_normal((1, columns)).astype(np.float32)
+        times = []
+        for _ in range(8):
+            for one in sessions:
+                begin = time.perf_counter()
+                one.run(None, {"x": x})
+                times.append(time.perf_counter() - begin)
+        return float(np.quantile(times, 0.05)) / rows / columns
+
+    return [
+        ("onnxruntime MatMulNBits, f32", "linear:4,block=32", "y", lambda: multiply(0)),
+        ("onnxruntime MatMulNBits, int8", "linear:4,block=32", "y", lambda: multiply(4)),
+    ]

@@ -1,0 +1,118 @@
+//! AVX-512 with VBMI and VBMI2: 64 elements at a time.
+#![expect(unsafe_code, reason = "instructions on raw memory, that a processor may lack")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "counts within a step of 64 elements, and lengths of slices over them"
+)]
+#![expect(clippy::wildcard_imports, reason = "instructions are named by their vendor, at length")]
+
+mod dot;
+mod integers;
+mod lanes;
+mod numbers;
+mod palette;
+mod sparse;
+
+use std::arch::x86_64::*;
+
+use super::dot::Sums;
+use super::format::Format;
+use super::layout::Layout;
+use super::{Kernel, Store, portable};
+
+/// A processor that has these instructions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx512(());
+
+impl Avx512 {
+    pub(super) fn new() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vbmi")
+            && is_x86_feature_detected!("avx512vbmi2")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c")
+            && is_x86_feature_detected!("popcnt");
+        has.then_some(Self(()))
+    }
+}
+
+#[expect(clippy::unused_self, reason = "that there is one proves that the processor has the instructions")]
+impl Avx512 {
+    /// Fills `out` past the caches.
+    pub(super) fn fill(self, out: &mut [f32], value: f32) {
+        // SAFETY: `new` alone makes one, where the processor has the instructions.
+        unsafe { fill(out, value) }
+    }
+
+    /// The sum of the 64-bit words of `data`.
+    pub(super) fn read(self, data: &[[u8; 64]]) -> u64 {
+        // SAFETY: as above.
+        unsafe { read(data) }
+    }
+}
+
+impl Kernel for Avx512 {
+    fn decode<F: Format>(self, layout: &Layout<'_>, start: usize, out: &mut [F::Word], store: Store) {
+        // SAFETY: `new` alone makes one, where the processor has the instructions.
+        unsafe { decode::<F>(layout, start, out, store == Store::Streamed) }
+    }
+
+    fn add(self, sums: &mut Sums, weights: &[f32], x: &[f32]) {
+        // SAFETY: as above.
+        unsafe { dot::add(sums, weights, x) }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
+fn decode<F: Format>(layout: &Layout<'_>, start: usize, out: &mut [F::Word], is_streamed: bool) {
+    match layout {
+        Layout::Numbers { dtype, data } => numbers::decode::<F>(*dtype, data, start, out, is_streamed),
+        Layout::Palette(palette) => palette::decode::<F>(palette, start, out, is_streamed),
+        Layout::Integers(integers) => integers::decode::<F>(integers, start, out, is_streamed),
+        Layout::Sparse(sparse) => sparse::decode::<F>(sparse, start, out, is_streamed),
+        // The portable form, compiled with these instructions.
+        Layout::Blocks { .. } | Layout::Whole { .. } => portable::decode::<F>(layout, start, out),
+    }
+    if is_streamed {
+        _mm_sfence();
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+fn fill(out: &mut [f32], value: f32) {
+    let gap = ((out.as_ptr().addr().wrapping_neg() & 63) / size_of::<f32>()).min(out.len());
+    let (first, rest) = out.split_at_mut(gap);
+    first.fill(value);
+    let (lines, last) = rest.as_chunks_mut::<16>();
+    let repeated = _mm512_castps_si512(_mm512_set1_ps(value));
+    for line in lines {
+        // SAFETY: a line of 64 bytes, which begins a cache line.
+        unsafe { _mm512_stream_si512(line.as_mut_ptr().cast(), repeated) };
+    }
+    last.fill(value);
+    _mm_sfence();
+}
+
+#[target_feature(enable = "avx512f")]
+fn read(data: &[[u8; 64]]) -> u64 {
+    let mut sums = [_mm512_setzero_si512(); 4];
+    let (fours, rest) = data.as_chunks::<4>();
+    for four in fours {
+        for (sum, line) in sums.iter_mut().zip(four) {
+            // SAFETY: 64 bytes.
+            *sum = _mm512_add_epi64(*sum, unsafe { _mm512_loadu_si512(line.as_ptr().cast()) });
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(2048).cast());
+        }
+    }
+    for line in rest {
+        // SAFETY: 64 bytes.
+        sums[0] = _mm512_add_epi64(sums[0], unsafe { _mm512_loadu_si512(line.as_ptr().cast()) });
+    }
+    sums.into_iter()
+        .fold(0_u64, |total, sum| total.wrapping_add(_mm512_reduce_add_epi64(sum).cast_unsigned()))
+}

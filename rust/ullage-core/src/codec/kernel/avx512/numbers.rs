@@ -1,0 +1,112 @@
+//! Numbers as they are, or in another format.
+
+use std::arch::x86_64::*;
+
+use super::super::format::{Format, Kind};
+use super::lanes::{Source, narrowed, widened, write};
+use crate::model::Dtype;
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
+pub(super) fn decode<F: Format>(
+    dtype: Dtype,
+    data: &[u8],
+    start: usize,
+    out: &mut [F::Word],
+    is_streamed: bool,
+) {
+    match dtype {
+        Dtype::F32 => write::<F, _>(&Wide, data, start, out, is_streamed, |_, _| {}),
+        Dtype::BF16 => write::<F, _>(&Upper, data, start, out, is_streamed, |_, _| {}),
+        _ => write::<F, _>(&Halves, data, start, out, is_streamed, |_, _| {}),
+    }
+}
+
+struct Wide;
+struct Halves;
+struct Upper;
+
+impl Source for Wide {
+    const BITS: usize = 32;
+
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
+    )]
+    #[inline]
+    unsafe fn wide(&self, data: *const u8) -> [__m512; 4] {
+        // SAFETY: 256 bytes may be read.
+        [0, 1, 2, 3]
+            .map(|place| unsafe { _mm512_castsi512_ps(_mm512_loadu_si512(data.add(place * 64).cast())) })
+    }
+
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
+    )]
+    #[inline]
+    unsafe fn words<F: Format>(&self, data: *const u8) -> [__m512i; 2] {
+        // SAFETY: by the caller.
+        narrowed::<F>(unsafe { self.wide(data) })
+    }
+}
+
+/// # Safety
+/// `data` is valid for reads of 128 bytes.
+#[target_feature(enable = "avx512f")]
+#[inline]
+unsafe fn words(data: *const u8) -> [__m512i; 2] {
+    // SAFETY: by the caller.
+    unsafe { [_mm512_loadu_si512(data.cast()), _mm512_loadu_si512(data.add(64).cast())] }
+}
+
+impl Source for Halves {
+    const BITS: usize = 16;
+
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
+    )]
+    #[inline]
+    unsafe fn wide(&self, data: *const u8) -> [__m512; 4] {
+        // SAFETY: by the caller.
+        widened(unsafe { words(data) })
+    }
+
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
+    )]
+    #[inline]
+    unsafe fn words<F: Format>(&self, data: *const u8) -> [__m512i; 2] {
+        // SAFETY: by the caller.
+        let halves = unsafe { words(data) };
+        if matches!(F::KIND, Kind::F16) { halves } else { narrowed::<F>(widened(halves)) }
+    }
+}
+
+impl Source for Upper {
+    const BITS: usize = 16;
+
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
+    )]
+    #[inline]
+    unsafe fn wide(&self, data: *const u8) -> [__m512; 4] {
+        let mut lanes = [_mm512_setzero_ps(); 4];
+        for (place, lanes) in lanes.iter_mut().enumerate() {
+            // SAFETY: 128 bytes may be read.
+            let upper = unsafe { _mm256_loadu_si256(data.add(place * 32).cast()) };
+            *lanes = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(upper)));
+        }
+        lanes
+    }
+
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
+    )]
+    #[inline]
+    unsafe fn words<F: Format>(&self, data: *const u8) -> [__m512i; 2] {
+        if matches!(F::KIND, Kind::Bf16) {
+            // SAFETY: by the caller.
+            return unsafe { words(data) };
+        }
+        // SAFETY: by the caller.
+        narrowed::<F>(unsafe { self.wide(data) })
+    }
+}
