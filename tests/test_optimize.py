@@ -224,8 +224,7 @@ def test_the_command_draws_and_writes_a_trace(tmp_path: Path) -> None:
 
 
 def test_simulating_all_policies_shows_them_and_says_what_to_choose(tmp_path: Path) -> None:
-    words = ("simulate", "all-minilm-l6-v2", "-d", "iphone-14-pro", "--scheme", "palettized:4", "--policy", "all")
-    words = tuple("--device" if word == "-d" else word for word in words)
+    words = ["simulate", "all-minilm-l6-v2", "--device", "iphone-14-pro", "--scheme", "palettized:4", "--policy", "all"]
     done = run(*words, "--trace", tmp_path / "pass.json")
     assert done.exit_code == 0, done.output
     for part in (*POLICIES, "Choose ", "A pass under", "compute"):
@@ -235,7 +234,7 @@ def test_simulating_all_policies_shows_them_and_says_what_to_choose(tmp_path: Pa
     assert set(told["policies"]) == set(POLICIES)
     best = min(told["policies"].values(), key=lambda one: (one["latency_s"], one["peak_bytes"]))
     assert told["policies"][told["choose"]] == best
-    no_storage = run(*("rtx-4090" if word == "iphone-14-pro" else word for word in words))
+    no_storage = run(*["rtx-4090" if word == "iphone-14-pro" else word for word in words])
     assert no_storage.exit_code == 0
     assert "no rate of reading storage" in no_storage.output
 

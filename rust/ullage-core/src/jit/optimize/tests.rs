@@ -1,5 +1,14 @@
 //! Held against all combinations, each simulated.
 
+#![allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "limits and sums that tests compare to a few digits"
+)]
+
 use std::time::Duration;
 
 use proptest::prelude::*;
