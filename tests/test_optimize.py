@@ -8,9 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import ullage
-from ullage import Compression, Linear, Palettized, Sparse, catalog
-from ullage._optimize import optimum_as_dict, profile_text
+from ullage import Compression, Linear, Palettized, Profile, Sparse, catalog
+from ullage._optimize import optimum_as_dict
+from ullage.catalog.profile import profile_fields
 from ullage.cli.app import app
+from ullage.cli.simulate_all import POLICIES
 from ullage.cli.simulate_drawing import advice
 from ullage.errors import ArgumentError, UnknownDeviceError
 from ullage.report import pass_trace
@@ -24,24 +26,12 @@ LAYERS: list[tuple[str, str, list[int]]] = [
 MIXED: dict[str, Scheme | str] = {"*.up": Sparse(0.75), "*.gate": Linear(8)}
 
 
-def slow_sparse() -> "Text":
+def slow_sparse() -> Profile:
     """Give a device that decodes sparse weights slowly, so that no policy is best for every layer."""
-    fields = json.loads(profile_text("iphone-14-pro"))
-    fields["decompression"]["sparse"]["value"] = 5e9
+    fields = profile_fields(catalog.device("iphone-14-pro"))
+    fields["decompression"]["sparse"] = fields["decompression"]["sparse"] | {"value": 5e9}
     fields["zeros_skipped"]["value"] = 0.0
-    return Text(json.dumps(fields))
-
-
-class Text:
-    """A profile as a calibration gives one, by what `optimize` asks of it."""
-
-    def __init__(self, text: str) -> None:
-        """Hold the text."""
-        self.text = text
-
-    def to_json(self) -> str:
-        """Give the text."""
-        return self.text
+    return Profile.from_json(json.dumps(fields))
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +144,6 @@ def test_progress_is_told_and_what_it_raises_comes_out(mixed: Compression) -> No
     [
         ({"device": "no-such-phone"}, UnknownDeviceError, "no-such-phone"),
         ({"device": "pixel-7"}, ArgumentError, "bandwidth"),
-        ({"device": Text("{")}, ArgumentError, "profile"),
         ({"policies": ["sometimes"]}, ArgumentError, "sometimes"),
         ({"policies": ["stream,prefetch=9"]}, ArgumentError, "ahead"),
         ({"schemes": ["gold:1"]}, ArgumentError, "gold"),
@@ -180,11 +169,11 @@ def test_a_model_without_schemes_is_refused() -> None:
 
 
 def test_devices_with_a_bandwidth_have_a_profile() -> None:
-    fields = json.loads(profile_text(catalog.device("h100-sxm-80gb")))
+    fields = profile_fields(catalog.device("h100-sxm-80gb"))
     assert fields["read"] == {"value": 3350e9, "unit": "bytes_per_second", "origin": "published"}
     assert fields["compute"]["f16"]["value"] == 989e12
     assert fields["memory_limit"] == catalog.device("h100-sxm-80gb").available().best
-    phone = json.loads(profile_text("iphone-13-pro"))
+    phone = profile_fields(catalog.device("iphone-13-pro"))
     assert phone["read"]["origin"] == "published"
     assert phone["storage"]["origin"] == "assumed"
 
@@ -232,6 +221,22 @@ def test_the_command_draws_and_writes_a_trace(tmp_path: Path) -> None:
     assert told["status"] in {"optimal", "feasible"}
     assert told["snr_db"] >= 25
     assert {row["scheme"] for row in told["layers"]} <= {"linear:8", "palettized:4", "dense:f16"}
+
+
+def test_simulating_all_policies_shows_them_and_says_what_to_choose(tmp_path: Path) -> None:
+    words = ["simulate", "all-minilm-l6-v2", "--device", "iphone-14-pro", "--scheme", "palettized:4", "--policy", "all"]
+    done = run(*words, "--trace", tmp_path / "pass.json")
+    assert done.exit_code == 0, done.output
+    for part in (*POLICIES, "Choose ", "A pass under", "compute"):
+        assert part in done.output
+    assert json.loads((tmp_path / "pass.json").read_text())["traceEvents"]
+    told = json.loads(run(*words, "--json").output)
+    assert set(told["policies"]) == set(POLICIES)
+    best = min(told["policies"].values(), key=lambda one: (one["latency_s"], one["peak_bytes"]))
+    assert told["policies"][told["choose"]] == best
+    no_storage = run(*["rtx-4090" if word == "iphone-14-pro" else word for word in words])
+    assert no_storage.exit_code == 0
+    assert "no rate of reading storage" in no_storage.output
 
 
 def test_the_command_says_no_and_refuses() -> None:

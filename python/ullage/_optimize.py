@@ -1,10 +1,11 @@
 """`optimize`: have found the model and the device, then let the core choose for every layer."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal
 
 from ullage._codec import compress
 from ullage._core import Compression, Optimum, optimize_layers
+from ullage._profiles import ProfileOf, profile_of
 from ullage.errors import ArgumentError
 from ullage.solving import Progress
 
@@ -12,26 +13,14 @@ if TYPE_CHECKING:
     from ullage._codec import LayerRow
     from ullage._subject import Subject
     from ullage._types import ByteCount
-    from ullage.catalog import Device
     from ullage.schemes import Scheme
 
-__all__ = ["AnyDevice", "optimize", "optimum_as_dict", "profile_text"]
-
-
-@runtime_checkable
-class HasJson(Protocol):
-    """A profile that writes itself as JSON, such as a calibrated one."""
-
-    def to_json(self) -> str:
-        """Give the profile as JSON."""
-
-
-AnyDevice: TypeAlias = "str | Device | HasJson"
+__all__ = ["optimize", "optimum_as_dict"]
 
 
 def optimize(
     model: "Compression | Subject | Sequence[LayerRow]",
-    device: AnyDevice,
+    device: ProfileOf,
     *,
     schemes: "Sequence[Scheme | str] | None" = None,
     policies: Sequence[str] | None = None,
@@ -46,10 +35,10 @@ def optimize(
 ) -> Optimum:
     """Choose for every layer how its weights are decompressed, and with `schemes` also how they are stored.
 
-    `model` is what `compress` gave, or with `schemes` what it takes. `device` is a name of the catalog, a `Device`, or
-    a profile that was calibrated. `policies` are those to choose from: `load_time`, `just_in_time` with
-    `,tile=256KiB` or `,prefetch=1`, `fused`, `keep_hot`, `stream,prefetch=1`; by default all of these, streaming where
-    a rate of storage is known.
+    `model` is what `compress` gave, or with `schemes` what it takes. `device` is what `simulate` takes: a name of the
+    catalog, a `Device`, a `Profile`, `"this-machine"` once it was calibrated, or a JSON file. `policies` are those to
+    choose from: `load_time`, `just_in_time` with `,tile=256KiB` or `,prefetch=1`, `fused`, `keep_hot`,
+    `stream,prefetch=1`; by default all of these, streaming where a rate of storage is known.
 
     With `memory_limit` the latency is made small, with `latency_limit` in seconds alone the memory; `objective` says so
     itself: `"latency"` or `"memory"`. `min_snr_db` bounds the noise that schemes add to all weights together, every
@@ -69,7 +58,7 @@ def optimize(
         found = compress(model, "dense:f16", container=container)
     return optimize_layers(
         found,
-        profile_text(device),
+        profile_of(device).to_json(),
         [str(scheme) for scheme in schemes or ()],
         [str(policy) for policy in policies or ()],
         memory_limit=memory_limit,
@@ -81,16 +70,6 @@ def optimize(
         time_limit=time_limit,
         progress=progress,
     )
-
-
-def profile_text(device: AnyDevice) -> str:
-    """Give the profile of a device as JSON, however it is named."""
-    from ullage import catalog  # noqa: PLC0415 - the tables take longer to read than most calls
-    from ullage.catalog.profile import profile_json  # noqa: PLC0415 - likewise
-
-    if isinstance(device, str):
-        return profile_json(catalog.device(device))
-    return profile_json(device) if isinstance(device, catalog.Device) else device.to_json()
 
 
 def optimum_as_dict(found: Optimum) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What device a simulation is for: a profile, one that is kept of this machine, or what is published of a device."""
 
 import contextlib
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TypeAlias
 from ullage import catalog
 from ullage._core import Profile
 from ullage.catalog import Device
+from ullage.catalog.profile import profile_json
 from ullage.errors import ArgumentError
 from ullage.folders import cache_folder
 
@@ -20,7 +20,6 @@ ProfileOf: TypeAlias = Profile | Device | str | os.PathLike[str]
 
 THIS_MACHINE = "this-machine"
 HERE = {THIS_MACHINE, "this machine", "here", "localhost"}
-GIGA, TERA = 1e9, 1e12
 
 
 def kept_path() -> Path:
@@ -55,37 +54,18 @@ def kept() -> Profile:
 
 
 def profile_of(device: ProfileOf) -> Profile:
-    """Find the profile that `device` names; of a device of the catalog, a roofline of what is published of it."""
+    """Find the profile that `device` names; of a device of the catalog, what is published or fitted of it."""
     if isinstance(device, Profile):
         return device
     if isinstance(device, Device):
-        return _roofline(device)
+        return _published(device)
     text = os.fspath(device)
     if text.casefold() in HERE:
         return kept()
     if text.endswith(".json"):
         return Profile.from_json(Path(text).read_text(encoding="utf-8"))
-    return _roofline(catalog.device(text))
+    return _published(catalog.device(text))
 
 
-def _roofline(device: Device) -> Profile:
-    if device.bandwidth_gb_s is None:
-        reason = f"the memory bandwidth of {device.name} is not known; give a calibrated profile"
-        raise ArgumentError(f"device: {reason}", name="device", reason=reason)
-
-    def figure(value: float, unit: str) -> dict[str, object]:
-        return {"value": value, "unit": unit, "origin": "published"}
-
-    tflops = device.fp16_tflops
-    return Profile.from_json(
-        json.dumps(
-            {
-                "name": device.name,
-                "note": "published peak rates: what a kernel reaches is less, and how much less is not known",
-                "threads": 1,
-                "memory_limit": device.usable.best,
-                "read": figure(device.bandwidth_gb_s * GIGA, "bytes_per_second"),
-                "compute": {"f16": figure(tflops * TERA, "flops_per_second")} if tflops else {},
-            }
-        )
-    )
+def _published(device: Device) -> Profile:
+    return Profile.from_json(profile_json(device))

@@ -76,8 +76,9 @@ def optimize(
 ) -> int:
     """Choose for every layer when its weights are decompressed.
 
-    With --schemes, also how they are stored. MODEL is what `ullage footprint` takes. What a device does is simulated: with figures fitted to published latencies
-    for the iPhone 14 Pro, with published peaks for others, so that only ratios are worth something.
+    With --schemes, also how they are stored. MODEL is what `ullage footprint` takes. What a device does is simulated:
+    with figures fitted to published latencies for the iPhone 14 Pro, with published peaks for others, so that only
+    ratios are worth something.
     """
     if (scheme is None) == (schemes is None):
         raise click.UsageError("give either --scheme or --schemes", click.get_current_context())

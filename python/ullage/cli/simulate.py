@@ -13,6 +13,7 @@ from ullage._profiles import profile_of
 from ullage.cli import options
 from ullage.cli.calibrate import draw_disturbance, vars_of
 from ullage.cli.show import Page, print_json, size
+from ullage.cli.simulate_all import simulate_all, write_trace
 from ullage.cli.working import worked
 
 __all__ = ["simulate"]
@@ -22,7 +23,8 @@ TARGETS = {"latency_mape": 0.08, "latency_p95": 0.20, "peak_worst": 0.02, "ranke
 
 @click.command(
     epilog="""\b
-Policies: load_time, just_in_time[,tile=256KiB], fused, keep_hot, stream, auto.
+Policies: load_time, just_in_time[,tile=256KiB], fused, keep_hot, stream, auto,
+all.
 
 \b
 Examples:
@@ -46,6 +48,12 @@ Examples:
     "--top", type=click.IntRange(min=0), metavar="N", default=10, show_default=True, help="Show so many layers."
 )
 @click.option(
+    "--trace",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the pass as a trace that Perfetto and chrome://tracing open.",
+)
+@click.option(
     "--verify",
     is_flag=True,
     help="Calibrate this machine, then simulate and execute a grid of plans and hold one against the other.",
@@ -63,6 +71,7 @@ def simulate(
     memory_limit: str | None,
     from_storage: bool,
     top: int,
+    trace: Path | None,
     verify: bool,
     as_json: bool,
 ) -> int:
@@ -76,6 +85,18 @@ def simulate(
         return _verify(scheme, threads, device, as_json=as_json)
     if model is None or device is None or len(scheme) != 1:
         raise click.UsageError("a model, --scheme and --device are needed", click.get_current_context())
+    if policy == "all":
+        return simulate_all(
+            model,
+            device,
+            trace=trace,
+            as_json=as_json,
+            scheme=scheme[0],
+            threads=threads[0] if threads else None,
+            batch=batch,
+            memory_limit=memory_limit,
+            from_storage=from_storage,
+        )
     found = ullage.simulate(
         model,
         device,
@@ -87,6 +108,8 @@ def simulate(
         memory_limit=memory_limit,
         from_storage=from_storage,
     )
+    if trace is not None:
+        write_trace(found, trace, f"{model} on {device}")
     if as_json:
         print_json(found.as_dict() | {"model": model, "scheme": scheme[0], "device": profile_of(device).name})
     else:

@@ -24,13 +24,6 @@ pub(crate) struct Compression {
     container: Container,
 }
 
-impl Compression {
-    /// What was computed.
-    pub(crate) const fn found(&self) -> &Compressed {
-        &self.found
-    }
-}
-
 fn plan(
     scheme: &str,
     overrides: &[(String, String)],

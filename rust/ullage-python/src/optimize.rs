@@ -32,7 +32,8 @@ pub(crate) struct Optimum {
 #[pyo3(signature = (
     model, profile, schemes, policies, *, memory_limit = None, latency_limit = None, min_snr_db = None,
     objective = None, threads = None, batch = WholeNumber::ONE, time_limit = Some(10.0), progress = None
-))]
+), text_signature = "(model, profile, schemes, policies, *, memory_limit=None, latency_limit=None, min_snr_db=None, \
+    objective=None, threads=None, batch=1, time_limit=10.0, progress=None)")]
 #[expect(
     clippy::too_many_arguments,
     clippy::needless_pass_by_value,

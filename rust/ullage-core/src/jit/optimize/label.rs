@@ -87,6 +87,23 @@ impl Label {
         }
     }
 
+    /// What is no worse than this and `other` in anything; it comes from where this does.
+    pub(super) fn or(&self, other: &Self) -> Self {
+        let least = |a: &[f64], b: &[f64], place: usize| a[place].min(b[place]);
+        Self {
+            ends: std::array::from_fn(|kind| least(&self.ends, &other.ends, kind)),
+            bus: self.bus.min(other.bus),
+            noise: self.noise.min(other.noise),
+            kept: self.kept.min(other.kept),
+            load: self.load.min(other.load),
+            scratch: self.scratch.min(other.scratch),
+            freed: std::array::from_fn(|place| least(&self.freed, &other.freed, place)),
+            sizes: std::array::from_fn(|place| self.sizes[place].min(other.sizes[place])),
+            depths: std::array::from_fn(|place| self.depths[place].min(other.depths[place])),
+            ..*self
+        }
+    }
+
     /// Forgets buffers that no later one lies beside or waits for.
     pub(super) fn forget(&mut self, deepest: usize) {
         for place in deepest..RING {

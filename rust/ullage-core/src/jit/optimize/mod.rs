@@ -12,11 +12,11 @@
 //! ```
 //!
 //! [`optimize`](fn@optimize) goes through the layers once and keeps every partial choice that no other one beats in all
-//! of these at once ([`label`]). Times on the way are those of the pipeline without sharing of the bus, so they are never
-//! too long; what a partial choice costs at least with the layers to come is a Lagrangian dual of the knapsack
-//! ([`prices`]). A choice is dropped for lack of room in the list only with a note of its bound, so that the answer always
-//! comes with a bound that holds. Every answer is simulated as a whole, and what is reported is the simulator's word. Of
-//! few layers all combinations are simulated.
+//! of these at once. Times on the way are those of the pipeline without sharing of the bus, so they are never too long; what
+//! a partial choice costs at least with the layers to come is a Lagrangian dual of the knapsack. Where there are too many,
+//! some are dropped to find answers, or else neighbours become one that is no worse than any of them, to find a bound.
+//! Every answer is simulated as a whole, and what is reported is the simulator's word. Of few layers all combinations are
+//! simulated.
 
 mod answer;
 mod label;

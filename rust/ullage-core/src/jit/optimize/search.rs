@@ -28,6 +28,9 @@ pub(super) struct Search<'a> {
     pub(super) known: f64,
     /// The most labels of one layer.
     pub(super) width: usize,
+    /// Whether labels that are too many become one with their neighbours, no worse than any of them, instead of being
+    /// dropped: then what the plans come to is a bound of all plans, and they themselves may be beyond the limits.
+    pub(super) is_relaxed: bool,
 }
 
 /// What came of it.
@@ -101,7 +104,7 @@ impl Search<'_> {
 
     /// Labels that no other one can stand for, at most so many as there is room for; and the least bound of the rest.
     fn thinned(&self, all: Vec<(f64, Label)>, watch: &mut Watch<'_>) -> Option<(Vec<Label>, f64)> {
-        let (mut all, early) = narrowed(all, self.width.saturating_mul(8));
+        let (mut all, early) = self.fewer(all, self.width.saturating_mul(8));
         all.sort_by(|(_, a), (_, b)| order(a, b));
         let mut kept: Vec<(f64, Label)> = Vec::new();
         for (bound, label) in all {
@@ -112,8 +115,19 @@ impl Search<'_> {
                 kept.push((bound, label));
             }
         }
-        let (kept, late) = narrowed(kept, self.width);
+        let (kept, late) = self.fewer(kept, self.width);
         Some((kept.into_iter().map(|(_, label)| label).collect(), early.min(late)))
+    }
+
+    /// At most about `width` of `all`, and the least bound of what is not among them.
+    fn fewer(&self, all: Vec<(f64, Label)>, width: usize) -> (Vec<(f64, Label)>, f64) {
+        if all.len() <= width {
+            (all, f64::INFINITY)
+        } else if self.is_relaxed {
+            (merged(all, width), f64::INFINITY)
+        } else {
+            narrowed(all, width)
+        }
     }
 
     fn plans(&self, layers: &[Vec<Label>]) -> Vec<Plan> {
@@ -147,11 +161,29 @@ impl Search<'_> {
     }
 }
 
+/// Labels with the same last choice that follow one another in speed, so many together that about `width` are left.
+fn merged(mut all: Vec<(f64, Label)>, width: usize) -> Vec<(f64, Label)> {
+    all.sort_by(|(_, a), (_, b)| a.row.cmp(&b.row).then_with(|| order(a, b)));
+    let size = all.len().div_ceil(width.max(1));
+    let mut groups: Vec<(f64, Label)> = Vec::with_capacity(width);
+    let mut count = 0_usize;
+    for (bound, label) in all {
+        match groups.last_mut() {
+            Some(last) if count < size && last.1.row == label.row => {
+                *last = (last.0.min(bound), last.1.or(&label));
+                count = count.saturating_add(1);
+            }
+            _ => {
+                groups.push((bound, label));
+                count = 1;
+            }
+        }
+    }
+    groups
+}
+
 /// At most `width` of `all`: half of them the most promising, half spread over all speeds.
 fn narrowed(mut all: Vec<(f64, Label)>, width: usize) -> (Vec<(f64, Label)>, f64) {
-    if all.len() <= width {
-        return (all, f64::INFINITY);
-    }
     all.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| order(&a.1, &b.1)));
     let mut rest = all.split_off(width.div_ceil(2));
     rest.sort_by(|(_, a), (_, b)| order(a, b));

@@ -61,7 +61,15 @@ impl Work<'_> {
             seconds: bounds.latency_s.unwrap_or(f64::INFINITY),
             noise: self.problem.noise_budget().unwrap_or(f64::INFINITY),
         };
-        Search { table, prices, room, goal: self.problem.goal, known: self.judge.known(), width }
+        Search {
+            table,
+            prices,
+            room,
+            goal: self.problem.goal,
+            known: self.judge.known(),
+            width,
+            is_relaxed: false,
+        }
     }
 
     /// Bytes that the answer will about take: the limit, or what the best so far takes.
@@ -83,6 +91,14 @@ impl Work<'_> {
             self.take(&found, watch)?;
             if self.is_done() {
                 return Ok(());
+            }
+            if found.dropped.is_finite() {
+                let relaxed = Search { is_relaxed: true, ..self.search(table, prices, width) };
+                let Some(relaxed) = relaxed.run(watch) else { return Ok(()) };
+                self.take(&relaxed, watch)?;
+                if self.is_done() {
+                    return Ok(());
+                }
             }
             self.rounds(width, watch)?;
             self.judge.improve(table, self.bound, watch)?;
