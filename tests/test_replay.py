@@ -126,7 +126,7 @@ def test_compare_orders_by_seconds_of_loading() -> None:
         ({"time_s": [0.0], "model": []}, MODELS, r"columns of different lengths"),
     ],
 )
-def test_bad_traces_are_named(requests: Any, models: Any, message: str) -> None:  # noqa: ANN401 - of any form
+def test_bad_traces_are_named(requests: Any, models: Any, message: str) -> None:
     with pytest.raises(ProblemError, match=message):
         read_trace(requests, models)
 
@@ -169,7 +169,9 @@ def test_the_pool_takes_every_policy() -> None:
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command."""
     command = [sys.executable, "-c", "from ullage.cli import main; main()", "replay", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(  # noqa: S603 - this command, on files of the test
+        command, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def test_the_command_prints_json_and_tables(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -78,8 +78,7 @@ impl Policy for Value {
 
     fn worth(&self, candidate: &Candidate, now: Time) -> f64 {
         let model = candidate.model.0;
-        let product =
-            self.by_time.index(model, seconds(now)) * self.by_request.index(model, self.requests);
+        let product = self.by_time.index(model, seconds(now)) * self.by_request.index(model, self.requests);
         self.rows[model].load_s * product.sqrt() / count(candidate.bytes).max(1.0)
     }
 
