@@ -49,14 +49,14 @@ impl Trace {
         for (index, ((time_s, model), duration_s)) in
             times_s.into_iter().zip(models).zip(durations_s).enumerate()
         {
-            let named = |field: &str, seconds: f64| {
+            let span = |field: &str, seconds: f64| {
                 duration_from_secs(seconds, "seconds").map_err(|_| Error::Problem {
                     field: format!("requests[{index}].{field}"),
                     reason: format!("{seconds} is not a finite, non-negative number of seconds"),
                 })
             };
-            let at = Time::ZERO.saturating_add(named("time_s", time_s)?);
-            requests.push(core::Request { at, model, duration: named("duration_s", duration_s)? });
+            let at = Time::ZERO.saturating_add(span("time_s", time_s)?);
+            requests.push(core::Request { at, model, duration: span("duration_s", duration_s)? });
         }
         Ok(Self { core: core::Trace::new(models_of.collect(), requests)? })
     }
@@ -68,6 +68,7 @@ impl Trace {
     }
 
     /// The same trace with these models pinned.
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands a list of texts over by value")]
     fn pinned(&self, names: Vec<String>) -> Outcome<Self> {
         let mut core = self.core.clone();
         core.pin(&names)?;

@@ -168,8 +168,8 @@ impl Pool {
     pub fn next_deadline(&self) -> Option<Time> {
         let waiting = self.queue.iter().filter_map(|waiting| waiting.deadline).min();
         let idle = self.habits.idle_for.and_then(|idle_for| {
-            let idle = self.entries.iter().filter(|entry| entry.is_idle());
-            idle.map(|entry| entry.last_used.saturating_add(idle_for)).min()
+            let idle = self.ids().filter(|&id| self.entry(id).is_idle() && !self.is_awaited(id));
+            idle.map(|id| self.entry(id).last_used.saturating_add(idle_for)).min()
         });
         waiting.into_iter().chain(idle).min()
     }

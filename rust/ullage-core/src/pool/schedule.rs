@@ -70,7 +70,7 @@ impl Pool {
         if !is_first {
             return Decision::wait(WaitFor::Memory);
         }
-        if room.places() > 0 && room.has(self.asks(needed)) && room.take(needed) {
+        if room.places() > 0 && room.has(self.asks(needed, room)) && room.take(needed) {
             room.take_place();
             Decision::Load
         } else {
@@ -98,7 +98,7 @@ impl Pool {
 
     /// Picks the models that have to go for `needed` bytes, those in use among them, and claims the bytes.
     fn make_room(&self, needed: Bytes, room: &mut Room) -> Decision {
-        let missing = room.missing_for(self.asks(needed));
+        let missing = room.missing_for(self.asks(needed, room));
         let places = usize::from(room.places() == 0);
         let victims = self.victims(missing, places, Reach::Leased, room).unwrap_or_default();
         let decision = self.send_away(victims, needed, room);
@@ -106,12 +106,17 @@ impl Pool {
         decision
     }
 
-    /// What a load of `needed` bytes asks to be free: more than that, by some policies' habit, beside other models.
-    fn asks(&self, needed: Bytes) -> Bytes {
+    /// What a load of `needed` bytes asks to be free: more than that, by some policies' habit, beside other models that
+    /// can be sent away.
+    fn asks(&self, needed: Bytes, room: &Room) -> Bytes {
         if !self.entries().iter().any(Entry::holds_place) {
             return needed;
         }
-        self.habits().asks(needed, self.account().tightest_limit().unwrap_or(Bytes::MAX))
+        let asked = self.habits().asks(needed, self.account().tightest_limit().unwrap_or(Bytes::MAX));
+        let missing = room.missing_for(asked);
+        let can_be_had =
+            asked == needed || missing == 0 || self.victims(missing, 0, Reach::Leased, room).is_some();
+        if can_be_had { asked } else { needed }
     }
 
     /// Claims `needed` bytes and counts on those of `victims`.

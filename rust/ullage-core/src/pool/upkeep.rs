@@ -26,20 +26,23 @@ impl Pool {
         }
     }
 
-    /// Sends one idle model away while more is booked than the policy fills, if it has such a habit.
+    /// Sends idle models away until no more is booked than the policy fills, if it has such a habit.
     pub(super) fn trim(&mut self, actions: &mut Vec<Action>) {
         if self.habits().fill >= 1.0 {
             return;
         }
         let Some(limit) = self.account().tightest_limit() else { return };
-        let booked = self.entries().iter().filter(|entry| !matches!(entry.state, State::Unloading { .. }));
-        let booked = booked.fold(Bytes::ZERO, |sum, entry| sum.saturating_add(entry.state.booked()));
-        if count(booked) <= self.habits().fill * count(limit) {
-            return;
-        }
-        let idle = self.ids().filter(|&id| self.entry(id).is_idle() && !self.is_awaited(id));
-        if let Some(model) = self.least_worth(idle) {
+        let most = self.habits().fill * count(limit);
+        while count(self.staying()) > most {
+            let idle = self.ids().filter(|&id| self.entry(id).is_idle() && !self.is_awaited(id));
+            let Some(model) = self.least_worth(idle) else { return };
             self.start_unload(model, actions);
         }
+    }
+
+    /// Bytes booked, those on their way out not counted.
+    fn staying(&self) -> Bytes {
+        let staying = self.entries().iter().filter(|entry| !matches!(entry.state, State::Unloading { .. }));
+        staying.fold(Bytes::ZERO, |sum, entry| sum.saturating_add(entry.state.booked()))
     }
 }

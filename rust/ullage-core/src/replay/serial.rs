@@ -126,8 +126,12 @@ impl<'a> Cache<'a> {
     fn make_room(&mut self, needed: Bytes, now: Time, log: &mut Option<&mut Log>) {
         let asked =
             if self.count == 0 { needed } else { self.habits.asks(needed, Bytes::new(self.capacity)) };
-        let wanted = u128::from(self.used).saturating_add(asked.get().into());
-        let missing = wanted.saturating_sub(self.capacity.into());
+        let missing_for = |bytes: Bytes| {
+            u128::from(self.used).saturating_add(bytes.get().into()).saturating_sub(self.capacity.into())
+        };
+        let evictable = u128::from(self.used.saturating_sub(self.pinned));
+        let missing = Some(missing_for(asked)).filter(|&missing| missing <= evictable);
+        let missing = missing.unwrap_or_else(|| missing_for(needed));
         let places = usize::from(self.habits.most_models.is_some_and(|most| self.count >= most));
         if missing == 0 && places == 0 {
             return;
@@ -171,23 +175,29 @@ impl<'a> Cache<'a> {
         }
     }
 
-    /// Sends one model away while more is used than the policy fills.
+    /// Sends models away until no more is used than the policy fills.
     #[allow(clippy::cast_precision_loss, reason = "a share is not a count")]
     fn trim(&mut self, now: Time, log: &mut Option<&mut Log>) {
-        if self.habits.fill >= 1.0 || self.used as f64 <= self.habits.fill * self.capacity as f64 {
+        if self.habits.fill >= 1.0 {
             return;
         }
-        let worth = |model: usize| {
+        while self.used as f64 > self.habits.fill * self.capacity as f64 {
+            let Some(place) = self.least_worth(now) else { return };
+            self.evict(place, now, log);
+        }
+    }
+
+    /// The place of the resident that is worth least.
+    fn least_worth(&self, now: Time) -> Option<usize> {
+        let worth = |place: usize| {
+            let model = self.residents[place];
             let bytes = self.trace.models()[model].bytes;
             let candidate = Candidate { model: ModelId(model), bytes, turn: self.turns[model] };
             (self.policy.worth(&candidate, now), self.turns[model])
         };
-        let least = (0..self.residents.len()).min_by(|&a, &b| {
-            let (a, b) = (worth(self.residents[a]), worth(self.residents[b]));
+        (0..self.residents.len()).min_by(|&a, &b| {
+            let (a, b) = (worth(a), worth(b));
             a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
-        });
-        if let Some(place) = least {
-            self.evict(place, now, log);
-        }
+        })
     }
 }

@@ -104,7 +104,7 @@ proptest! {
         prop_assert_eq!(outcome.overcommits, 0);
         prop_assert!(outcome.peak.get() <= capacity);
         let mut again = Log::default();
-        serial(&trace, Bytes::new(capacity), policy(name, &trace).unwrap(), Some(&mut again));
+        let _ = serial(&trace, Bytes::new(capacity), policy(name, &trace).unwrap(), Some(&mut again));
         prop_assert_eq!(log, again, "a replay replays");
     }
 

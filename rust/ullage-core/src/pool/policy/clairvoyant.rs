@@ -45,7 +45,9 @@ impl Policy for Clairvoyant {
     fn worth(&self, candidate: &Candidate, now: Time) -> f64 {
         let row = &self.rows[candidate.model.0];
         match row.uses.last() {
-            Some(next) => -next.since(now).as_secs_f64() * count(candidate.bytes) / row.load_s,
+            Some(next) => {
+                -next.since(now).as_secs_f64() * count(candidate.bytes) / row.load_s.max(f64::MIN_POSITIVE)
+            }
             None => f64::NEG_INFINITY,
         }
     }

@@ -11,7 +11,7 @@ pub struct Habits {
     pub most_models: Option<usize>,
     /// Idle models go after so long, though nobody needs their memory.
     pub idle_for: Option<Duration>,
-    /// While more than this share of the limit is booked, an idle model goes at every event, the least worth first.
+    /// While more than this share of the limit is booked, idle models go, the least worth first.
     pub fill: f64,
     /// A load beside others asks that its size be at most this share of what is free ...
     pub share_of_free: f64,

@@ -1,5 +1,5 @@
 //! What the watchdog of `LocalAI` does (mudler/LocalAI, `pkg/model/watchdog.go`): while more than 95 % of memory is in use,
-//! the least recently used idle model goes, one at each look, whether or not anybody needs its memory.
+//! the least recently used idle model goes, whether or not anybody needs its memory.
 
 use super::{Candidate, Facts, Habits, Lru, Policy};
 use crate::pool::ModelId;

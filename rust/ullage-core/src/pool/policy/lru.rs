@@ -1,6 +1,6 @@
 //! Least recently used, by bytes: the oldest go until enough is free, however many models that takes.
 
-use super::{Candidate, Facts, Policy};
+use super::{Candidate, Facts, Policy, seconds};
 use crate::pool::ModelId;
 use crate::units::Time;
 
@@ -28,6 +28,6 @@ impl Policy for Lru {
     }
 
     fn worth(&self, candidate: &Candidate, _now: Time) -> f64 {
-        self.last_used[candidate.model.0].as_secs_f64()
+        seconds(self.last_used[candidate.model.0])
     }
 }

@@ -1,6 +1,6 @@
 //! Decayed request rate × load time / bytes: every request counts one, and a count halves with every half-life.
 
-use super::{Candidate, Facts, Policy, count};
+use super::{Candidate, Facts, Policy, count, seconds};
 use crate::pool::ModelId;
 use crate::units::Time;
 
@@ -48,7 +48,7 @@ impl Policy for Rate {
     }
 
     fn on_request(&mut self, model: ModelId, now: Time) {
-        let (row, now_s) = (&mut self.rows[model.0], now.as_secs_f64());
+        let (row, now_s) = (&mut self.rows[model.0], seconds(now));
         row.count = row.count * (-(now_s - row.at_s) / self.half_life_s).exp2() + 1.0;
         row.at_s = now_s;
         row.level = (row.count * row.load_s).log2() + now_s / self.half_life_s;

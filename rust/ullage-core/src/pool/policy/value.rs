@@ -8,7 +8,7 @@
 //! are those with the least to lose; where loads are many, those with the least to lose per byte.
 
 use super::gaps::Gaps;
-use super::{Candidate, Facts, Policy, Selection, count};
+use super::{Candidate, Facts, Policy, Selection, count, seconds};
 use crate::pool::ModelId;
 use crate::units::Time;
 
@@ -60,7 +60,7 @@ impl Policy for Value {
             self.loaded += row.bytes;
         }
         row.loaded_at = Some(self.loaded);
-        self.by_time.request(model.0, now.as_secs_f64());
+        self.by_time.request(model.0, seconds(now));
         self.by_request.request(model.0, self.requests);
     }
 
@@ -78,8 +78,7 @@ impl Policy for Value {
 
     fn worth(&self, candidate: &Candidate, now: Time) -> f64 {
         let model = candidate.model.0;
-        let product =
-            self.by_time.index(model, now.as_secs_f64()) * self.by_request.index(model, self.requests);
+        let product = self.by_time.index(model, seconds(now)) * self.by_request.index(model, self.requests);
         self.rows[model].load_s * product.sqrt() / count(candidate.bytes).max(1.0)
     }
 
