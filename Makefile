@@ -3,6 +3,7 @@
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
 KILLS ?= 10000
+LEASES ?= 100000
 NEXTEST = .ci/cargo-tool nextest 0.9.143
 DENY = .ci/cargo-tool deny 0.20.2
 
@@ -122,11 +123,13 @@ score: $(BUILT) ## score the estimates against the truth files of ULLAGE_DATA
 	$(say) "ullage score compression"
 	@$(BIN)/ullage score compression
 
-soak: $(BUILT) ## what takes long: ten million tries for each place of a limit, and KILLS (10000) kills of processes that share one
+soak: $(BUILT) ## what takes long: ten million tries for each place of a limit, KILLS (10000) kills of processes that share one, LEASES (100000) of a pool
 	$(say) "ten million tries for each place of a limit"
 	@cargo test --quiet --locked -p ullage-core --release --lib soak -- --ignored
 	$(say) "storm of kills"
 	@$(BIN)/python tests/shared_storm.py --kills $(KILLS)
+	$(say) "storm of leases"
+	@$(BIN)/python tests/pool_soak.py --leases $(LEASES)
 
 fuzz: cargo-ready ## fuzz every target for FUZZ_SECONDS (60) each
 	@.ci/fuzz $(FUZZ_SECONDS)

@@ -128,29 +128,39 @@ class Storm:
     def use(self, dice: random.Random) -> None:
         """Lease from a thread until there are no more leases to be had."""
         while self.take():
-            number, timeout = self.choose(dice)
             try:
-                with self.pool.lease_sync(f"m{number}", timeout=timeout) as model:
-                    self.see(number, model.check(dice.random() * 0.003))
+                self.use_once(dice)
             except (LeaseTimeoutError, LoadFailedError, WorkerDiedError, BudgetExceeded) as error:
                 self.count(type(error).__name__)
+
+    def use_once(self, dice: random.Random) -> None:
+        """Lease once. Nothing refers to the model when this returns: else its bytes would stay booked."""
+        number, timeout = self.choose(dice)
+        with self.pool.lease_sync(f"m{number}", timeout=timeout) as model:
+            self.see(number, model.check(dice.random() * 0.003))
 
     async def use_async(self, dice: random.Random) -> None:
         """Lease from the event loop; be cancelled at times."""
         while self.take():
-            number, timeout = self.choose(dice)
             patience = dice.random() * 0.1 if dice.random() < 0.1 else None
             try:
-                async with asyncio.timeout(patience), self.pool.lease(f"m{number}", timeout=timeout) as model:
-                    nap_s = dice.random() * 0.003
-                    if isinstance(model, Model):
-                        self.see(number, await asyncio.to_thread(model.check, nap_s))
-                    else:
-                        self.see(number, await model.acall.check(nap_s))
+                async with asyncio.timeout(patience):
+                    await self.use_once_async(dice)
             except (LeaseTimeoutError, LoadFailedError, WorkerDiedError, BudgetExceeded) as error:
                 self.count(type(error).__name__)
             except TimeoutError:
                 self.count("cancelled")
+
+    async def use_once_async(self, dice: random.Random) -> None:
+        """Lease once, likewise."""
+        number, timeout = self.choose(dice)
+        nap_s = dice.random() * 0.003
+        async with self.pool.lease(f"m{number}", timeout=timeout) as model:
+            if isinstance(model, Model):
+                await asyncio.sleep(nap_s)
+                self.see(number, model.check(0.0))
+            else:
+                self.see(number, await model.acall.check(nap_s))
 
     def see(self, number: int, found: int) -> None:
         """Check what a model computed."""
