@@ -63,6 +63,7 @@ __all__ = [
     "lower_bound",
     "open_model",
     "pack",
+    "pack_bytes",
     "parse_arena_csv",
     "parse_azure_trace",
     "parse_bytes",
