@@ -74,6 +74,7 @@ __all__ = [
     "open_model",
     "optimize_layers",
     "pack",
+    "pack_bytes",
     "parse_arena_csv",
     "parse_azure_trace",
     "parse_bytes",

@@ -57,6 +57,10 @@ impl Kernel {
     }
 
     /// Both at once, for a block of BF16; `None` where there is no form for that.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(unused_variables, reason = "only x86-64 has a form for this")
+    )]
     pub(super) fn fused(
         self,
         fixed: (&[u8], &[u8; 16], &[u8]),
@@ -77,6 +81,10 @@ impl Kernel {
     }
 
     /// Asks for what is read soon.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(unused_variables, reason = "only x86-64 has a form for this")
+    )]
     pub(super) fn prefetch(self, bytes: &[u8]) {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
