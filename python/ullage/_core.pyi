@@ -50,6 +50,7 @@ __all__ = [
     "Split",
     "SplitPlace",
     "Tensor",
+    "Trace",
     "Verdict",
     "Watch",
     "check_assignment",
@@ -68,6 +69,7 @@ __all__ = [
     "parse_openb_trace",
     "parse_packing_instance",
     "place_items",
+    "policy_names",
     "plan_arena",
     "read_arena_instance",
     "read_packing_instance",
@@ -1394,6 +1396,7 @@ class Trace:
 def policy_names() -> list[str]:
     """Give the names of the policies that a pool may have."""
 
+@final
 class Brain:
     """The scheduler of one memory domain: events in, actions out, no I/O, no clock.
 
