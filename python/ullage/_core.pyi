@@ -57,6 +57,7 @@ __all__ = [
     "Store",
     "StoredWeight",
     "Tensor",
+    "Trace",
     "Verdict",
     "Watch",
     "calibrate_machine",
@@ -82,6 +83,7 @@ __all__ = [
     "parse_packing_instance",
     "place_items",
     "plan_arena",
+    "policy_names",
     "read_arena_instance",
     "read_packing_instance",
     "repack_items",
@@ -1576,6 +1578,7 @@ class Trace:
 def policy_names() -> list[str]:
     """Give the names of the policies that a pool may have."""
 
+@final
 class Brain:
     """The scheduler of one memory domain: events in, actions out, no I/O, no clock.
 

@@ -88,10 +88,12 @@ def replay(
     as_json: bool,
     **conditions: Any,  # noqa: ANN401 - the options that `ullage.replay` takes by the same names
 ) -> int:
-    """Replay a trace of requests through the pool, on a virtual clock.
+    """Replay a trace of requests through the pool.
+
+    The pool runs on a virtual clock, under the very rule that decides in production.
 
     REQUESTS has the columns time_s, model and perhaps duration_s, in seconds. Files are CSV, also .csv.gz, or Parquet
-    where pyarrow is installed. The rule that decides is the very one of the pool.
+    where pyarrow is installed.
     """
     if compared is not None and log_path is not None:
         raise click.UsageError("--log is for one policy, not for --compare", click.get_current_context())
