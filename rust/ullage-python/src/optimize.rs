@@ -90,10 +90,9 @@ fn policies_of(texts: &[String], profile: &Profile) -> Outcome<Vec<Policy>> {
 
 fn goal_of(objective: Option<&str>, bounds: &Bounds) -> Outcome<Goal> {
     match objective {
-        Some("latency") => Ok(Goal::Latency),
         Some("memory") => Ok(Goal::Peak),
         None if bounds.memory.is_none() && bounds.latency_s.is_some() => Ok(Goal::Peak),
-        None => Ok(Goal::Latency),
+        Some("latency") | None => Ok(Goal::Latency),
         Some(other) => {
             let shown: String = other.chars().take(40).collect();
             let reason = format!("{shown:?} is neither latency nor memory");
@@ -114,13 +113,12 @@ fn variants(layers: &[Layer], schemes: &[Scheme]) -> Outcome<Vec<Vec<Variant>>> 
     let mut variant = |layer: Layer| -> Result<Variant> {
         let is_same =
             |(shape, scheme, _): &&(Vec<u64>, Scheme, _)| *shape == layer.shape && *scheme == layer.scheme;
-        let snr_db = match known.iter().find(is_same) {
-            Some(&(_, _, snr_db)) => snr_db,
-            None => {
-                let snr_db = assumed_snr_db(&layer.shape, layer.scheme)?;
-                known.push((layer.shape.clone(), layer.scheme, snr_db));
-                snr_db
-            }
+        let snr_db = if let Some(&(_, _, snr_db)) = known.iter().find(is_same) {
+            snr_db
+        } else {
+            let snr_db = assumed_snr_db(&layer.shape, layer.scheme)?;
+            known.push((layer.shape.clone(), layer.scheme, snr_db));
+            snr_db
         };
         Ok(Variant { layer, snr_db })
     };

@@ -95,7 +95,7 @@ fn what_is_held_is_never_used_again_and_a_full_space_refuses() {
 #[test]
 fn what_never_fits_is_refused_at_once() {
     let (store, _folder) = store(1, 0, None);
-    let found = store.get(0, Form::Native, Duration::from_secs(3600));
+    let found = store.get(0, Form::Native, Duration::from_hours(1));
     assert!(matches!(found, Err(Error::BudgetExceeded(_))));
 }
 
@@ -104,7 +104,7 @@ fn whoever_waits_gets_the_buffer_that_is_let_go() {
     let (store, _folder) = store(2, 1, None);
     let first = store.get(0, Form::Native, Duration::ZERO).unwrap();
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| store.get(1, Form::Native, Duration::from_secs(60)).map(drop));
+        let waiting = scope.spawn(|| store.get(1, Form::Native, Duration::from_mins(1)).map(drop));
         thread::sleep(Duration::from_millis(20));
         drop(first);
         waiting.join().unwrap().unwrap();
@@ -143,7 +143,7 @@ fn threads_in_a_tight_space_see_the_right_numbers_and_books_that_close() {
             scope.spawn(move || {
                 for turn in 0..300_usize {
                     let place = (turn * (worker + 1) + worker) % 6;
-                    let array = store.get(place, Form::Native, Duration::from_secs(60)).unwrap();
+                    let array = store.get(place, Form::Native, Duration::from_mins(1)).unwrap();
                     assert_eq!(array.bytes(), expected[place]);
                     assert!(store.stats().used.get() <= 3 * TENSOR);
                 }
