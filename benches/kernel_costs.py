@@ -196,8 +196,12 @@ def show(rows: list[dict[str, Any]]) -> None:
         print("  ".join(f"{key:>32}" if key in {"kernel", "peer"} else f"{key:>14}" for key in rows[0]))
     for row in rows:
         cells = (f"{cell:>14.2f}" if isinstance(cell, float) else cell for cell in row.values())
-        print("  ".join(f"{cell:>14}" if isinstance(cell, int) else f"{cell:>32}"[-32:] if len(str(cell)) != 14 else cell
-                        for cell in cells))
+        print(
+            "  ".join(
+                f"{cell:>14}" if isinstance(cell, int) else f"{cell:>32}"[-32:] if len(str(cell)) != 14 else cell
+                for cell in cells
+            )
+        )
     print()
 
 

@@ -82,8 +82,9 @@ def test_timelines_are_arrays_in_the_order_of_events() -> None:
 
 def test_a_memory_limit_evicts_and_refuses() -> None:
     """What is kept hot shrinks to the limit; what cannot fit is refused with the number."""
-    hot = ullage.simulate(LAYERS, profile(), policy="keep_hot")
-    less = ullage.simulate(LAYERS, profile(), policy="keep_hot", memory_limit=hot.peak_bytes - 1)
+    slow = profile(decompression={"palettized": figure(3e8)})
+    hot = ullage.simulate(LAYERS, slow, policy="keep_hot")
+    less = ullage.simulate(LAYERS, slow, policy="keep_hot", memory_limit=hot.peak_bytes - 1)
     assert less.peak_bytes < hot.peak_bytes
     assert {row["policy"].split(",")[0] for row in less.layers} == {"keep_hot", "just_in_time"}
     with pytest.raises(UllageError, match="memory_limit"):

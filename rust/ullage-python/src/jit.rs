@@ -18,6 +18,9 @@ use crate::units::{ByteCount, WholeNumber};
 /// Name, shape, scheme and, where they are known, bytes as stored, operations for a token and bytes of activations.
 type LayerRow = (String, Vec<u64>, String, Option<u64>, Option<u64>, Option<u64>);
 
+/// Name, shape, scheme and bytes as stored.
+type StoredRow = (String, Vec<u64>, String, u64);
+
 fn layer(row: LayerRow) -> Outcome<Layer> {
     let (name, shape, scheme, stored, flops, activations) = row;
     let mut layer = Layer::new(&name, &shape, scheme.parse()?)?;
@@ -341,7 +344,7 @@ impl LayerFields {
 
 /// Layers of a compressed model, as rows for `simulate_layers`.
 #[pyfunction]
-pub(crate) fn layers_of(compression: &Compression) -> Outcome<Vec<(String, Vec<u64>, String, u64)>> {
+pub(crate) fn layers_of(compression: &Compression) -> Outcome<Vec<StoredRow>> {
     let layers = Layer::of_compressed(compression.found())?;
     let row = |layer: Layer| (layer.name, layer.shape, layer.scheme.to_string(), layer.compressed.get());
     Ok(layers.into_iter().map(row).collect())

@@ -82,6 +82,11 @@ impl Profile {
     /// # Errors
     /// [`Error::Argument`] for what is no profile, naming the place, or holds figures that no device has.
     pub fn from_json(text: &str) -> Result<Self> {
+        // A list would be read too, as the fields in their order.
+        if !text.trim_start().starts_with('{') {
+            let reason = "it is no JSON object".to_owned();
+            return Err(Error::Argument { name: "profile", reason });
+        }
         let read: Self = serde_json::from_str(text)
             .map_err(|error| Error::Argument { name: "profile", reason: error.to_string() })?;
         read.check().map(|()| read)

@@ -16,8 +16,9 @@ use crate::jit::{Layer, Policy};
 pub(super) const PASSES: u32 = 4;
 /// The fewest rounds.
 pub(super) const ROUNDS: u32 = 2;
-/// Rows and weights of a row: three sizes of one length of row, and a shorter one.
-const SHAPES: [[u64; 2]; 4] = [[128, 4096], [768, 4096], [3072, 4096], [3072, 1024]];
+/// Rows and weights of a row: four sizes of one length of row, and a shorter one. All but the largest take about a
+/// millisecond or less, so that most passes go through them undisturbed even on a busy machine.
+const SHAPES: [[u64; 2]; 5] = [[64, 4096], [256, 4096], [1024, 4096], [3072, 4096], [1024, 1024]];
 
 /// The size of the last cache.
 pub(super) fn last_cache(caches: &[Cache]) -> u64 {

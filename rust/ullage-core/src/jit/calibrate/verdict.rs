@@ -12,9 +12,9 @@ use crate::units::Bytes;
 
 /// Shapes of the layers of small decoders and of one with long rows, none of them calibrated.
 const MODELS: [(&str, &[[u64; 2]]); 3] = [
-    ("narrow", &[[2048, 2048], [5632, 2048], [2048, 5632]]),
-    ("wide", &[[2560, 2560], [1280, 2560], [3456, 2560], [2560, 6912]]),
-    ("even", &[[3072, 3072], [1536, 3072]]),
+    ("narrow", &[[1408, 1408], [3840, 1408], [1408, 3840]]),
+    ("wide", &[[2048, 2048], [512, 2048], [1792, 2048], [768, 5632]]),
+    ("even", &[[1536, 3072], [768, 3072]]),
 ];
 const POLICIES: [Policy; 5] =
     [Policy::LoadTime, Policy::BY_LAYER, Policy::PREFETCHED, Policy::TILED, Policy::Fused];

@@ -15,10 +15,16 @@ pub(super) struct Arena {
 
 const LINE: usize = 64;
 
+/// Allocators give blocks of so many bytes pages of their own, and take them back when they are freed (glibc: above
+/// 32 MiB always). Smaller ones may lie in pages that the process has already: its growth would say less than is used.
+/// Pages that are never touched cost nothing.
+pub(super) const MAPPED: usize = 33 << 20;
+
 impl Arena {
     /// A block of `height` bytes, each page of it touched, that begins with a cache line.
     pub(super) fn new(height: usize) -> Self {
-        let mut block = BytesMut::zeroed(height.saturating_add(LINE));
+        let mut block = BytesMut::zeroed(height.saturating_add(LINE).max(MAPPED));
+        block.truncate(height.saturating_add(LINE));
         block.fill(0);
         let skipped = block.as_ptr().align_offset(LINE).min(LINE);
         let mut aligned = block.split_off(skipped);

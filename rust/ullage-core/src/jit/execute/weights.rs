@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::arena::MAPPED;
 use crate::codec::{Coded, Part, Piece, Scheme, Sparse, Weight, Zeros};
 use crate::error::{Error, Result};
 use crate::jit::Layer;
@@ -26,7 +27,7 @@ impl Block {
     pub(super) fn new(length: usize) -> Result<Self> {
         let all = length.checked_add(LINE).ok_or(OVERFLOW)?;
         let mut data: Vec<u8> = Vec::new();
-        data.try_reserve_exact(all).map_err(|_| {
+        data.try_reserve_exact(all.max(MAPPED)).map_err(|_| {
             let reason = format!("{all} bytes of weights are more than there is memory for");
             Error::Argument { name: "layers", reason }
         })?;
