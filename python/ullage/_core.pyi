@@ -32,8 +32,8 @@ __all__ = [
     "LowerBound",
     "Model",
     "NumpyTracking",
-    "PackedBytes",
     "Optimum",
+    "PackedBytes",
     "Pending",
     "PlacedDevice",
     "Placement",
@@ -96,8 +96,8 @@ __all__ = [
     "split_tiers",
     "stored_weight",
     "validate",
-    "write_compressed",
     "verify_machine",
+    "write_compressed",
 ]
 
 VERSION: Final[str]
@@ -1168,9 +1168,7 @@ class PackedBytes:
     ) -> None:
         """Write the elements from `start` on to `out`, as many as it holds."""
 
-def pack_bytes(
-    data: npt.NDArray[np.uint8], dtype: str, *, scheme: str | None = None, threads: int = 1
-) -> PackedBytes:
+def pack_bytes(data: npt.NDArray[np.uint8], dtype: str, *, scheme: str | None = None, threads: int = 1) -> PackedBytes:
     """Compress bytes, elements of `dtype` as safetensors names it, in `scheme` or the best one."""
 
 @final
@@ -2500,6 +2498,7 @@ def write_compressed(
     progress: Callable[[WriteProgress], object] | None,
 ) -> dict[str, Any]:
     """Write `model`, compressed; `ullage.write_compressed` is how it is called."""
+
 class Profile:
     """A device as the simulator sees it: rates with units and origins, and timings where it was calibrated."""
 
