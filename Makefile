@@ -3,6 +3,7 @@
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
 KILLS ?= 10000
+LEASES ?= 100000
 NEXTEST = .ci/cargo-tool nextest 0.9.143
 DENY = .ci/cargo-tool deny 0.20.2
 
@@ -18,7 +19,7 @@ say = @printf '\n== %s\n'
 export PYTHON
 .NOTPARALLEL:
 .PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench bench-pack bench-pack-differential score \
-	freethreaded ledger-costs kernel-costs soak fuzz catalog pins format clean cargo-ready missing-extension
+	freethreaded ledger-costs kernel-costs lossless-costs soak fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
@@ -112,6 +113,9 @@ ledger-costs: $(BUILT) $(BENCH_VENV) ## print what the ledger costs beside its t
 kernel-costs: $(BUILT) $(BENCH_VENV) ## print what decoding and multiplying takes beside what memory allows and the peers
 	@$(BIN)/python benches/kernel_costs.py
 
+lossless-costs: $(BUILT) $(BENCH_VENV) ## print what lossless decompression costs beside a fill and the compressors of PyPI
+	@$(BIN)/python benches/lossless_costs.py
+
 score: $(BUILT) ## score the estimates against the truth files of ULLAGE_DATA
 	$(say) "ullage score footprint"
 	@test -n "$$ULLAGE_DATA" || { echo "ULLAGE_DATA does not name the folder of public data sets"; exit 1; }
@@ -119,11 +123,13 @@ score: $(BUILT) ## score the estimates against the truth files of ULLAGE_DATA
 	$(say) "ullage score compression"
 	@$(BIN)/ullage score compression
 
-soak: $(BUILT) ## what takes long: ten million tries for each place of a limit, and KILLS (10000) kills of processes that share one
+soak: $(BUILT) ## what takes long: ten million tries for each place of a limit, KILLS (10000) kills of processes that share one, LEASES (100000) of a pool
 	$(say) "ten million tries for each place of a limit"
 	@cargo test --quiet --locked -p ullage-core --release --lib soak -- --ignored
 	$(say) "storm of kills"
 	@$(BIN)/python tests/shared_storm.py --kills $(KILLS)
+	$(say) "storm of leases"
+	@$(BIN)/python tests/pool_soak.py --leases $(LEASES)
 
 fuzz: cargo-ready ## fuzz every target for FUZZ_SECONDS (60) each
 	@.ci/fuzz $(FUZZ_SECONDS)

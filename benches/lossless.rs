@@ -1,4 +1,5 @@
 //! Weights without loss: bytes of decoded output a second, on one thread, in each form and scheme, beside a fill of as much.
+#![allow(clippy::arithmetic_side_effects, reason = "sizes chosen here")]
 
 use std::hint::black_box;
 

@@ -1,12 +1,13 @@
 """What lossless decompression costs beside a fill of as much memory and the compressors of PyPI: `make lossless-costs`.
 
-All run in one process, on one thread, by turns; the figure of each is the 5th percentile of its times (the minimum of few),
-for the machine is seldom alone. GB/s are of decoded bytes.
+All run in one process, on one thread, by turns; the figure of each is the 5th percentile of its times, for the
+machine is seldom alone. GB/s are of decoded bytes.
 """
 
 import argparse
 import importlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -19,6 +20,9 @@ from ullage import lossless
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Decode = Callable[[], object]
+
+ROUNDS = 3
+"""Turns at least."""
 
 
 def normals(count: int) -> Array:
@@ -74,7 +78,13 @@ def peers(array: Array) -> Iterator[tuple[str, int, Decode]]:
         for codec, name in ((blosc2.Codec.ZSTD, "zstd"), (blosc2.Codec.LZ4, "lz4")):
             for filters, kind in ((blosc2.Filter.SHUFFLE, "shuffle"), (blosc2.Filter.BITSHUFFLE, "bitshuffle")):
                 small = blosc2.compress2(
-                    array, codec=codec, clevel=5, typesize=array.itemsize, filters=[filters], filters_meta=[0], nthreads=1
+                    array,
+                    codec=codec,
+                    clevel=5,
+                    typesize=array.itemsize,
+                    filters=[filters],
+                    filters_meta=[0],
+                    nthreads=1,
                 )
                 yield (
                     f"blosc2 {name} {kind}",
@@ -100,7 +110,7 @@ def measure(array: Array, dtype: str | None, seconds: float) -> list[tuple[str, 
     calls += [*ours(array, dtype), *peers(array)]
     times: list[list[float]] = [[] for _ in calls]
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times[0]) < 3:
+    while time.perf_counter() < end or len(times[0]) < ROUNDS:
         for (_, _, call), own in zip(calls, times, strict=True):
             start = time.perf_counter()
             call()
@@ -109,6 +119,11 @@ def measure(array: Array, dtype: str | None, seconds: float) -> list[tuple[str, 
         (name, array.nbytes / size, array.nbytes / float(np.percentile(own, 5)) / 1e9)
         for (name, size, _), own in zip(calls, times, strict=True)
     ]
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(text + "\n")
 
 
 def main() -> None:
@@ -124,11 +139,11 @@ def main() -> None:
     for title, array, dtype in sets:
         rows = measure(array, dtype, arguments.seconds)
         fill, best = rows[0][2], max((row[2] for row in rows[1:] if not row[0].startswith("ullage")), default=0.0)
-        print(f"\n{title}, {array.nbytes / 1e6:.0f} MB, load average {os.getloadavg()[0]:.1f}")
-        print(f"{'':24}{'ratio':>8}{'GB/s':>8}{'of fill':>9}{'of the best peer':>18}")
+        say(f"\n{title}, {array.nbytes / 1e6:.0f} MB, load average {os.getloadavg()[0]:.1f}")
+        say(f"{'':24}{'ratio':>8}{'GB/s':>8}{'of fill':>9}{'of the best peer':>18}")
         for name, ratio, speed in rows:
             against = f"{speed / best:.1f}x" if best else ""
-            print(f"{name:24}{ratio:8.3f}{speed:8.2f}{speed / fill:9.0%}{against:>18}")
+            say(f"{name:24}{ratio:8.3f}{speed:8.2f}{speed / fill:9.0%}{against:>18}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ impl Driver {
     /// `models` cold models of equal size where `fit` of them fit.
     fn new(models: u64, fit: u64) -> Self {
         let account = Ledger::new(Some(Bytes::new(fit * SIZE))).root();
-        let mut pool = Pool::new(account, by_name("lru").expect("a known policy"));
+        let mut pool = Pool::new(account, by_name("value").expect("a known policy"));
         let models = (0..models)
             .map(|number| {
                 let registration = Registration {
@@ -33,6 +33,7 @@ impl Driver {
                     workspace: Bytes::ZERO,
                     is_pinned: false,
                     max_concurrency: None,
+                    load_time: None,
                 };
                 pool.register(registration).expect("a new name")
             })

@@ -30,6 +30,7 @@ FILES = {
     "architectures.toml": "architectures.schema.json",
     "devices.toml": "devices.schema.json",
     "phone_memory.toml": "models.schema.json",
+    "profiles.toml": "profiles.schema.json",
     "model_pool.toml": "models.schema.json",
     "phone_memory_0_6.toml": "models.schema.json",
     "phone_memory_2026_06.toml": "models.schema.json",

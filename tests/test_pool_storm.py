@@ -1,12 +1,14 @@
 """The pool under everything at once: threads, event loops, failures, cancellations and too little room."""
 
 import asyncio
+import os
 import queue
 import random
 import threading
 import time
 
 import pytest
+from pool_soak import storm
 from pool_world import PATIENCE_S, Thing, in_thread, until
 
 from ullage import Ledger, Pool
@@ -136,3 +138,11 @@ def test_in_a_storm_every_promise_holds(seed: int) -> None:
     assert {row["state"] for row in storm.pool.status()} == {"cold"}
     assert sum(row["evictions"] for row in storm.pool.status()) > 50
     until(lambda: not {thread for thread in set(threading.enumerate()) - before if "ullage" in thread.name})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
+def test_workers_killed_in_a_storm_cost_not_a_byte() -> None:
+    """`make soak` runs the same at full size; what must hold is checked there."""
+    found = storm(150, isolated=8)
+    assert found.ends["used"] > 75
+    assert found.looks > 0

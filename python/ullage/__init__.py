@@ -21,12 +21,14 @@ from ullage._core import (
     LowerBound,
     Model,
     NumpyTracking,
+    Optimum,
     Pending,
     PlacedDevice,
     Placement,
     Plan,
     PlannedBin,
     PressureGuard,
+    Profile,
     Remedy,
     Reservation,
     ReservationBatch,
@@ -36,6 +38,7 @@ from ullage._core import (
     SharedLedger,
     SharedProcess,
     SharedReservation,
+    Simulation,
     Split,
     SplitPlace,
     Tensor,
@@ -53,9 +56,11 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import benchmark, catalog, errors, machine, measuring, splitting, tracking
+    from ullage import benchmark, catalog, errors, lossless, machine, measuring, replaying, report, splitting, tracking
     from ullage._codec import compress
     from ullage._footprint import fit, footprint
+    from ullage._jit import calibrate, execute, simulate
+    from ullage._optimize import optimize
     from ullage._placing import place, repack
     from ullage._split import SplitDevice, split
     from ullage.catalog import device
@@ -63,6 +68,7 @@ if TYPE_CHECKING:
     from ullage.fleet import read_fleet
     from ullage.measuring import fingerprint, measure
     from ullage.pool import Pool
+    from ullage.replaying import replay
     from ullage.schemes import Dense, Gguf, Linear, Lossless, Palettized, Sparse
     from ullage.solving import Interrupted, Progress
     from ullage.store import WeightStore, load, write_compressed
@@ -89,6 +95,7 @@ __all__ = [
     "LowerBound",
     "Model",
     "NumpyTracking",
+    "Optimum",
     "Palettized",
     "Pending",
     "PlacedDevice",
@@ -97,6 +104,7 @@ __all__ = [
     "PlannedBin",
     "Pool",
     "PressureGuard",
+    "Profile",
     "Progress",
     "Remedy",
     "Reservation",
@@ -107,6 +115,7 @@ __all__ = [
     "SharedLedger",
     "SharedProcess",
     "SharedReservation",
+    "Simulation",
     "Sparse",
     "Split",
     "SplitDevice",
@@ -118,22 +127,26 @@ __all__ = [
     "WeightStore",
     "__version__",
     "benchmark",
+    "calibrate",
     "catalog",
     "compress",
     "device",
     "encode",
     "encoded",
     "errors",
+    "execute",
     "fingerprint",
     "fit",
     "footprint",
     "format_bytes",
     "load",
+    "lossless",
     "lower_bound",
     "machine",
     "measure",
     "measuring",
     "open_model",
+    "optimize",
     "pack",
     "parse_bytes",
     "place",
@@ -142,6 +155,10 @@ __all__ = [
     "read_fleet",
     "read_packing_instance",
     "repack",
+    "replay",
+    "replaying",
+    "report",
+    "simulate",
     "split",
     "splitting",
     "tracking",
@@ -165,22 +182,30 @@ _LAZY = {
     "Timeline": "ullage.timeline",
     "WeightStore": "ullage.store",
     "benchmark": "",
+    "calibrate": "ullage._jit",
     "catalog": "",
     "compress": "ullage._codec",
     "device": "ullage.catalog",
     "encode": "ullage.encoding",
     "encoded": "ullage.encoding",
     "errors": "",
+    "execute": "ullage._jit",
     "fingerprint": "ullage.measuring",
     "fit": "ullage._footprint",
     "footprint": "ullage._footprint",
     "load": "ullage.store",
+    "lossless": "",
     "machine": "",
     "measure": "ullage.measuring",
     "measuring": "",
+    "optimize": "ullage._optimize",
     "place": "ullage._placing",
     "read_fleet": "ullage.fleet",
     "repack": "ullage._placing",
+    "replay": "ullage.replaying",
+    "replaying": "",
+    "report": "",
+    "simulate": "ullage._jit",
     "split": "ullage._split",
     "splitting": "",
     "tracking": "",

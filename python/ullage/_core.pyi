@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, SupportsIndex, final
+from typing import Any, ClassVar, Final, Literal, Self, SupportsIndex, final
 
 import numpy as np
 import numpy.typing as npt
@@ -32,12 +32,15 @@ __all__ = [
     "LowerBound",
     "Model",
     "NumpyTracking",
+    "Optimum",
+    "PackedBytes",
     "Pending",
     "PlacedDevice",
     "Placement",
     "Plan",
     "PlannedBin",
     "PressureGuard",
+    "Profile",
     "Remedy",
     "Reservation",
     "ReservationBatch",
@@ -48,24 +51,31 @@ __all__ = [
     "SharedProcess",
     "SharedReservation",
     "SharedWaiter",
+    "Simulation",
     "Split",
     "SplitPlace",
     "Store",
     "StoredWeight",
     "Tensor",
+    "Trace",
     "Verdict",
     "Watch",
+    "calibrate_machine",
     "check_assignment",
     "check_offsets",
     "compress_layers",
     "compress_model",
     "encode_weight",
     "estimate",
+    "execute_layers",
     "format_bytes",
     "judge",
+    "layers_of",
     "lower_bound",
     "open_model",
+    "optimize_layers",
     "pack",
+    "pack_bytes",
     "parse_arena_csv",
     "parse_azure_trace",
     "parse_bytes",
@@ -73,17 +83,20 @@ __all__ = [
     "parse_packing_instance",
     "place_items",
     "plan_arena",
+    "policy_names",
     "read_arena_instance",
     "read_packing_instance",
     "repack_items",
     "runtime_policies",
     "scheme_bytes",
     "scheme_text",
+    "simulate_layers",
     "split_pipeline",
     "split_rack",
     "split_tiers",
     "stored_weight",
     "validate",
+    "verify_machine",
     "write_compressed",
 ]
 
@@ -1066,6 +1079,23 @@ def compress_model(
 ) -> Compression:
     """Size `model` with its weights compressed. `ullage.compress` is how it is called."""
 
+def optimize_layers(
+    model: Compression,
+    profile: str,
+    schemes: Sequence[str],
+    policies: Sequence[str],
+    *,
+    memory_limit: ByteCount | None = None,
+    latency_limit: float | None = None,
+    min_snr_db: float | None = None,
+    objective: str | None = None,
+    threads: int | None = None,
+    batch: int = 1,
+    time_limit: float | None = 10.0,
+    progress: Callable[[Progress], object] | None = None,
+) -> Optimum:
+    """Choose for every layer of `model`; `ullage.optimize` says more. `profile` is JSON."""
+
 def compress_layers(
     layers: Sequence[tuple[str, str, Sequence[int], bool | None]],
     scheme: str,
@@ -1114,6 +1144,34 @@ class StoredWeight:
         """Give the largest and the root of the mean squared error, and decibels of signal over it."""
 
 @final
+class PackedBytes:
+    """Bytes of an array, compressed without loss, or kept as they are where nothing is gained."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+
+    @property
+    def original_nbytes(self) -> int:
+        """Bytes that come back."""
+
+    @property
+    def scheme(self) -> str:
+        """The scheme, or `stored` for bytes as they are."""
+
+    @property
+    def dtype(self) -> str:
+        """The number format it was compressed as."""
+
+    def unpack_into(
+        self, out: npt.NDArray[np.uint8], *, start: int = 0, threads: int = 1, isa: str | None = None
+    ) -> None:
+        """Write the elements from `start` on to `out`, as many as it holds."""
+
+def pack_bytes(data: npt.NDArray[np.uint8], dtype: str, *, scheme: str | None = None, threads: int = 1) -> PackedBytes:
+    """Compress bytes, elements of `dtype` as safetensors names it, in `scheme` or the best one."""
+
+@final
 class Compression:
     """A model with its weights compressed: sizes, tensor by tensor. Nothing was written."""
 
@@ -1156,6 +1214,87 @@ class Compression:
 
     def __len__(self) -> int:
         """Count the tensors."""
+
+@final
+class Optimum:
+    """A policy, and perhaps a scheme, for every layer: what was chosen, and what is proven of it.
+
+    Without an answer the figures are `None` and the lists of what was chosen empty.
+    """
+
+    @property
+    def status(self) -> str:
+        """`optimal`, `feasible`, `infeasible` or `timeout`."""
+
+    @property
+    def objective(self) -> str:
+        """What was made small: `latency` or `memory`."""
+
+    @property
+    def device(self) -> str:
+        """The name of the device."""
+
+    @property
+    def latency_s(self) -> float | None:
+        """Seconds of a pass, as the simulator says."""
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The most bytes at any time, loading included."""
+
+    @property
+    def resident_bytes(self) -> int | None:
+        """Bytes that stay between passes."""
+
+    @property
+    def snr_db(self) -> float | None:
+        """Power of all weights over that of their errors, in decibels; infinite where nothing is lost."""
+
+    @property
+    def lower_bound(self) -> float:
+        """Nothing within the limits is less: seconds, or bytes where the memory is made small."""
+
+    @property
+    def gap(self) -> float | None:
+        """How far the answer is above the bound at most, as a share of it; 0 where it is proven to be the best."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the search took."""
+
+    @property
+    def simulated(self) -> int:
+        """How many plans were simulated."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no answer."""
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """For each layer `name`, `scheme`, `policy`, `bound`, `basis`, `seconds`, `bytes`, `dense_bytes`, `snr_db`."""
+
+    @property
+    def uniform(self) -> list[dict[str, Any]]:
+        """What each policy comes to for all layers alike, with each scheme.
+
+        Rows of `policy`, `scheme`, `latency_s`, `peak_bytes`, `snr_db` and whether it keeps to the limits (`allowed`).
+        """
+
+    @property
+    def front(self) -> list[dict[str, Any]]:
+        """What nothing else that was simulated within the limits beats in both memory and latency, by memory.
+
+        Each has `latency_s`, `peak_bytes`, `snr_db` and `policies`, the number of layers under each.
+        """
+
+    @property
+    def timeline(self) -> list[dict[str, Any]]:
+        """What was busy when in a pass: `layer`, `resource`, `start_s` and `end_s`."""
+
+    @property
+    def memory(self) -> list[tuple[float, int]]:
+        """Bytes in use over a pass: from so many seconds on, so many."""
 
 @final
 class Interval:
@@ -1379,6 +1518,65 @@ def judge(
     """
 
 @final
+class Trace:
+    """Models, and who asked for which when."""
+
+    def __new__(
+        cls,
+        names: Sequence[str],
+        sizes: Sequence[ByteCount],
+        loads_s: Sequence[float],
+        times_s: Sequence[float],
+        models: Sequence[int],
+        durations_s: Sequence[float],
+    ) -> Self:
+        """Make a trace from columns: three of models, three of requests, which name models by number.
+
+        Raises `ProblemError` naming the place at fault.
+        """
+
+    @staticmethod
+    def parse(models: bytes, requests: bytes) -> Trace:
+        """Read the text of two CSV files: `model,bytes,load_s` and `time_s,model[,duration_s]`.
+
+        Raises `ProblemError` naming file, line and column.
+        """
+
+    def pinned(self, names: Sequence[str]) -> Trace:
+        """Give the same trace with these models pinned. Raises `UnknownModelError`."""
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models."""
+
+    def __len__(self) -> int:
+        """Give the number of requests."""
+
+    def serial(self, capacity: ByteCount, policy: str, log: bool) -> tuple[dict[str, Any], bytes | None]:
+        """Replay one request after another; gives what came of it, and the log as CSV if it is asked for."""
+
+    def live(
+        self,
+        capacity: ByteCount,
+        policy: str,
+        log: bool,
+        *,
+        shared_bandwidth: bool,
+        unload_lag_s: float,
+        estimate_error: float,
+        timeout_s: float | None,
+        max_concurrency: int | None,
+        workspace: ByteCount,
+    ) -> tuple[dict[str, Any], bytes | None]:
+        """Replay with the durations of the requests, through the pool; gives what `serial` gives."""
+
+    def lower_bound(self, capacity: ByteCount) -> float:
+        """Give the seconds of loading that no policy can do without, one request after another."""
+
+def policy_names() -> list[str]:
+    """Give the names of the policies that a pool may have."""
+
+@final
 class Brain:
     """The scheduler of one memory domain: events in, actions out, no I/O, no clock.
 
@@ -1400,11 +1598,13 @@ class Brain:
         workspace: ByteCount,
         pinned: bool,
         max_concurrency: int | None,
+        load_time: float | None = None,
     ) -> None:
         """Add a model, cold.
 
-        `booked` bytes are booked for a load and `workspace` bytes for each lease. Raises `ArgumentError` for a name in
-        use or a `max_concurrency` of 0, `BudgetExceeded` for pins that cannot be in memory together.
+        `booked` bytes are booked for a load and `workspace` bytes for each lease. `load_time` is how many seconds a
+        load is likely to take, until one was seen. Raises `ArgumentError` for a name in use or a `max_concurrency` of
+        0, `BudgetExceeded` for pins that cannot be in memory together.
         """
 
     def request(self, now: float, request: int, model: str, deadline: float | None) -> list[tuple[Any, ...]]:
@@ -1440,6 +1640,10 @@ class Brain:
     @property
     def next_deadline(self) -> float | None:
         """When the next waiting request gives up."""
+
+    @property
+    def idle_for(self) -> float | None:
+        """After how many idle seconds the policy sends a model away; `None` if it does not."""
 
     def status(self) -> list[dict[str, Any]]:
         """Give every model in order of registration: state, leases, estimated, booked and measured bytes."""
@@ -2294,3 +2498,147 @@ def write_compressed(
     progress: Callable[[WriteProgress], object] | None,
 ) -> dict[str, Any]:
     """Write `model`, compressed; `ullage.write_compressed` is how it is called."""
+
+class Profile:
+    """A device as the simulator sees it: rates with units and origins, and timings where it was calibrated."""
+
+    @staticmethod
+    def from_json(text: str) -> Profile:
+        """Read a profile from JSON; raises `ArgumentError` for what is none, or holds figures that no device has."""
+
+    def to_json(self) -> str:
+        """Write it as JSON."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def note(self) -> str:
+        """Where it comes from, in words."""
+
+    @property
+    def threads(self) -> int:
+        """Threads that its rates are of."""
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether it has timings of whole operations, which count before all rates."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give all figures as plain values: `value`, `unit`, `origin` and, where measured, `spread`."""
+
+@final
+class Simulation:
+    """What a pass through layers under policies comes to, simulated or executed."""
+
+    RESOURCES: ClassVar[tuple[str, str, str]]
+    """What the numbers under `resource` of the timeline stand for."""
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds of a pass once everything is loaded."""
+
+    @property
+    def load_s(self) -> float:
+        """Seconds before the first pass can begin."""
+
+    @property
+    def first_output_s(self) -> float:
+        """Seconds until the first pass is over."""
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes over the memory bus in a pass."""
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most bytes at any time; where executed, as they were booked when they were allocated."""
+
+    @property
+    def process_peak_bytes(self) -> int | None:
+        """By how much the process grew at its peak, where it was executed and the system says so."""
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes that stay between passes, scratch memory left out."""
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of scratch memory, laid out by the arena planner."""
+
+    @property
+    def basis(self) -> str | None:
+        """The weakest of what its seconds rest on: timed, near, composed or partial; `None` where executed."""
+
+    @property
+    def passes(self) -> int | None:
+        """Passes that were timed; `None` where simulated."""
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """For each layer `name`, `policy`, `seconds`, and `bound` and `basis` where simulated."""
+
+    @property
+    def timeline(self) -> npt.NDArray[Any]:
+        """Which layer kept what busy in a pass: an array of `start_s`, `end_s`, `resource` and `layer`."""
+
+    @property
+    def memory(self) -> list[tuple[float, int]]:
+        """Seconds of a pass and bytes in use from then on; empty where executed."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the figures as plain values, ready for JSON."""
+
+    def __len__(self) -> int:
+        """Count the layers."""
+
+def layers_of(compression: Compression) -> list[tuple[str, list[int], str, int]]:
+    """Give the layers of a compressed model: name, shape, scheme and stored bytes."""
+
+def simulate_layers(
+    layers: Sequence[tuple[str, Sequence[int], str, int | None, int | None, int | None]],
+    policies: Sequence[str],
+    profile: Profile,
+    *,
+    threads: int | None = None,
+    batch: int | None = None,
+    memory_limit: ByteCount | None = None,
+    from_storage: bool = False,
+) -> Simulation:
+    """Simulate a pass. `ullage.simulate` is how it is called."""
+
+def execute_layers(
+    layers: Sequence[tuple[str, Sequence[int], str, int | None, int | None, int | None]],
+    policies: Sequence[str],
+    *,
+    threads: int,
+    batch: int | None = None,
+    seconds: float = 0.5,
+    passes: int | None = None,
+) -> Simulation:
+    """Execute a pass. `ullage.execute` is how it is called."""
+
+def calibrate_machine(
+    schemes: Sequence[str],
+    threads: Sequence[int],
+    *,
+    cores: int,
+    seconds: float,
+    memory: ByteCount,
+    name: str,
+    storage: bool = True,
+    progress: Callable[[float, str], object] | None = None,
+) -> Profile:
+    """Measure this processor. `ullage.calibrate` is how it is called."""
+
+def verify_machine(
+    profile: Profile,
+    schemes: Sequence[str],
+    threads: Sequence[int],
+    *,
+    cores: int,
+    memory: ByteCount,
+    progress: Callable[[float, str], object] | None = None,
+) -> dict[str, Any]:
+    """Hold predictions against execution; gives `cases` and `summary`."""

@@ -43,6 +43,8 @@ __all__ = [
     "UnreadableError",
     "ViolationError",
     "WaitTimeoutError",
+    "WorkerDiedError",
+    "WorkerError",
 ]
 
 
@@ -384,6 +386,30 @@ class LoadFailedError(UllageError, RuntimeError):
 
 class PoolClosedError(UllageError, RuntimeError):
     """A request to a pool that is closing or closed."""
+
+
+class WorkerDiedError(UllageError, RuntimeError):
+    """A call to a model whose worker process has ended: killed, crashed, or taken down with the model."""
+
+    model: str
+    """The model."""
+    pid: int
+    """The process."""
+    signal: int | None
+    """The signal that ended it, if one did."""
+    status: int | None
+    """Its exit status, if no signal ended it."""
+
+
+class WorkerError(UllageError, RuntimeError):
+    """What a worker process raised, where the exception itself could not be carried over; its traceback is a note."""
+
+    model: str
+    """The model."""
+    kind: str
+    """The name of the exception's class."""
+    reason: str
+    """The exception's text."""
 
 
 class MeasureError(UllageError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Arrays compressed without loss: `compress(array)` gives a `Compressed`, whose `decompress()` gives the same bytes back.
+"""Arrays compressed without loss: `compress(array)` gives a `Compressed`, whose `decompress()` gives the same bytes.
 
 Weights in BF16, F16 and F32 have their exponents coded by entropy, everything else goes plane by plane through LZ4, and
 what neither makes smaller is kept as it is.
@@ -8,6 +8,7 @@ import operator
 from typing import Any, Final, TypeAlias, final
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ullage._core import PackedBytes, pack_bytes
 from ullage.errors import ArgumentError
@@ -69,7 +70,7 @@ class Compressed:
     def decompress(self, out: Array | None = None, *, threads: int = 1) -> Array:
         """Give the array back, in `out` if there is one: writable, in C order, of the same shape and dtype.
 
-        Works without the interpreter, on at most `threads` threads. Raises `ArgumentError` for an `out` that does not fit.
+        Works without the interpreter, on at most `threads` threads. Raises `ArgumentError` for an `out` that is not so.
         """
         return self._read(out, 0, self._shape, threads)
 
@@ -109,26 +110,26 @@ class Compressed:
 
 
 def compress(
-    array: Array, scheme: Lossless | str | None = None, *, dtype: str | None = None, threads: int = 1
+    array: ArrayLike, scheme: Lossless | str | None = None, *, dtype: str | None = None, threads: int = 1
 ) -> Compressed:
     """Compress an array of any dtype without loss, in the scheme that takes fewest bytes unless one is given.
 
     `scheme` is `"lossless"`, `"lossless:fixed"`, for BF16, F16 and F32 alone, or `"lossless:lz4"`. Without one, floats
-    are tried on a sample, everything else goes through LZ4, and what does not become smaller is stored as it is. NumPy has
-    no BF16 of its own: `dtype="bf16"` says that 16-bit numbers are that, as `ml_dtypes.bfloat16` says itself. Elements are
-    taken in C order; an array that does not lie so is copied first. Works without the interpreter, on at most `threads`
-    threads. Raises `ArgumentError` for objects, a dtype that a given scheme does not take, and a `dtype` that is not the
-    array's.
+    are tried on a sample, everything else goes through LZ4, and what does not become smaller is stored as it is. NumPy
+    has no BF16 of its own: `dtype="bf16"` says that 16-bit numbers are that, as `ml_dtypes.bfloat16` says itself.
+    Elements are taken in C order; an array that does not lie so is copied first. Works without the interpreter, on at
+    most `threads` threads. Raises `ArgumentError` for objects, a dtype that a given scheme does not take, and a `dtype`
+    that is not the array's.
     """
-    array = np.asarray(array)
-    name = _named(array.dtype, dtype)
+    taken = np.asarray(array)
+    name = _named(taken.dtype, dtype)
     packed = pack_bytes(
-        _bytes_of(np.ascontiguousarray(array)),
+        _bytes_of(np.ascontiguousarray(taken)),
         name,
         scheme=None if scheme is None else str(scheme),
         threads=_threads(threads),
     )
-    return Compressed(packed, array.dtype, array.shape)
+    return Compressed(packed, taken.dtype, taken.shape)
 
 
 def _bytes_of(array: Array) -> Array:

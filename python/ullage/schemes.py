@@ -108,17 +108,21 @@ class Sparse(_Texted):
 class Lossless(_Texted):
     """Exponents of BF16, F16 and F32 in fewer bits, and nothing lost: `entropy` bits each, or four if `fixed`.
 
-    The entropy is that of the weights; without one, 2.65 bits, which trained networks are near to.
+    The entropy is that of the weights; without one, 2.65 bits, which trained networks are near to. `lz4` compresses
+    planes of bytes instead, of any dtype; its size is not known before, and is taken to be that of the weights.
     """
 
     entropy: float | None = None
     fixed: bool = False
+    lz4: bool = False
 
     __str__ = _Texted.__str__
 
     def _text(self) -> str:
         if self.fixed:
             return "lossless:fixed"
+        if self.lz4:
+            return "lossless:lz4"
         return "lossless" if self.entropy is None else f"lossless:entropy={_decimal(self.entropy)}"
 
 

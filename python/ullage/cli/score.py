@@ -7,6 +7,7 @@ import click
 
 from ullage import format_bytes
 from ullage.cli import options
+from ullage.cli.score_latency import latency
 from ullage.cli.show import Page, print_json
 from ullage.scoring import ClassScore, RatioScore, Scored, SizeScore, score_footprint, score_ratios, score_sizes
 
@@ -16,6 +17,9 @@ __all__ = ["score"]
 @click.group()
 def score() -> None:
     """Compare estimates with what was measured."""
+
+
+score.add_command(latency)
 
 
 @score.command(

@@ -25,9 +25,12 @@
 //! - [`split`]: which layers of one model go to which device, and how fast it is then;
 //! - [`arena`]: which buffer lies at which offset of one block of memory;
 //! - [`ledger`]: accounts, limits and reservations;
+//! - [`jit`]: what decoding weights late costs, simulated, calibrated and executed;
 //! - [`machine`]: what is really used, read from files that stay open;
 //! - [`store`]: compressed model files, whose tensors are decoded when they are asked for;
 //! - [`pool`]: the scheduler that keeps models in memory under a limit.
+//! - [`pool`]: the scheduler that keeps models in memory under a limit;
+//! - [`replay`]: what the scheduler would have done with a trace of requests, and what nobody could have done better.
 //!
 //! ```
 //! use ullage_core::footprint::{Availability, Device, KvDtype, Policy, Workload, estimate, fit};
@@ -58,6 +61,7 @@
 //!     workspace: "64MiB".parse()?,
 //!     is_pinned: false,
 //!     max_concurrency: None,
+//!     load_time: None,
 //! })?;
 //! let request = RequestId(1);
 //! let actions = pool.handle(Time::ZERO, Event::Request { request, model: llama, deadline: None })?;
@@ -72,12 +76,14 @@ pub mod arena;
 pub mod codec;
 pub mod error;
 pub mod footprint;
+pub mod jit;
 pub mod ledger;
 pub mod machine;
 pub mod model;
 pub mod pack;
 pub mod placement;
 pub mod pool;
+pub mod replay;
 pub mod solving;
 pub mod split;
 pub mod store;

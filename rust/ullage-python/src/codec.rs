@@ -85,6 +85,13 @@ pub(crate) fn compress_layers(
     Ok(Compression { found, plan, container })
 }
 
+impl Compression {
+    /// The sizes themselves.
+    pub(crate) const fn found(&self) -> &Compressed {
+        &self.found
+    }
+}
+
 #[pymethods]
 impl Compression {
     /// Bytes of all tensors, or of `weight.bin`.

@@ -142,6 +142,7 @@ impl StoredWeight {
     }
 
     /// Write the weight to a contiguous 32-bit array.
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it converted")]
     fn fill(&self, py: Python<'_>, out: PyBuffer<f32>) -> Outcome<()> {
         let values = detached(py, || self.0.decoded())?;
         if out.item_count() != values.len() {
@@ -152,6 +153,7 @@ impl StoredWeight {
     }
 
     /// The largest and the root of the mean squared error, and decibels of signal over it.
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it converted")]
     fn distortion(&self, py: Python<'_>, original: PyBuffer<f32>) -> Outcome<(f64, f64, f64)> {
         let original = original.to_vec(py)?;
         let Distortion { max, rms, snr_db } = detached(py, || Distortion::of(&original, &self.0.decoded()?))?;

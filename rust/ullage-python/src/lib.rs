@@ -12,6 +12,7 @@ mod error;
 mod footprint;
 mod instance;
 mod integers;
+mod jit;
 mod kernel;
 mod layout;
 mod ledger;
@@ -19,11 +20,13 @@ mod lossless;
 mod machine;
 mod model;
 mod numpy_memory;
+mod optimize;
 mod pack;
 mod placed;
 mod placement;
 mod plan;
 mod pool;
+mod replay;
 mod shared;
 mod signals;
 mod split;
@@ -55,6 +58,10 @@ mod _core {
     #[pymodule_export]
     use super::instance::{parse_azure_trace, parse_openb_trace, parse_packing_instance};
     #[pymodule_export]
+    use super::jit::{
+        Profile, Simulation, calibrate_machine, execute_layers, layers_of, simulate_layers, verify_machine,
+    };
+    #[pymodule_export]
     use super::kernel::{StoredMatrix, decode_matrix, kernel_isas, memory_times, multiply_matrix};
     #[pymodule_export]
     use super::layout::Layout;
@@ -71,6 +78,8 @@ mod _core {
     #[pymodule_export]
     use super::numpy_memory::NumpyTracking;
     #[pymodule_export]
+    use super::optimize::{Optimum, optimize_layers};
+    #[pymodule_export]
     use super::pack::{pack_items, read_packing_instance};
     #[pymodule_export]
     use super::placed::{PlacedDevice, Placement};
@@ -80,6 +89,8 @@ mod _core {
     use super::plan::{Plan, PlannedBin};
     #[pymodule_export]
     use super::pool::Brain;
+    #[pymodule_export]
+    use super::replay::{Trace, policy_names};
     #[pymodule_export]
     use super::shared::{
         SharedAccount, SharedAccountSnapshot, SharedLedger, SharedProcess, SharedReservation, SharedWaiter,

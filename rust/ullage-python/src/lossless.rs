@@ -132,7 +132,7 @@ impl PackedBytes {
             Stored::Packed(packed) => {
                 let best = Reading::of(out.len(), threads);
                 let reading = Reading { isa: isa.unwrap_or(best.isa), ..best };
-                let end = start.saturating_add(out.len() / width);
+                let end = start.saturating_add(out.len().checked_div(width).unwrap_or(0));
                 packed.reader()?.read(start..end, out, reading)?;
             }
         }

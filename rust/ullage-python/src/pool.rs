@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use ullage_core::pool as core;
 use ullage_core::pool::{Action, Denial, Event, ModelId, RequestId};
+use ullage_core::units::duration_from_secs;
 use ullage_core::{Bytes, Time};
 
 use crate::error::Outcome;
@@ -51,7 +52,8 @@ impl Brain {
         Ok(Self { pool: Mutex::new(core::Pool::new(account.core.clone(), policy)) })
     }
 
-    #[pyo3(signature = (name, *, estimated, booked, workspace, pinned, max_concurrency))]
+    #[pyo3(signature = (name, *, estimated, booked, workspace, pinned, max_concurrency, load_time = None))]
+    #[expect(clippy::too_many_arguments, reason = "they are the keywords of one Python function")]
     fn register(
         &self,
         name: &str,
@@ -60,9 +62,12 @@ impl Brain {
         workspace: ByteCount,
         pinned: bool,
         max_concurrency: Option<WholeNumber>,
+        load_time: Option<f64>,
     ) -> Outcome<()> {
         let max_concurrency = max_concurrency.map(|most| most.count("max_concurrency")).transpose()?;
+        let load_time = load_time.map(|seconds| duration_from_secs(seconds, "load_time")).transpose()?;
         let registration = core::Registration {
+            load_time,
             name: name.to_owned(),
             estimated: estimated.0,
             booked: booked.0,
@@ -133,6 +138,12 @@ impl Brain {
     #[getter]
     fn next_deadline(&self) -> Option<f64> {
         self.with(|pool| pool.next_deadline()).map(Time::as_secs_f64)
+    }
+
+    /// After how many idle seconds the policy sends a model away; `None` if it does not.
+    #[getter]
+    fn idle_for(&self) -> Option<f64> {
+        self.with(|pool| pool.idle_for()).map(|idle| idle.as_secs_f64())
     }
 
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use super::decision::Decision;
 use super::entry::{Entry, Registration, State};
 use super::event::{Action, Denial, Event, ModelId, RequestId, WaitFor};
-use super::policy::Policy;
+use super::policy::{Facts, Habits, Policy};
 use crate::error::{Error, Refusal, Result};
 use crate::ledger::{Account, Reservation};
 use crate::units::{Bytes, Time};
@@ -41,6 +41,10 @@ pub struct Pool {
     draining: Vec<ModelId>,
     /// Counts the models that were told to drain.
     drains: u64,
+    /// Counts uses: requests, grants and releases.
+    turns: u64,
+    /// What the policy does beside choosing victims.
+    habits: Habits,
     now: Time,
     is_closed: bool,
 }
@@ -49,9 +53,12 @@ impl Pool {
     /// An empty pool that books on `account`.
     #[must_use]
     pub fn new(account: Account, policy: Box<dyn Policy>) -> Self {
+        let habits = policy.habits();
         Self {
             account,
             policy,
+            turns: 0,
+            habits,
             entries: Vec::new(),
             by_name: HashMap::new(),
             queue: VecDeque::new(),
@@ -82,6 +89,7 @@ impl Pool {
             self.check_pins(&entry)?;
         }
         let id = ModelId(self.entries.len());
+        self.policy.on_register(&Facts { name: &name, bytes: entry.needed(), load_s: entry.load_s });
         self.entries.push(entry);
         self.by_name.insert(name, id);
         Ok(id)
@@ -125,8 +133,11 @@ impl Pool {
             self.end_lease(request);
         }
         self.expire(&mut actions);
+        self.expire_idle(&mut actions);
         match event {
             Event::Request { request, model, deadline } => {
+                self.policy.on_request(model, self.now);
+                self.use_now(model);
                 self.enqueue(Waiting { request, model, since: self.now, deadline }, &mut actions);
             }
             Event::Released { request } => self.end_lease(request),
@@ -145,16 +156,28 @@ impl Pool {
             }
         }
         self.walk_queue(&mut actions);
+        self.trim(&mut actions);
         if self.is_closed {
             self.unload_idle(&mut actions);
         }
         Ok(actions)
     }
 
-    /// When the next waiting request gives up.
+    /// When the next waiting request gives up, or the next idle model has been idle for as long as it may.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        self.queue.iter().filter_map(|waiting| waiting.deadline).min()
+        let waiting = self.queue.iter().filter_map(|waiting| waiting.deadline).min();
+        let idle = self.habits.idle_for.and_then(|idle_for| {
+            let idle = self.ids().filter(|&id| self.entry(id).is_idle() && !self.is_awaited(id));
+            idle.map(|id| self.entry(id).last_used.saturating_add(idle_for)).min()
+        });
+        waiting.into_iter().chain(idle).min()
+    }
+
+    /// After how long an idle model goes though nobody needs its memory, if the policy says so.
+    #[must_use]
+    pub const fn idle_for(&self) -> Option<std::time::Duration> {
+        self.habits.idle_for
     }
 
     /// Refuses events that contradict the state.
@@ -255,10 +278,18 @@ impl Pool {
         let entry = &mut self.entries[model.0];
         entry.leases = entry.leases.saturating_sub(1);
         entry.leased = entry.leased.saturating_sub(workspace.bytes());
-        entry.last_used = self.now;
         if let State::Ready { spare: spare @ None, .. } = &mut entry.state {
             *spare = Some(workspace);
         }
+        self.policy.on_release(model, self.now);
+        self.use_now(model);
+    }
+
+    fn use_now(&mut self, model: ModelId) {
+        self.turns = self.turns.saturating_add(1);
+        let entry = &mut self.entries[model.0];
+        entry.last_used = self.now;
+        entry.turn = self.turns;
     }
 
     /// The first who waits for it is served at once: what was loaded for somebody is not sent away unused.
@@ -270,6 +301,14 @@ impl Pool {
         entry.state = State::Ready { weights, spare: Some(workspace) };
         entry.loads = entry.loads.saturating_add(1);
         entry.last_used = self.now;
+        let took_s = self.now.since(entry.load_began).as_secs_f64();
+        // The first load seen replaces what was told; later ones move it. A virtual clock may let loads take no time.
+        if took_s > 0.0 {
+            entry.load_s =
+                if entry.loads == 1 { took_s } else { entry.load_s + 0.3 * (took_s - entry.load_s) };
+            self.policy.on_cost(model, entry.load_s);
+        }
+        self.policy.on_load(model, self.now);
         if let Some(place) = self.queue.iter().position(|waiting| waiting.model == model)
             && let Some(first) = self.queue.remove(place)
             && let Some(workspace) = self.workspace(model)
@@ -293,7 +332,7 @@ impl Pool {
         let entry = &mut self.entries[model.0];
         entry.leases = entry.leases.saturating_add(1);
         entry.leased = entry.leased.saturating_add(workspace.bytes());
-        entry.last_used = self.now;
+        self.use_now(model);
         self.leases.insert(request, Lease { model, workspace });
         actions.push(Action::Grant { request, model });
     }
@@ -394,27 +433,25 @@ impl Pool {
         let weights = self.book(model, entry.weights_needed(), "weights");
         let workspace = self.book(model, entry.registration.workspace, "workspace");
         let (Some(weights), Some(workspace)) = (weights, workspace) else { return false };
+        self.entries[model.0].load_began = self.now;
         self.entries[model.0].state = State::Loading { weights, workspace };
         actions.push(Action::Load { model });
         true
     }
 
-    fn start_unload(&mut self, model: ModelId, actions: &mut Vec<Action>) {
+    pub(super) fn start_unload(&mut self, model: ModelId, actions: &mut Vec<Action>) {
         let entry = &mut self.entries[model.0];
         let State::Ready { weights, spare: _ } = std::mem::replace(&mut entry.state, State::Cold) else {
             return;
         };
         entry.state = State::Unloading { weights };
         entry.evictions = entry.evictions.saturating_add(1);
+        self.policy.on_evict(model, self.now);
         actions.push(Action::Unload { model });
     }
 
-    fn unload_idle(&mut self, actions: &mut Vec<Action>) {
-        let idle: Vec<ModelId> =
-            self.ids().filter(|&id| self.entry(id).is_ready() && self.entry(id).leases == 0).collect();
-        for model in idle {
-            self.start_unload(model, actions);
-        }
+    pub(super) const fn habits(&self) -> &Habits {
+        &self.habits
     }
 
     pub(super) const fn account(&self) -> &Account {
@@ -444,6 +481,11 @@ impl Pool {
     /// Whether somebody in the queue waits for `model`.
     pub(super) fn is_awaited(&self, model: ModelId) -> bool {
         self.queue.iter().any(|waiting| waiting.model == model)
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_queueless(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// The models waited for, oldest request first.

@@ -1,6 +1,8 @@
 //! One model of the pool: what was registered, and the state it is in.
 
 use crate::ledger::Reservation;
+use std::time::Duration;
+
 use crate::units::{Bytes, Time};
 
 /// What is told of a model when it joins a pool.
@@ -18,6 +20,8 @@ pub struct Registration {
     pub is_pinned: bool,
     /// The most leases at once; `None` for as many as memory allows.
     pub max_concurrency: Option<u64>,
+    /// How long a load is likely to take, until one was seen; `None` for half a second and a second for each GB.
+    pub load_time: Option<Duration>,
 }
 
 /// Where a model's bytes are.
@@ -82,13 +86,26 @@ pub(super) struct Entry {
     /// The largest size ever measured.
     pub(super) measured: Option<Bytes>,
     pub(super) last_used: Time,
+    /// The number of its latest use among all uses in the pool.
+    pub(super) turn: u64,
+    /// When the load under way began.
+    pub(super) load_began: Time,
+    /// What a load costs, in seconds: what was told, then what was seen.
+    pub(super) load_s: f64,
     pub(super) loads: u64,
     pub(super) evictions: u64,
 }
 
 impl Entry {
     pub(super) fn new(registration: Registration) -> Self {
+        let load_s = match registration.load_time {
+            Some(time) => time.as_secs_f64(),
+            None => assumed_load_s(registration.estimated),
+        };
         Self {
+            turn: 0,
+            load_began: Time::ZERO,
+            load_s,
             registration,
             state: State::Cold,
             leases: 0,
@@ -133,9 +150,25 @@ impl Entry {
         matches!(self.state, State::Ready { .. })
     }
 
+    /// Whether it counts as resident: not one that is leaving.
+    pub(super) const fn holds_place(&self) -> bool {
+        !matches!(self.state, State::Cold | State::Unloading { .. })
+    }
+
+    /// Whether it is resident for nobody, and may go.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.is_ready() && self.leases == 0 && !self.registration.is_pinned
+    }
+
     /// Whether its memory cannot be had by evicting it.
     pub(super) const fn is_fixed(&self) -> bool {
         let is_held = !matches!(self.state, State::Cold | State::Unloading { .. });
         (self.registration.is_pinned && is_held) || matches!(self.state, State::Stuck { .. })
     }
+}
+
+/// A load of which nothing is known: reading at 1 GB/s, and what every load takes.
+#[allow(clippy::cast_precision_loss, reason = "a guess, not a count")]
+fn assumed_load_s(bytes: Bytes) -> f64 {
+    0.5 + bytes.get() as f64 / 1e9
 }

@@ -6,7 +6,7 @@ use crate::units::{Bytes, Time};
 
 /// A registered model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ModelId(pub(super) usize);
+pub struct ModelId(pub(crate) usize);
 
 impl ModelId {
     /// The model's number, counted from zero in order of registration.

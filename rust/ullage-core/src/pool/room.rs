@@ -16,16 +16,24 @@ pub(super) struct Room {
     draining: Vec<bool>,
     /// Models that an older request waits for.
     wanted: Vec<bool>,
+    /// How many more models may be resident; those on their way out do not count.
+    places: usize,
 }
 
 impl Room {
-    pub(super) fn new(free: Bytes, incoming: impl Iterator<Item = Bytes>, models: usize) -> Self {
+    pub(super) fn new(
+        free: Bytes,
+        incoming: impl Iterator<Item = Bytes>,
+        models: usize,
+        places: usize,
+    ) -> Self {
         Self {
             free: free.get().into(),
             incoming: incoming.map(|bytes| u128::from(bytes.get())).sum(),
             claimed: 0,
             draining: vec![false; models],
             wanted: vec![false; models],
+            places,
         }
     }
 
@@ -38,6 +46,21 @@ impl Room {
             self.free = self.free.saturating_sub(bytes);
         }
         fits
+    }
+
+    /// Whether `bytes` more would be free than is taken and claimed.
+    pub(super) fn has(&self, bytes: Bytes) -> bool {
+        self.missing_for(bytes) == 0
+    }
+
+    /// How many more models may be resident.
+    pub(super) const fn places(&self) -> usize {
+        self.places
+    }
+
+    /// Takes the place of one more model.
+    pub(super) fn take_place(&mut self) {
+        self.places = self.places.saturating_sub(1);
     }
 
     /// Sets `bytes` aside for a request that waits.
@@ -54,6 +77,7 @@ impl Room {
     /// Counts on the memory of a model that is on its way out.
     pub(super) fn expect(&mut self, model: ModelId, bytes: Bytes) {
         self.draining[model.0] = true;
+        self.places = self.places.saturating_add(1);
         self.incoming = self.incoming.saturating_add(bytes.get().into());
     }
 

@@ -2,9 +2,9 @@
 
 use super::brain::Pool;
 use super::decision::Decision;
-use super::entry::State;
+use super::entry::{Entry, State};
 use super::event::{Denial, ModelId, WaitFor};
-use super::policy::Candidate;
+use super::policy::{Candidate, select};
 use super::room::Room;
 use crate::units::Bytes;
 
@@ -22,7 +22,9 @@ impl Pool {
     pub(super) fn room(&self) -> Room {
         let free = self.account().available().unwrap_or(Bytes::MAX);
         let leaving = self.entries().iter().filter(|entry| matches!(entry.state, State::Unloading { .. }));
-        Room::new(free, leaving.map(|entry| entry.state.booked()), self.entries().len())
+        let held = self.entries().iter().filter(|entry| entry.holds_place()).count();
+        let places = self.habits().most_models.map_or(usize::MAX, |most| most.saturating_sub(held));
+        Room::new(free, leaving.map(|entry| entry.state.booked()), self.entries().len(), places)
     }
 
     /// Decides on a request for `model`, older requests having taken and claimed their part of `room`.
@@ -54,7 +56,7 @@ impl Pool {
         if entry.has_spare() || workspace.is_zero() || room.take(workspace) {
             return Decision::Grant;
         }
-        match self.victims(room.missing_for(workspace), Reach::Idle, room) {
+        match self.victims(room.missing_for(workspace), 0, Reach::Idle, room) {
             Some(victims) => self.send_away(victims, workspace, room),
             None => Decision::wait(WaitFor::Memory),
         }
@@ -68,7 +70,12 @@ impl Pool {
         if !is_first {
             return Decision::wait(WaitFor::Memory);
         }
-        if room.take(needed) { Decision::Load } else { self.make_room(needed, room) }
+        if room.places() > 0 && room.has(self.asks(needed, room)) && room.take(needed) {
+            room.take_place();
+            Decision::Load
+        } else {
+            self.make_room(needed, room)
+        }
     }
 
     /// Why `model` can never hold `requested` bytes beside what may not go; `None` if it can.
@@ -91,8 +98,25 @@ impl Pool {
 
     /// Picks the models that have to go for `needed` bytes, those in use among them, and claims the bytes.
     fn make_room(&self, needed: Bytes, room: &mut Room) -> Decision {
-        let victims = self.victims(room.missing_for(needed), Reach::Leased, room).unwrap_or_default();
-        self.send_away(victims, needed, room)
+        let missing = room.missing_for(self.asks(needed, room));
+        let places = usize::from(room.places() == 0);
+        let victims = self.victims(missing, places, Reach::Leased, room).unwrap_or_default();
+        let decision = self.send_away(victims, needed, room);
+        room.take_place();
+        decision
+    }
+
+    /// What a load of `needed` bytes asks to be free: more than that, by some policies' habit, beside other models that
+    /// can be sent away.
+    fn asks(&self, needed: Bytes, room: &Room) -> Bytes {
+        if !self.entries().iter().any(Entry::holds_place) {
+            return needed;
+        }
+        let asked = self.habits().asks(needed, self.account().tightest_limit().unwrap_or(Bytes::MAX));
+        let missing = room.missing_for(asked);
+        let can_be_had =
+            asked == needed || missing == 0 || self.victims(missing, 0, Reach::Leased, room).is_some();
+        if can_be_had { asked } else { needed }
     }
 
     /// Claims `needed` bytes and counts on those of `victims`.
@@ -113,51 +137,82 @@ impl Pool {
         entry.state.booked().saturating_add(entry.leased)
     }
 
-    /// The models to send away for `missing` bytes: the least worth first, idle ones before leased ones, no more than
-    /// needed. `None` where even all of them would not be enough: that room has to come from elsewhere.
-    fn victims(&self, missing: u128, reach: Reach, room: &Room) -> Option<Vec<ModelId>> {
-        let mut candidates: Vec<ModelId> = self
-            .ids()
-            .filter(|&id| {
-                let entry = self.entry(id);
-                entry.is_ready()
-                    && (entry.leases == 0 || reach == Reach::Leased)
-                    && !entry.registration.is_pinned
-                    && !room.is_wanted(id)
-                    && !room.is_draining(id)
-            })
-            .collect();
-        candidates.sort_by_cached_key(|&id| {
+    /// The models to send away for `missing` bytes and `places`: idle ones before leased ones, those that drain already
+    /// before others, those that nobody waits for before others; among such, the policy's victims. `None` where even all
+    /// of them would not be enough: that room has to come from elsewhere.
+    fn victims(&self, missing: u128, places: usize, reach: Reach, room: &Room) -> Option<Vec<ModelId>> {
+        let mut classes: Vec<((bool, u64, bool), ModelId)> = Vec::new();
+        for id in self.ids() {
             let entry = self.entry(id);
-            let candidate = Candidate { bytes: self.bytes_of(id), last_used: entry.last_used };
-            (
-                entry.leases > 0,
-                entry.draining.unwrap_or(u64::MAX),
-                self.is_awaited(id),
-                self.policy().worth(&candidate, self.now()),
-            )
-        });
-        let size = |id: ModelId| u128::from(self.bytes_of(id).get());
-        let mut freed: u128 = 0;
+            let may_go = entry.is_ready()
+                && (entry.leases == 0 || reach == Reach::Leased)
+                && !entry.registration.is_pinned
+                && !room.is_wanted(id)
+                && !room.is_draining(id);
+            if may_go {
+                let class = (
+                    entry.leases > 0,
+                    entry.draining.unwrap_or(u64::MAX),
+                    !self.is_queueless() && self.is_awaited(id),
+                );
+                classes.push((class, id));
+            }
+        }
+        classes.sort_unstable();
         let mut chosen = Vec::new();
-        for id in candidates {
-            if freed >= missing {
+        let (mut freed, mut groups) = (0_u128, 0_u32);
+        for group in classes.chunk_by(|(a, _), (b, _)| a == b) {
+            if freed >= missing && chosen.len() >= places {
                 break;
             }
-            freed = freed.saturating_add(size(id));
-            chosen.push(id);
+            let group: Vec<ModelId> = group.iter().map(|&(_, id)| id).collect();
+            groups = groups.saturating_add(1);
+            let still = missing.saturating_sub(freed);
+            for id in self.select(still, places.saturating_sub(chosen.len()), &group) {
+                freed = freed.saturating_add(self.bytes_of(id).get().into());
+                chosen.push(id);
+            }
         }
-        if freed < missing {
+        if freed < missing || chosen.len() < places {
             return None;
         }
-        // A large victim chosen late may have made smaller, earlier ones needless; the most worth is spared first.
+        // A victim of a later class may have made those of earlier ones needless.
+        if groups > 1 {
+            self.spare(missing, places, &mut chosen);
+        }
+        Some(chosen)
+    }
+
+    /// The policy's victims among `group`.
+    fn select(&self, missing: u128, places: usize, group: &[ModelId]) -> Vec<ModelId> {
+        let mut weighed = Vec::new();
+        let candidates = group.iter().map(|&model| self.candidate(model));
+        select(self.policy(), missing, places, candidates, self.now(), &mut weighed);
+        weighed.iter().map(|weighed| group[weighed.place]).collect()
+    }
+
+    /// The model among `models` that the policy gives the least worth.
+    pub(super) fn least_worth(&self, models: impl Iterator<Item = ModelId>) -> Option<ModelId> {
+        let worth = |id: ModelId| (self.policy().worth(&self.candidate(id), self.now()), self.entry(id).turn);
+        models.min_by(|&a, &b| {
+            let (a, b) = (worth(a), worth(b));
+            a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+        })
+    }
+
+    fn candidate(&self, model: ModelId) -> Candidate {
+        Candidate { model, bytes: self.bytes_of(model), turn: self.entry(model).turn }
+    }
+
+    fn spare(&self, missing: u128, places: usize, chosen: &mut Vec<ModelId>) {
+        let size = |id: ModelId| u128::from(self.bytes_of(id).get());
+        let mut freed: u128 = chosen.iter().map(|&id| size(id)).sum();
         for index in (0..chosen.len()).rev() {
             let without = freed.saturating_sub(size(chosen[index]));
-            if without >= missing {
+            if without >= missing && chosen.len() > places {
                 freed = without;
                 chosen.remove(index);
             }
         }
-        Some(chosen)
     }
 }

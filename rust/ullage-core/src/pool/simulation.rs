@@ -55,6 +55,7 @@ fn registration() -> impl Strategy<Value = Registration> {
             workspace: Bytes::new(workspace),
             is_pinned,
             max_concurrency,
+            load_time: None,
         },
     )
 }
@@ -359,5 +360,6 @@ fn plain(size: u64) -> Registration {
         workspace: Bytes::ZERO,
         is_pinned: false,
         max_concurrency: None,
+        load_time: None,
     }
 }

@@ -17,6 +17,7 @@ fn model(name: &str, size: u64) -> Registration {
         workspace: Bytes::ZERO,
         is_pinned: false,
         max_concurrency: None,
+        load_time: None,
     }
 }
 
@@ -30,8 +31,12 @@ struct Bench {
 
 impl Bench {
     fn new(limit: u64, models: &[Registration]) -> Self {
+        Self::of("lru", limit, models)
+    }
+
+    fn of(policy: &str, limit: u64, models: &[Registration]) -> Self {
         let ledger = Ledger::new(Some(bytes(limit)));
-        let mut pool = Pool::new(ledger.root(), by_name("lru").unwrap());
+        let mut pool = Pool::new(ledger.root(), by_name(policy).unwrap());
         for model in models {
             pool.register(model.clone()).unwrap();
         }
@@ -125,7 +130,7 @@ impl Bench {
 
 #[test]
 fn no_more_is_evicted_than_needed() {
-    let mut bench = Bench::new(10, &[model("small", 1), model("large", 8), model("new", 9)]);
+    let mut bench = Bench::of("value", 10, &[model("small", 1), model("large", 8), model("new", 9)]);
     bench.warm("small");
     bench.warm("large");
     let (_, actions) = bench.ask("new");

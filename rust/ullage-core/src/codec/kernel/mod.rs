@@ -90,6 +90,13 @@ pub struct Matrix<'a> {
 trait Kernel: Copy + Sync {
     fn decode<F: Format>(self, layout: &Layout<'_>, start: usize, out: &mut [F::Word], store: Store);
     fn add(self, sums: &mut Sums, weights: &[f32], x: &[f32]);
+
+    /// Adds the products of `x` and the elements from `start` on, without a tile between; returns how many it has added, a
+    /// multiple of [`dot::STEP`]. None where the form has no such kernel for the layout.
+    fn fused(self, layout: &Layout<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
+        let _ = (layout, start, x, sums);
+        0
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -236,7 +243,7 @@ impl<'a> Matrix<'a> {
             return Err(wrong_length("y", y.len(), count));
         }
         self.layout.prepare()?;
-        with_kernel!(isa, |kernel| self.multiply(kernel, rows, x, y))
+        with_kernel!(isa, |kernel| self.multiply(kernel, rows, x, batch, y))
     }
 
     /// The same for all rows with so many threads.
@@ -267,13 +274,14 @@ impl<'a> Matrix<'a> {
         Ok(())
     }
 
-    fn multiply<K: Kernel>(&self, kernel: K, rows: Range<usize>, x: &[f32], y: &mut [f32]) {
+    fn multiply<K: Kernel>(&self, kernel: K, rows: Range<usize>, x: &[f32], batch: usize, y: &mut [f32]) {
         let count = rows.len();
         let mut tile = [0.0_f32; TILE];
         for (place, row) in rows.enumerate() {
             let mut sums = [Sums::default(); BATCH];
             let start = row.saturating_mul(self.cols);
-            for column in (0..self.cols).step_by(TILE) {
+            let done = if batch == 1 { kernel.fused(&self.layout, start, x, &mut sums[0]) } else { 0 };
+            for column in (done..self.cols).step_by(TILE) {
                 let tile = &mut tile[..TILE.min(self.cols.saturating_sub(column))];
                 kernel.decode::<F32>(&self.layout, start.saturating_add(column), tile, Store::Cached);
                 for (sums, x) in sums.iter_mut().zip(x.chunks_exact(self.cols.max(1))) {

@@ -1,5 +1,5 @@
 //! Files written and read back, hostile ones, and the scratch space under many threads.
-#![expect(clippy::arithmetic_side_effects, reason = "small numbers that the tests themselves made")]
+#![expect(clippy::arithmetic_side_effects, reason = "small numbers of the tests")]
 
 mod hostile;
 mod scratch;

@@ -3,6 +3,11 @@
 //! Two codes lie in a byte, the first in its low half. Escaped exponents stand in a piece of their own, in the order of their
 //! elements; the index says for each block where its escapes end, so that any block can be read alone.
 
+#![expect(
+    clippy::inline_always,
+    reason = "the innermost loops, to be compiled for the instructions of each caller"
+)]
+
 use std::slice::Iter;
 
 use super::{BLOCK, Fault, entry};
@@ -79,9 +84,9 @@ pub(super) fn expand(
         for (exponent, code) in exponents.iter_mut().zip([pair & 15, pair >> 4]) {
             *exponent = table[usize::from(code)];
             if code == ESCAPE {
-                let escaped = escapes.next();
-                is_enough &= escaped.is_some();
-                *exponent = escaped.copied().unwrap_or(0);
+                let own = escapes.next();
+                is_enough &= own.is_some();
+                *exponent = own.copied().unwrap_or(0);
             }
         }
     }
@@ -93,10 +98,10 @@ pub(super) fn expand(
 pub(super) fn patch(mut found: u64, escapes: &mut Iter<'_, u8>, exponents: &mut [u8]) -> bool {
     while found != 0 {
         let place = found.trailing_zeros() as usize;
-        let (Some(&escaped), Some(exponent)) = (escapes.next(), exponents.get_mut(place)) else {
+        let (Some(&own), Some(exponent)) = (escapes.next(), exponents.get_mut(place)) else {
             return false;
         };
-        *exponent = escaped;
+        *exponent = own;
         found &= found.wrapping_sub(1);
     }
     true

@@ -9,6 +9,11 @@
 //! The near plane of all elements comes first, then the far one. Loops are plain, so that the compiler makes of them what
 //! each instruction set has.
 
+#![expect(
+    clippy::inline_always,
+    reason = "the innermost loops, to be compiled for the instructions of each caller"
+)]
+
 use crate::model::Dtype;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +61,9 @@ impl Form {
         match self {
             Self::Bf16 => 0,
             // Without a product that could overflow: an element has two bytes.
-            Self::F16 => (elements / 8).saturating_mul(3).saturating_add(((elements % 8) * 3).div_ceil(8)),
+            Self::F16 => {
+                (elements / 8).saturating_mul(3).saturating_add((elements % 8).saturating_mul(3).div_ceil(8))
+            }
             Self::F32 => elements.saturating_mul(2),
         }
     }
@@ -196,6 +203,7 @@ fn merge_eight(exponents: &[u8; 8], near: &[u8; 8], far: [u8; 3], out: &mut [u8;
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "numbers of tests, all small")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

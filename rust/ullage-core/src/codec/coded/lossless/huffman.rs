@@ -3,6 +3,15 @@
 //! A look-up takes 11 bits and gives every symbol that they hold whole, six at most: some three and a half for the
 //! exponents of weights. Streams are independent, so that the latency of one look-up hides behind those of the others.
 
+#![expect(
+    clippy::inline_always,
+    reason = "the innermost loops, to be compiled for the instructions of each caller"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "counts of a few bits, and bits of which the lowest are looked at"
+)]
+
 use super::lengths::{self, LIMIT};
 use super::{BLOCK, Fault};
 
@@ -54,7 +63,7 @@ impl Encoder {
             let whole = count >> 3;
             let surplus = 8_usize.wrapping_sub(whole as usize);
             out.truncate(out.len().wrapping_sub(surplus));
-            held >>= whole.wrapping_mul(8) & 63;
+            held >>= whole.wrapping_mul(8) & 0x3F;
             count &= 7;
         }
         for &symbol in rest {
@@ -95,7 +104,7 @@ impl Stream<'_> {
         let next = self.data.get(self.at..)?.first_chunk::<8>()?;
         self.bits |= u64::from_le_bytes(*next).wrapping_shl(self.held);
         self.at = self.at.wrapping_add((63_u32.wrapping_sub(self.held) >> 3) as usize);
-        self.held |= 56;
+        self.held |= 0x38; // 56 to 63 are left
         Some(())
     }
 

@@ -76,6 +76,7 @@ pub(super) fn codes(lengths: &[u8; 256]) -> Option<[u16; 256]> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "numbers of tests, all small")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

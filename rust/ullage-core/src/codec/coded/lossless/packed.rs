@@ -164,7 +164,7 @@ fn sampled(bytes: &[u8], width: usize) -> Cow<'_, [u8]> {
     if bytes.len() <= all.saturating_mul(2) {
         return Cow::Borrowed(bytes);
     }
-    let step = (bytes.len() / all).saturating_mul(own);
+    let step = bytes.len().checked_div(all).unwrap_or(0).saturating_mul(own).max(1);
     Cow::Owned(
         bytes.chunks(step).take(SAMPLES).filter_map(|part| part.get(..own)).flatten().copied().collect(),
     )

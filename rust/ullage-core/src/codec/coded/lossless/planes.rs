@@ -52,13 +52,13 @@ impl Elements {
     fn split(self, chunk: &[u8], planes: &mut [u8]) {
         match (self.width, self.is_turned) {
             (2, true) => {
-                split::<2>(chunk, planes, |word| u16::from_le_bytes(word).rotate_left(1).to_le_bytes())
+                split::<2>(chunk, planes, |word| u16::from_le_bytes(word).rotate_left(1).to_le_bytes());
             }
             (4, true) => {
-                split::<4>(chunk, planes, |word| u32::from_le_bytes(word).rotate_left(1).to_le_bytes())
+                split::<4>(chunk, planes, |word| u32::from_le_bytes(word).rotate_left(1).to_le_bytes());
             }
             (8, true) => {
-                split::<8>(chunk, planes, |word| u64::from_le_bytes(word).rotate_left(1).to_le_bytes())
+                split::<8>(chunk, planes, |word| u64::from_le_bytes(word).rotate_left(1).to_le_bytes());
             }
             (2, false) => split::<2>(chunk, planes, |word| word),
             (4, false) => split::<4>(chunk, planes, |word| word),
@@ -72,13 +72,13 @@ impl Elements {
     fn join(self, planes: &[u8], chunk: &mut [u8]) {
         match (self.width, self.is_turned) {
             (2, true) => {
-                join::<2>(planes, chunk, |word| u16::from_le_bytes(word).rotate_right(1).to_le_bytes())
+                join::<2>(planes, chunk, |word| u16::from_le_bytes(word).rotate_right(1).to_le_bytes());
             }
             (4, true) => {
-                join::<4>(planes, chunk, |word| u32::from_le_bytes(word).rotate_right(1).to_le_bytes())
+                join::<4>(planes, chunk, |word| u32::from_le_bytes(word).rotate_right(1).to_le_bytes());
             }
             (8, true) => {
-                join::<8>(planes, chunk, |word| u64::from_le_bytes(word).rotate_right(1).to_le_bytes())
+                join::<8>(planes, chunk, |word| u64::from_le_bytes(word).rotate_right(1).to_le_bytes());
             }
             (2, false) => join::<2>(planes, chunk, |word| word),
             (4, false) => join::<4>(planes, chunk, |word| word),

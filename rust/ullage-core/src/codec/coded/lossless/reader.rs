@@ -14,8 +14,8 @@ use super::{BLOCK, Fault, Isa, entry, fixed, huffman, kernel, work};
 use crate::error::{Error, Result};
 use crate::model::Dtype;
 
-/// Blocks that one thread decodes at a time: 256 Ki elements.
-const SHARE: usize = 64;
+/// Elements that one thread decodes at a time: whole blocks, and whole chunks of LZ4.
+const SHARE: usize = 64 * BLOCK;
 
 /// A weight that was stored without loss, made ready to be read: tables are made and lengths compared once, after which any
 /// range can be decoded, on any number of threads.
@@ -41,7 +41,7 @@ struct Floats<'a> {
 enum Exponents<'a> {
     Fixed(Fixed<'a>),
     Huffman {
-        decoder: huffman::Decoder,
+        decoder: Box<huffman::Decoder>,
         codes: &'a [u8],
         index: &'a [u8],
     },
@@ -79,6 +79,7 @@ struct Scratch {
 }
 
 impl Scratch {
+    #[expect(clippy::large_stack_arrays, reason = "made where it stays, but for builds that nobody measures")]
     fn new() -> Box<Self> {
         Box::new(Self { exponents: [[0; huffman::ROOM]; huffman::LANES], numbers: [0; BLOCK * 4] })
     }
@@ -103,12 +104,12 @@ impl<'a> RawReader<'a> {
                 Stored::Planes(Planes::new(kind, elements, [codes, index])?)
             }
             (Method::Fixed, Some(form), _, &[values, codes, index, escapes, table]) => {
-                let coded = read_fixed(elements, [codes, index, escapes, table])?;
-                Stored::Floats(Floats::new(form, elements, values, coded)?)
+                let exponents = read_fixed(elements, [codes, index, escapes, table])?;
+                Stored::Floats(Floats::new(form, elements, values, exponents)?)
             }
             (Method::Entropy, Some(form), _, &[values, codes, index, table]) => {
-                let coded = read_huffman(form, elements, [codes, index, table])?;
-                Stored::Floats(Floats::new(form, elements, values, coded)?)
+                let exponents = read_huffman(form, elements, [codes, index, table])?;
+                Stored::Floats(Floats::new(form, elements, values, exponents)?)
             }
             _ => {
                 let reason = format!("there are {}, not {expected}", parts.len());
@@ -150,7 +151,11 @@ impl<'a> RawReader<'a> {
         let shares = self.shares(range, out, reading.threads);
         let done = work::each(reading.threads, shares, |(range, out)| match &self.stored {
             Stored::Floats(floats) => {
-                floats.read_share(range, out, kernel, is_streamed).map_err(|(fault, block)| fault.at(block))
+                let done = floats.read_share(range, out, kernel, is_streamed);
+                if is_streamed {
+                    kernel.drain();
+                }
+                done.map_err(|(fault, block)| fault.at(block))
             }
             Stored::Planes(planes) => planes.read_share(range, out),
         });
@@ -167,11 +172,10 @@ impl<'a> RawReader<'a> {
         if threads < 2 {
             return vec![(range, out)];
         }
-        let step = SHARE.saturating_mul(BLOCK);
         let mut shares = Vec::new();
         let mut start = range.start;
         while start < range.end {
-            let end = (start / step).saturating_add(1).saturating_mul(step).min(range.end);
+            let end = (start / SHARE).saturating_add(1).saturating_mul(SHARE).min(range.end);
             let own;
             (own, out) = out.split_at_mut(end.saturating_sub(start).saturating_mul(self.width));
             shares.push((start..end, own));
@@ -199,6 +203,11 @@ impl<'a> Floats<'a> {
         let mut start = range.start;
         while start < range.end {
             let block = start / BLOCK;
+            if let Some(size) = self.fused(block, start, out, kernel, is_streamed)? {
+                out = &mut out[size..];
+                start = start.saturating_add(self.count_of(block));
+                continue;
+            }
             let blocks = range.end.div_ceil(BLOCK).saturating_sub(block);
             let decoded =
                 self.exponents_of(block, blocks, kernel, exponents).map_err(|fault| (fault, block))?;
@@ -212,8 +221,7 @@ impl<'a> Floats<'a> {
                     .form
                     .planes(self.values, self.elements, first, count)
                     .ok_or((Fault::Short, block))?;
-                let next = first.saturating_add(BLOCK);
-                kernel.prefetch(self.values.get(next..next.saturating_add(BLOCK)).unwrap_or_default());
+                self.prefetch(block.saturating_add(1), kernel);
                 let is_whole = own.len() == count.saturating_mul(self.form.width());
                 if is_whole && !is_streamed {
                     kernel.merge(self.form, &exponents[..count], plain, own);
@@ -228,6 +236,43 @@ impl<'a> Floats<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Decodes a whole block to the beginning of `out` in one go; how many bytes that were, or nothing where it is not done for
+    /// such weights, on such a processor, or for a part of a block.
+    fn fused(
+        &self,
+        block: usize,
+        start: usize,
+        out: &mut [u8],
+        kernel: Kernel,
+        is_streamed: bool,
+    ) -> Result<Option<usize>, (Fault, usize)> {
+        let (Form::Bf16, Exponents::Fixed(fixed)) = (self.form, &self.coded) else { return Ok(None) };
+        let (count, first) = (self.count_of(block), block.saturating_mul(BLOCK));
+        let size = count.saturating_mul(self.form.width());
+        // Past the caches only whole lines can be written.
+        let is_aligned = !is_streamed || out.as_ptr().addr().is_multiple_of(64);
+        let Some(out) = out.get_mut(..size).filter(|_| is_aligned && start == first) else { return Ok(None) };
+        let plain =
+            self.form.planes(self.values, self.elements, first, count).ok_or((Fault::Short, block))?;
+        let located = |fault| (fault, block);
+        let codes = fixed.codes_of(block, count).map_err(located)?;
+        let escapes = fixed.escapes_of(block).map_err(located)?;
+        match kernel.fused((codes, &fixed.table, escapes), plain.near, out, is_streamed) {
+            Some(false) => Err(located(Fault::Escapes)),
+            Some(true) => Ok(Some(size)),
+            None => Ok(None),
+        }
+    }
+
+    /// Asks for what a block is decoded from.
+    fn prefetch(&self, block: usize, kernel: Kernel) {
+        let first = block.saturating_mul(BLOCK);
+        kernel.prefetch(self.values.get(first..first.saturating_add(BLOCK)).unwrap_or_default());
+        if let Exponents::Fixed(fixed) = &self.coded {
+            kernel.prefetch(fixed.codes_of(block, self.count_of(block)).unwrap_or_default());
+        }
     }
 
     /// Elements of a block.
@@ -253,8 +298,6 @@ impl<'a> Floats<'a> {
                 if !kernel.expand(codes, &fixed.table, escapes, exponents) {
                     return Err(Fault::Escapes);
                 }
-                let next = block.saturating_add(1);
-                kernel.prefetch(fixed.codes_of(next, self.count_of(next)).unwrap_or_default());
             }
             Exponents::Huffman { decoder, codes, index } => {
                 let end = codes.len().saturating_sub(huffman::PADDING);
@@ -292,7 +335,7 @@ fn index_of(elements: usize, index: &[u8]) -> Result<&[u8]> {
     sized(Part::Index, index, elements.div_ceil(BLOCK).saturating_mul(4))
 }
 
-fn read_fixed<'a>(elements: usize, [codes, index, escapes, common]: [&'a [u8]; 4]) -> Result<Exponents<'a>> {
+fn read_fixed(elements: usize, [codes, index, escapes, common]: [&[u8]; 4]) -> Result<Exponents<'_>> {
     let common = sized(Part::Tables, common, fixed::COMMON)?;
     let mut table = [0; 16];
     table.iter_mut().zip(common).for_each(|(to, &from)| *to = from);
@@ -304,11 +347,7 @@ fn read_fixed<'a>(elements: usize, [codes, index, escapes, common]: [&'a [u8]; 4
     Ok(Exponents::Fixed(fixed))
 }
 
-fn read_huffman<'a>(
-    form: Form,
-    elements: usize,
-    [codes, index, table]: [&'a [u8]; 3],
-) -> Result<Exponents<'a>> {
+fn read_huffman(form: Form, elements: usize, [codes, index, table]: [&[u8]; 3]) -> Result<Exponents<'_>> {
     let table = sized(Part::Tables, table, form.alphabet() / 2)?;
     let index = index_of(elements, index)?;
     let mut lengths = [0_u8; 256];
@@ -340,5 +379,5 @@ fn read_huffman<'a>(
         }
         before = start;
     }
-    Ok(Exponents::Huffman { decoder, codes, index })
+    Ok(Exponents::Huffman { decoder: Box::new(decoder), codes, index })
 }

@@ -1,4 +1,11 @@
 //! Whatever bytes go in come back; what was damaged gives an error or other bytes, and never a panic.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "numbers of tests, all small"
+)]
 
 use proptest::prelude::*;
 
@@ -77,7 +84,9 @@ fn weights_of_awkward_sizes_come_back_in_every_form() {
             [0, 1, 2, 7, 63, 64, 65, BLOCK - 1, BLOCK, BLOCK + 1, 4 * BLOCK, 5 * BLOCK + 33, 70 * BLOCK + 9]
         {
             let bytes = weights(dtype, count, 7);
-            METHODS.into_iter().for_each(|method| assert_comes_back(&bytes, dtype, method));
+            for method in METHODS {
+                assert_comes_back(&bytes, dtype, method);
+            }
         }
     }
 }

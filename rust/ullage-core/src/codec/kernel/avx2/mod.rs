@@ -4,7 +4,10 @@
     clippy::arithmetic_side_effects,
     reason = "counts within a step of 32 elements, and lengths of slices over them"
 )]
-#![expect(clippy::wildcard_imports, reason = "instructions are named by their vendor, at length")]
+#![allow(
+    clippy::wildcard_imports,
+    reason = "instructions are named by their vendor, at length; not linted in tests"
+)]
 
 mod dot;
 mod integers;

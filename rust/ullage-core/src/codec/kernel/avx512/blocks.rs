@@ -118,7 +118,7 @@ unsafe fn q6_k<F: Format>(block: &[u8], out: *mut F::Word) {
                 (_mm_loadu_si128(low.cast()), _mm_loadu_si128(high.cast()))
             };
             let low = if is_high { _mm_srli_epi16::<4>(low) } else { low };
-            let shift = _mm_cvtsi64_si128(4 * i64::from(is_high) + 2 * (part / 2) as i64);
+            let shift = _mm_cvtsi64_si128(4 * i64::from(is_high) + 2 * i64::from(part > 1));
             let high = _mm_and_si128(_mm_srl_epi16(high, shift), _mm_set1_epi8(3));
             let code = _mm_or_si128(_mm_and_si128(low, _mm_set1_epi8(15)), _mm_slli_epi16::<4>(high));
             let level = _mm512_cvtepi8_epi32(_mm_sub_epi8(code, _mm_set1_epi8(32)));

@@ -5,7 +5,10 @@
     clippy::cast_possible_truncation,
     reason = "counts within a step of 64 elements, and lengths of slices over them"
 )]
-#![expect(clippy::wildcard_imports, reason = "instructions are named by their vendor, at length")]
+#![allow(
+    clippy::wildcard_imports,
+    reason = "instructions are named by their vendor, at length; not linted in tests"
+)]
 
 mod blocks;
 mod dot;
@@ -66,6 +69,14 @@ impl Kernel for Avx512 {
     fn add(self, sums: &mut Sums, weights: &[f32], x: &[f32]) {
         // SAFETY: as above.
         unsafe { dot::add(sums, weights, x) }
+    }
+
+    fn fused(self, layout: &Layout<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
+        match layout {
+            // SAFETY: as above.
+            Layout::Palette(palette) => unsafe { palette::fused(palette, start, x, sums) },
+            _ => 0,
+        }
     }
 }
 

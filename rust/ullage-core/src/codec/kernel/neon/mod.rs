@@ -5,7 +5,10 @@
     clippy::arithmetic_side_effects,
     reason = "counts within a step of 16 elements, and lengths of slices over them"
 )]
-#![expect(clippy::wildcard_imports, reason = "instructions are named by their vendor, at length")]
+#![allow(
+    clippy::wildcard_imports,
+    reason = "instructions are named by their vendor, at length; not linted in tests"
+)]
 
 mod dot;
 mod lanes;

@@ -39,11 +39,11 @@ fn expand_wide(codes: &[u8], table: &[u8; 16], escapes: &mut Iter<'_, u8>, expon
         // SAFETY: 16 bytes.
         let pairs = _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(codes.as_ptr().cast()) });
         let each = _mm256_and_si256(_mm256_or_si256(pairs, _mm256_slli_epi16::<4>(pairs)), half);
-        let escaped = _mm256_movemask_epi8(_mm256_cmpeq_epi8(each, half)).cast_unsigned();
+        let marks = _mm256_movemask_epi8(_mm256_cmpeq_epi8(each, half)).cast_unsigned();
         // SAFETY: 32 bytes.
         unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_shuffle_epi8(exponent_of, each)) };
-        if escaped != 0 {
-            is_enough &= fixed::patch(u64::from(escaped), escapes, out);
+        if marks != 0 {
+            is_enough &= fixed::patch(u64::from(marks), escapes, out);
         }
     }
     is_enough & fixed::expand(codes_rest, table, escapes, exponents_rest)
@@ -78,8 +78,6 @@ fn stream_aligned(from: &[u8], head: &mut [u8], body: &mut [__m256i], tail: &mut
         unsafe { _mm256_stream_si256(std::ptr::from_mut(to), _mm256_loadu_si256(from.as_ptr().cast())) };
     }
     tail.copy_from_slice(last);
-    // So that another thread sees the bytes once it sees that they are done.
-    _mm_sfence();
 }
 
 pub(super) fn prefetch(bytes: &[u8]) {
@@ -87,4 +85,10 @@ pub(super) fn prefetch(bytes: &[u8]) {
         // SAFETY: any address may be asked for, and this one is there.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
     }
+}
+
+/// Waits for what was written past the caches, so that another thread sees the bytes once it sees that they are done.
+pub(super) fn drain() {
+    // SAFETY: every x86-64 has it.
+    unsafe { _mm_sfence() };
 }

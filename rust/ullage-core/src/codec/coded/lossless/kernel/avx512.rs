@@ -5,7 +5,7 @@
 )]
 
 use std::arch::x86_64::{
-    __m512i, _mm_loadu_si128, _mm_sfence, _mm256_loadu_si256, _mm512_and_si512, _mm512_broadcast_i32x4,
+    __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_and_si512, _mm512_broadcast_i32x4,
     _mm512_cmpeq_epi8_mask, _mm512_cvtepu8_epi16, _mm512_loadu_si512, _mm512_or_si512,
     _mm512_permutexvar_epi8, _mm512_set1_epi8, _mm512_slli_epi16, _mm512_storeu_si512, _mm512_stream_si512,
 };
@@ -39,12 +39,12 @@ fn expand_wide(codes: &[u8], table: &[u8; 16], escapes: &mut Iter<'_, u8>, expon
         // SAFETY: 32 bytes.
         let pairs = _mm512_cvtepu8_epi16(unsafe { _mm256_loadu_si256(codes.as_ptr().cast()) });
         let each = _mm512_and_si512(_mm512_or_si512(pairs, _mm512_slli_epi16::<4>(pairs)), half);
-        let escaped = _mm512_cmpeq_epi8_mask(each, half);
+        let marks = _mm512_cmpeq_epi8_mask(each, half);
         let found = _mm512_permutexvar_epi8(each, exponent_of);
         // SAFETY: 64 bytes.
         unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), found) };
-        if escaped != 0 {
-            is_enough &= fixed::patch(escaped, escapes, out);
+        if marks != 0 {
+            is_enough &= fixed::patch(marks, escapes, out);
         }
     }
     is_enough & fixed::expand(codes_rest, table, escapes, exponents_rest)
@@ -79,6 +79,4 @@ fn stream_aligned(from: &[u8], head: &mut [u8], body: &mut [__m512i], tail: &mut
         unsafe { _mm512_stream_si512(std::ptr::from_mut(to), _mm512_loadu_si512(from.as_ptr().cast())) };
     }
     tail.copy_from_slice(last);
-    // So that another thread sees the bytes once it sees that they are done.
-    _mm_sfence();
 }

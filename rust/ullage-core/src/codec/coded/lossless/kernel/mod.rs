@@ -4,6 +4,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod fused;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
@@ -54,7 +56,35 @@ impl Kernel {
         is_enough && escapes.next().is_none()
     }
 
+    /// Both at once, for a block of BF16; `None` where there is no form for that.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(unused_variables, reason = "only x86-64 has a form for this")
+    )]
+    pub(super) fn fused(
+        self,
+        fixed: (&[u8], &[u8; 16], &[u8]),
+        near: &[u8],
+        out: &mut [u8],
+        streamed: bool,
+    ) -> Option<bool> {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                let (codes, table, escapes) = fixed;
+                let mut escapes = escapes.iter();
+                let is_enough = fused::bf16(codes, table, &mut escapes, near, out, streamed);
+                Some(is_enough && escapes.next().is_none())
+            }
+            _ => None,
+        }
+    }
+
     /// Asks for what is read soon.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(unused_variables, reason = "only x86-64 has a form for this")
+    )]
     pub(super) fn prefetch(self, bytes: &[u8]) {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -83,6 +113,15 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2::stream(from, to),
             _ => to.copy_from_slice(from),
+        }
+    }
+
+    /// Ends a run of [`Kernel::stream`]: seldom, for it waits.
+    pub(super) fn drain(self) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 | Isa::Avx2 => avx2::drain(),
+            _ => {}
         }
     }
 

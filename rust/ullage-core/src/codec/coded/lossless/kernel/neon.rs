@@ -33,8 +33,8 @@ fn expand_wide(codes: &[u8], table: &[u8; 16], escapes: &mut Iter<'_, u8>, expon
         // SAFETY: 16 bytes.
         let pairs = unsafe { vld1q_u8(codes.as_ptr()) };
         let (low, high) = (vandq_u8(pairs, half), vshrq_n_u8::<4>(pairs));
-        let escaped = vmaxvq_u8(vorrq_u8(vceqq_u8(low, half), vceqq_u8(high, half)));
-        if escaped != 0 {
+        let marks = vmaxvq_u8(vorrq_u8(vceqq_u8(low, half), vceqq_u8(high, half)));
+        if marks != 0 {
             is_enough &= fixed::expand(codes, table, escapes, out);
             continue;
         }

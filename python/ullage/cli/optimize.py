@@ -1,0 +1,191 @@
+"""`ullage optimize`: the best policy, and scheme, for every layer."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+import ullage
+from ullage import Optimum, format_bytes
+from ullage._optimize import optimum_as_dict
+from ullage.cli import INTERRUPTED, options
+from ullage.cli.show import Page, print_json, size
+from ullage.cli.simulate_drawing import advice, draw_policies, draw_timeline, milliseconds
+from ullage.cli.solving import solved
+from ullage.report import write_pass_trace
+
+__all__ = ["optimize"]
+
+MILLION = 1e6
+
+
+@click.command(
+    epilog="""\b
+Exit status: 0 an answer within the limits, 1 there is none or none was
+found in time, 2 bad usage or input, 130 after Ctrl-C.
+
+\b
+Examples:
+  ullage optimize model.safetensors --device iphone-14-pro --scheme palettized:4
+  ullage optimize llama-3.2-1b --device iphone-16-pro --memory-limit 1GB \\
+                  --schemes dense:f16,linear:8,palettized:4 --min-snr 25
+  ullage optimize model.safetensors --device rtx-4090 --scheme linear:8 \\
+                  --latency-limit 2ms --trace pass.json
+"""
+)
+@click.argument("model")
+@click.option("--device", "-d", required=True, metavar="NAME", help="A device of the catalog.")
+@click.option("--scheme", metavar="SCHEME", help="How all weights are stored.")
+@click.option(
+    "--schemes",
+    metavar="LIST",
+    help="Schemes to choose from for every layer, separated by spaces, or by commas where none has options.",
+)
+@click.option("--policies", metavar="LIST", help="Policies to choose from, separated by spaces. Default: all.")
+@click.option("--memory-limit", metavar="SIZE", help="The most memory: the latency is made small.")
+@click.option("--latency-limit", metavar="TIME", help="The longest pass, such as 5ms: the memory is made small.")
+@click.option("--min-snr", type=float, metavar="DB", help="The least signal to noise of all weights together.")
+@click.option("--objective", type=click.Choice(["latency", "memory"]), help="What is made small, if not as above.")
+@click.option("--batch", type=click.IntRange(1, 2**32), default=1, show_default=True, help="Tokens or images at once.")
+@click.option(
+    "--time-limit", type=float, metavar="SECONDS", default=10.0, show_default=True, help="Longest search, in seconds."
+)
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the pass as a trace that Perfetto and chrome://tracing open.",
+)
+@options.as_json
+def optimize(
+    *,
+    model: str,
+    device: str,
+    scheme: str | None,
+    schemes: str | None,
+    policies: str | None,
+    memory_limit: str | None,
+    latency_limit: str | None,
+    min_snr: float | None,
+    objective: Any,  # noqa: ANN401 - one of two words, as click has checked
+    batch: int,
+    time_limit: float,
+    trace: Path | None,
+    as_json: bool,
+) -> int:
+    """Choose for every layer when its weights are decompressed.
+
+    With --schemes, also how they are stored. MODEL is what `ullage footprint` takes. What a device does is simulated:
+    with figures fitted to published latencies for the iPhone 14 Pro, with published peaks for others, so that only
+    ratios are worth something.
+    """
+    if (scheme is None) == (schemes is None):
+        raise click.UsageError("give either --scheme or --schemes", click.get_current_context())
+    found = None if schemes is not None else ullage.compress(model, scheme or "")
+    answer, is_interrupted = solved(
+        lambda told: ullage.optimize(
+            model if found is None else found,
+            device,
+            schemes=_list(schemes, ",") if schemes else None,
+            policies=_list(policies, " ") if policies else None,
+            memory_limit=memory_limit,
+            latency_limit=None if latency_limit is None else _seconds(latency_limit),
+            min_snr_db=min_snr,
+            objective=objective,
+            batch=batch,
+            time_limit=time_limit,
+            progress=told,
+        ),
+        "picoseconds or bytes",
+    )
+    if trace is not None and answer.latency_s is not None:
+        write_pass_trace(answer, trace, f"{model} on {device}")
+    if as_json:
+        print_json(optimum_as_dict(answer))
+    else:
+        _draw(Page(), answer, memory_limit)
+    if is_interrupted:
+        return INTERRUPTED
+    return 0 if answer.latency_s is not None else 1
+
+
+def _list(text: str, separator: str) -> list[str]:
+    """Split at blanks, or at commas where there are none."""
+    return (
+        text.split()
+        if any(letter.isspace() for letter in text.strip())
+        else [part.strip() for part in (text.split(separator) if separator != " " else [text])]
+    )
+
+
+def _seconds(text: str) -> float:
+    for unit, factor in (("ms", 1e-3), ("us", 1e-6), ("s", 1.0)):
+        if text.endswith(unit):
+            text, scale = text.removesuffix(unit), factor
+            break
+    else:
+        scale = 1.0
+    try:
+        return float(text) * scale
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no time, such as 5ms", param_hint="--latency-limit") from None
+
+
+def _draw(page: Page, answer: Optimum, memory_limit: str | None) -> None:
+    page.line(_sentence(answer), "bold")
+    if answer.reason:
+        page.line(f"Reason: {answer.reason}.")
+    page.title("One policy for all layers")
+    draw_policies(page, answer.uniform, limit=ullage.parse_bytes(memory_limit) if memory_limit else None)
+    best = {"latency_s": answer.latency_s, "peak_bytes": answer.peak_bytes} if answer.latency_s is not None else None
+    page.line()
+    page.line(advice(answer.uniform, best))
+    if best is None or answer.latency_s is None:
+        return
+    page.title("What was chosen")
+    rows = answer.layers
+    counts = Counter((row["policy"], row["scheme"]) for row in rows)
+    page.table(
+        (">layers", "policy", "scheme", ">stored", ">ms", "mostly"),
+        [
+            (
+                str(count),
+                policy,
+                scheme,
+                format_bytes(sum(row["bytes"] for row in rows if (row["policy"], row["scheme"]) == (policy, scheme))),
+                milliseconds(sum(row["seconds"] for row in rows if (row["policy"], row["scheme"]) == (policy, scheme))),
+                Counter(row["bound"] for row in rows if (row["policy"], row["scheme"]) == (policy, scheme)).most_common(
+                    1
+                )[0][0],
+            )
+            for (policy, scheme), count in counts.most_common()
+        ],
+    )
+    page.title("A pass")
+    draw_timeline(page, answer.timeline, answer.latency_s)
+    if len(answer.front) > 1:
+        page.title("Nothing that was looked at beats these in both")
+        page.table(
+            (">peak", ">ms", "policies"),
+            [
+                (
+                    format_bytes(row["peak_bytes"]),
+                    milliseconds(row["latency_s"]),
+                    ", ".join(f"{count} {policy}" for policy, count in row["policies"].items()),
+                )
+                for row in answer.front[:12]
+            ],
+        )
+
+
+def _sentence(answer: Optimum) -> str:
+    if answer.latency_s is None or answer.peak_bytes is None:
+        word = "Infeasible" if answer.status == "infeasible" else "Timeout"
+        return f"{word}: nothing within the limits was found on {answer.device}."
+    told = f"{milliseconds(answer.latency_s)} ms a pass at {size(answer.peak_bytes)} on {answer.device}"
+    if answer.snr_db is not None:
+        told += f", {answer.snr_db:.1f} dB signal to noise (assumed)" if answer.snr_db < float("inf") else ", lossless"
+    if answer.status == "optimal":
+        return f"Optimal: {told}."
+    return f"Feasible: {told}; at best {answer.gap or 0.0:.2%} less."

@@ -1,0 +1,40 @@
+//! What a policy would have done: the pool on a virtual clock, driven by a trace of requests.
+//!
+//! ```text
+//!  models.csv  ──► Trace ──┬──► serial   one request after another, loads take no time    the policy alone, fast
+//!  requests.csv            ├──► live     durations, concurrency, lags, wrong estimates    the very pool of production
+//!                          └──► bound    no policy loads less than this
+//! ```
+//!
+//! [`serial`] asks the same [`Policy`](crate::pool::policy::Policy) through the same
+//! [`select`](crate::pool::policy::select) as the [`Pool`](crate::pool::Pool) does, without its queue and its ledger; a
+//! test holds both against each other, decision for decision. [`live`] drives the [`Pool`](crate::pool::Pool) itself.
+//! Nothing reads a clock or draws a number that was not handed in: a trace replays the same, bit for bit.
+
+mod bound;
+mod live;
+mod log;
+mod outcome;
+mod serial;
+mod trace;
+
+pub use bound::lower_bound;
+pub use live::{Conditions, live};
+pub use log::{Log, Move};
+pub use outcome::{Delays, ModelOutcome, Outcome};
+pub use serial::serial;
+pub use trace::{Request, Trace, TracedModel};
+
+use crate::error::Result;
+use crate::pool::policy::{Clairvoyant, Policy, by_name};
+
+/// The policy called `name`: one that a pool may have, or `clairvoyant`, which only a replay can.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) listing the known names.
+pub fn policy(name: &str, trace: &Trace) -> Result<Box<dyn Policy>> {
+    if name == "clairvoyant" { Ok(Box::new(Clairvoyant::new(trace.uses()))) } else { by_name(name) }
+}
+
+#[cfg(test)]
+mod tests;
