@@ -177,7 +177,7 @@ def peers(weights: int) -> list[dict[str, Any]]:
     works: list[tuple[str, str, str, Callable[[], float]]] = [
         *kernels_numpy.works(weights, COLUMNS, random_parts),
         *kernels_gguf.works(weights, COLUMNS, random_parts),
-        *kernels_onnxruntime.works(weights, COLUMNS),
+        *kernels_onnxruntime.works(16 * weights, COLUMNS),
     ]
     x = np.random.default_rng(1).standard_normal(COLUMNS).astype(np.float32)
     for name, scheme, dtype, work in works:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 Work = tuple[str, str, str, Callable[[], float]]
@@ -23,6 +24,5 @@ def works(weights: int, columns: int, parts: Callable[[str, int], list[Any]]) ->
         return (time.perf_counter() - begin) / weights
 
     return [
-        (f"gguf-py {name}", f"gguf:{name}", "f32", lambda name=name: decode(name))
-        for name in ("q4_0", "q8_0", "q4_k", "q6_k")
+        (f"gguf-py {name}", f"gguf:{name}", "f32", partial(decode, name)) for name in ("q4_0", "q8_0", "q4_k", "q6_k")
     ]

@@ -2,11 +2,12 @@
 
 use std::arch::x86_64::*;
 
-use super::super::format::{Format, code};
+use super::super::dot::Sums;
+use super::super::format::{F32, Format, code};
 use super::super::layout::Integers;
 use super::super::portable::{self, each_run};
 use super::super::runs::Run;
-use super::lanes::{STEP, Source, narrowed, put_wide, write};
+use super::lanes::{STEP, Source, fuse, fuse_source, narrowed, put_wide, write};
 use super::palette::{Tables, of_tables};
 
 /// The blocks that most models are quantised in.
@@ -41,6 +42,34 @@ pub(super) fn decode<F: Format>(
     });
 }
 
+/// Adds the products of `x` and a row that has one scale, or one for each block of 32, and returns how many.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
+pub(super) fn fused(integers: &Integers<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
+    if let Some(blocks) = Blocks::of(integers, start, x.len()) {
+        return match (integers.bits, integers.is_affine) {
+            (4, false) => fuse(sums, x, blocks.steps, |step| blocks.two::<4, false>(step)),
+            (4, true) => fuse(sums, x, blocks.steps, |step| blocks.two::<4, true>(step)),
+            (_, false) => fuse(sums, x, blocks.steps, |step| blocks.two::<8, false>(step)),
+            (_, true) => fuse(sums, x, blocks.steps, |step| blocks.two::<8, true>(step)),
+        };
+    }
+    let run = match integers.sharing.of(start..start.saturating_add(x.len())).next() {
+        Some(run) if start.is_multiple_of(2) && run.length == x.len() => run,
+        _ => return 0,
+    };
+    let (scale, zero) = portable::scale(integers, run.place);
+    let (scale, zero) = (_mm512_set1_ps(scale), i32::from(zero));
+    let codes = integers.codes.get(start / 2 * (integers.bits as usize / 4)..).unwrap_or_default();
+    if integers.bits == 4 {
+        let levels = if integers.is_affine { affine_levels(zero) } else { signed_levels() };
+        fuse_source(&Tables::<4>::of_wide::<F32>(_mm512_mul_ps(levels, scale)), codes, sums, x)
+    } else if integers.is_affine {
+        fuse_source(&Bytes::<true> { scale, zero: _mm512_set1_epi32(zero) }, codes, sums, x)
+    } else {
+        fuse_source(&Bytes::<false> { scale, zero: _mm512_setzero_si512() }, codes, sums, x)
+    }
+}
+
 /// Blocks of 32 two at a time, from the begin of one on; returns what is left.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
 #[inline]
@@ -49,52 +78,75 @@ fn blocks<'a, F: Format>(
     start: usize,
     out: &'a mut [F::Word],
 ) -> (usize, &'a mut [F::Word]) {
-    if !integers.sharing.is_even(BLOCK) || !start.is_multiple_of(STEP) {
-        return (start, out);
-    }
-    let bytes = integers.bits as usize * 8;
-    let codes = integers.codes.get(start / STEP * bytes..).unwrap_or_default();
-    let scales = integers.scales.get(start / BLOCK * 2..).unwrap_or_default().as_chunks::<4>().0;
-    let steps = (out.len() / STEP).min(codes.len() / bytes).min(scales.len());
-    let (whole, rest) = out.split_at_mut(steps * STEP);
-    let mut place = start / BLOCK;
-    for ((codes, scales), out) in codes.chunks_exact(bytes).zip(scales).zip(whole.as_chunks_mut::<STEP>().0) {
-        let both = _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from_le_bytes(*scales)));
-        let scales = [_mm512_broadcastss_ps(both), _mm512_broadcastss_ps(_mm_movehdup_ps(both))];
-        let zeros = if integers.is_affine {
-            [place, place + 1].map(|place| i32::from(code(integers.zeros, place, integers.bits)))
-        } else {
-            [0; 2]
+    let Some(blocks) = Blocks::of(integers, start, out.len()) else { return (start, out) };
+    let (whole, rest) = out.split_at_mut(blocks.steps * STEP);
+    for (step, out) in whole.as_chunks_mut::<STEP>().0.iter_mut().enumerate() {
+        let wide = match (integers.bits, integers.is_affine) {
+            (4, false) => blocks.two::<4, false>(step),
+            (4, true) => blocks.two::<4, true>(step),
+            (_, false) => blocks.two::<8, false>(step),
+            (_, true) => blocks.two::<8, true>(step),
         };
-        place += 2;
-        _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(1024).cast());
-        // SAFETY: there are the codes of 64 elements, and `out` has room for as many.
-        unsafe {
-            let wide = if integers.bits == 4 {
-                let levels = if integers.is_affine {
-                    zeros.map(|zero| affine_levels(zero))
-                } else {
-                    [signed_levels(); 2]
-                };
-                let [a, b] = [_mm512_mul_ps(levels[0], scales[0]), _mm512_mul_ps(levels[1], scales[1])];
-                of_tables([a, a, b, b], codes.as_ptr())
-            } else {
-                scaled(
-                    [0, 1, 2, 3].map(|lane| {
-                        let bytes = _mm_loadu_si128(codes.as_ptr().add(lane * 16).cast());
-                        if integers.is_affine {
-                            _mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), _mm512_set1_epi32(zeros[lane / 2]))
-                        } else {
-                            _mm512_cvtepi8_epi32(bytes)
-                        }
-                    }),
-                    scales,
-                )
-            };
-            put_wide::<F>(wide, out.as_mut_ptr());
-        }
+        // SAFETY: `out` has room for 64 elements.
+        unsafe { put_wide::<F>(wide, out.as_mut_ptr()) };
     }
-    (start + steps * STEP, rest)
+    (start + blocks.steps * STEP, rest)
+}
+
+/// Steps of two blocks of 32 with a scale each, all of whose data are there.
+struct Blocks<'a> {
+    codes: &'a [u8],
+    scales: &'a [[u8; 4]],
+    zeros: &'a [u8],
+    place: usize,
+    steps: usize,
+}
+
+impl<'a> Blocks<'a> {
+    fn of(integers: &Integers<'a>, start: usize, length: usize) -> Option<Self> {
+        if !integers.sharing.is_even(BLOCK) || !start.is_multiple_of(STEP) {
+            return None;
+        }
+        let bytes = integers.bits as usize * 8;
+        let codes = integers.codes.get(start / STEP * bytes..)?;
+        let scales = integers.scales.get(start / BLOCK * 2..)?.as_chunks::<4>().0;
+        let steps = (length / STEP).min(codes.len() / bytes).min(scales.len());
+        Some(Self { codes, scales, zeros: integers.zeros, place: start / BLOCK, steps })
+    }
+
+    /// The elements of a step, which must be one of them.
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
+    )]
+    #[inline]
+    fn two<const BITS: u32, const AFFINE: bool>(&self, step: usize) -> [__m512; 4] {
+        let bytes = BITS as usize * 8;
+        let codes = &self.codes[step * bytes..(step + 1) * bytes];
+        let both = _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from_le_bytes(self.scales[step])));
+        let scales = [_mm512_broadcastss_ps(both), _mm512_broadcastss_ps(_mm_movehdup_ps(both))];
+        let mut zeros = [0; 2];
+        if AFFINE {
+            let first = self.place + 2 * step;
+            zeros = [first, first + 1].map(|place| i32::from(code(self.zeros, place, BITS)));
+        }
+        _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(1024).cast());
+        if BITS == 4 {
+            let levels = if AFFINE { zeros.map(|zero| affine_levels(zero)) } else { [signed_levels(); 2] };
+            let [a, b] = [_mm512_mul_ps(levels[0], scales[0]), _mm512_mul_ps(levels[1], scales[1])];
+            // SAFETY: `codes` is 32 bytes.
+            return unsafe { of_tables([a, a, b, b], codes.as_ptr()) };
+        }
+        let levels = [0, 1, 2, 3].map(|lane| {
+            // SAFETY: `codes` is 64 bytes.
+            let bytes = unsafe { _mm_loadu_si128(codes.as_ptr().add(lane * 16).cast()) };
+            if AFFINE {
+                _mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), _mm512_set1_epi32(zeros[lane / 2]))
+            } else {
+                _mm512_cvtepi8_epi32(bytes)
+            }
+        });
+        scaled(levels, scales)
+    }
 }
 
 #[target_feature(enable = "avx512f")]

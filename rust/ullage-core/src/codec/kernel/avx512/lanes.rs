@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::super::dot::Sums;
 use super::super::format::{Format, Kind};
 
 /// Elements of a step.
@@ -133,6 +134,48 @@ unsafe fn put<F: Format, S: Source, const STREAMED: bool>(source: &S, data: *con
             }
         }
     }
+}
+
+/// Adds the products of `x` and so many steps of 64 weights, each as `weights` gives it, and returns how many.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
+#[inline]
+pub(super) fn fuse(
+    sums: &mut Sums,
+    x: &[f32],
+    steps: usize,
+    mut weights: impl FnMut(usize) -> [__m512; 4],
+) -> usize {
+    let mut lanes = [_mm512_setzero_ps(); 4];
+    for (lanes, sum) in lanes.iter_mut().zip(&*sums) {
+        // SAFETY: a sum is 16 numbers.
+        *lanes = unsafe { _mm512_loadu_ps(sum.as_ptr()) };
+    }
+    let mut done = 0;
+    for (step, x) in (0..steps).zip(x.as_chunks::<STEP>().0) {
+        for (place, (sum, weights)) in lanes.iter_mut().zip(weights(step)).enumerate() {
+            // SAFETY: 64 numbers are four registers.
+            *sum = _mm512_fmadd_ps(weights, unsafe { _mm512_loadu_ps(x.as_ptr().add(place * 16)) }, *sum);
+        }
+        done += STEP;
+    }
+    for (lanes, sum) in lanes.into_iter().zip(sums) {
+        // SAFETY: a sum is 16 numbers.
+        unsafe { _mm512_storeu_ps(sum.as_mut_ptr(), lanes) };
+    }
+    done
+}
+
+/// The same with weights of one source, the first of which begin `data`.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
+#[inline]
+pub(super) fn fuse_source<S: Source>(source: &S, data: &[u8], sums: &mut Sums, x: &[f32]) -> usize {
+    let steps = data.len() / (8 * S::BITS);
+    fuse(sums, x, steps, |step| {
+        let data = data.as_ptr().wrapping_add(step * 8 * S::BITS);
+        _mm_prefetch::<_MM_HINT_T0>(data.wrapping_add(AHEAD).cast());
+        // SAFETY: there are so many steps.
+        unsafe { source.wide(data) }
+    })
 }
 
 /// Stores 64 numbers in the format `F`.

@@ -72,10 +72,15 @@ impl Kernel for Avx512 {
     }
 
     fn fused(self, layout: &Layout<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
-        match layout {
-            // SAFETY: as above.
-            Layout::Palette(palette) => unsafe { palette::fused(palette, start, x, sums) },
-            _ => 0,
+        // SAFETY: as above.
+        unsafe {
+            match layout {
+                Layout::Numbers { dtype, data } => numbers::fused(*dtype, data, start, x, sums),
+                Layout::Palette(palette) => palette::fused(palette, start, x, sums),
+                Layout::Integers(integers) => integers::fused(integers, start, x, sums),
+                Layout::Blocks { block, data } => blocks::fused(*block, data, start, x, sums),
+                Layout::Sparse(_) | Layout::Whole { .. } => 0,
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use super::super::format::{Bf16, F32, Format, Kind};
 use super::super::layout::Palette;
 use super::super::portable;
 use super::super::portable::each_run;
-use super::lanes::{Source, halved, joined, widened, write};
+use super::lanes::{Source, fuse_source, halved, joined, widened, write};
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
 pub(super) fn decode<F: Format>(palette: &Palette<'_>, start: usize, out: &mut [F::Word], is_streamed: bool) {
@@ -44,39 +44,31 @@ fn runs<F: Format, const BITS: usize>(
     });
 }
 
-/// Adds the products of `x` and a row of codes of four bits that has one table, and returns how many.
+/// Adds the products of `x` and a row that has one table, and returns how many.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
 pub(super) fn fused(palette: &Palette<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
+    match palette.bits {
+        1 => fused_codes::<1>(palette, start, x, sums),
+        2 => fused_codes::<2>(palette, start, x, sums),
+        3 => fused_codes::<3>(palette, start, x, sums),
+        4 => fused_codes::<4>(palette, start, x, sums),
+        6 => fused_codes::<6>(palette, start, x, sums),
+        _ => fused_codes::<8>(palette, start, x, sums),
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
+fn fused_codes<const BITS: usize>(palette: &Palette<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
     let mut runs = palette.sharing.of(start..start.saturating_add(x.len()));
     let run = match runs.next() {
-        Some(run) if palette.bits == 4 && start.is_multiple_of(2) && run.length == x.len() => run,
+        Some(run) if start.is_multiple_of(8) && run.length == x.len() => run,
         _ => return 0,
     };
-    let first = run.place.saturating_mul(32);
-    let table = palette.tables.get(first..first.saturating_add(32)).unwrap_or_default();
-    let codes = palette.indices.get(start / 2..).unwrap_or_default().as_chunks::<32>().0;
-    let source = Tables::<4>::of_halves::<F32>(table);
-    let mut lanes = [_mm512_setzero_ps(); 4];
-    for (lanes, sum) in lanes.iter_mut().zip(&*sums) {
-        // SAFETY: a sum is 16 numbers.
-        *lanes = unsafe { _mm512_loadu_ps(sum.as_ptr()) };
-    }
-    let mut done = 0;
-    for (codes, x) in codes.iter().zip(x.as_chunks::<64>().0) {
-        _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(1024).cast());
-        // SAFETY: 32 bytes of codes.
-        let weights = unsafe { source.wide(codes.as_ptr()) };
-        for (place, (sum, weights)) in lanes.iter_mut().zip(weights).enumerate() {
-            // SAFETY: 64 numbers are four registers.
-            *sum = _mm512_fmadd_ps(weights, unsafe { _mm512_loadu_ps(x.as_ptr().add(place * 16)) }, *sum);
-        }
-        done += 64;
-    }
-    for (lanes, sum) in lanes.into_iter().zip(sums) {
-        // SAFETY: a sum is 16 numbers.
-        unsafe { _mm512_storeu_ps(sum.as_mut_ptr(), lanes) };
-    }
-    done
+    let bytes = 2_usize << BITS;
+    let first = run.place.saturating_mul(bytes);
+    let table = palette.tables.get(first..first.saturating_add(bytes)).unwrap_or_default();
+    let codes = palette.indices.get(start / 8 * BITS..).unwrap_or_default();
+    fuse_source(&Tables::<BITS>::of_halves::<F32>(table), codes, sums, x)
 }
 
 /// A table in registers.
