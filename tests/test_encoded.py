@@ -166,7 +166,7 @@ def test_what_cannot_be_encoded() -> None:
         assert caught.value.name == name
     for options in ({"seed": -1}, {"quantile": 0.5}, {"quantile": float("nan")}, {"dtype": "f16"}):
         with pytest.raises(ArgumentError):
-            encode(weights, "linear:8", **options)  # type: ignore[arg-type]
+            encode(weights, "linear:8", **options)
     with pytest.raises(UllageError):
         Encoded.from_parts({"values": 3}, [1], "dense:f16")
 

@@ -186,7 +186,7 @@ def _shape(shape: Sequence[int]) -> list[int]:
     return sizes
 
 
-def _check_out(out: npt.NDArray[Any], wanted: type[np.generic], shape: tuple[int, ...]) -> None:
+def _check_out(out: object, wanted: type[np.generic], shape: tuple[int, ...]) -> None:
     if not isinstance(out, np.ndarray) or out.dtype != wanted:
         raise _refusal("out", f"it is no array of {np.dtype(wanted)}")
     if not out.flags.writeable:
