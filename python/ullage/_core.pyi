@@ -55,6 +55,7 @@ __all__ = [
     "Split",
     "SplitPlace",
     "Store",
+    "StoredMatrix",
     "StoredWeight",
     "Tensor",
     "Trace",
@@ -65,13 +66,17 @@ __all__ = [
     "check_offsets",
     "compress_layers",
     "compress_model",
+    "decode_matrix",
     "encode_weight",
     "estimate",
     "execute_layers",
     "format_bytes",
     "judge",
+    "kernel_isas",
     "layers_of",
     "lower_bound",
+    "memory_times",
+    "multiply_matrix",
     "open_model",
     "optimize_layers",
     "pack",
@@ -2499,6 +2504,7 @@ def write_compressed(
 ) -> dict[str, Any]:
     """Write `model`, compressed; `ullage.write_compressed` is how it is called."""
 
+@final
 class Profile:
     """A device as the simulator sees it: rates with units and origins, and timings where it was calibrated."""
 
