@@ -102,7 +102,9 @@ def compress(
     force: bool,
     as_json: bool,
 ) -> int:
-    """Say what a model takes with its weights compressed, and with --out write it so.
+    """Say what a model takes with its weights compressed.
+
+    With --out it is also written so.
 
     MODEL is what `ullage footprint` takes. Without a container, compressed weights are packed end to end and compared
     with the tensors as stored; in a Core ML package, weight.bin is sized as coremltools writes it, and compared with
