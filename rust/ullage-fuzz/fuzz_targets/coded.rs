@@ -51,7 +51,7 @@ fuzz_target!(|input: (u8, Vec<u16>, Vec<u8>, u64)| {
     decode(
         scheme,
         &shape,
-        &pieces.iter().map(|piece| piece.bytes().map_or(0, |size| size.get())).collect::<Vec<_>>(),
+        &pieces.iter().map(|piece| piece.bytes().map_or(0, ullage_core::Bytes::get)).collect::<Vec<_>>(),
         &bytes,
     );
     encode(scheme, &shape, weight.elements(), &bytes, seed);

@@ -57,6 +57,7 @@ impl World {
                 workspace: Bytes::new(u64::from(bytes[1] % 20)),
                 is_pinned,
                 max_concurrency,
+                load_time: None,
             };
             let pin = pool.register(registration(is_pinned));
             if is_pinned && let Ok(id) = &pin {
