@@ -198,12 +198,11 @@ impl<'a> State<'a> {
             let top = open.map(|other| self.lows[other].saturating_add(model.sizes[other])).min();
             let mut set = self.sets.empty();
             conflict::insert(&mut set, depth);
-            if model.fixed[index] == FREE {
-                for &other in near {
-                    match self.placed[other as usize] {
-                        Self::OPEN => self.blame(other as usize, &mut set),
-                        placed => conflict::insert(&mut set, placed),
-                    }
+            // Also of one that is fixed: its neighbours lie above it only because these decisions keep them from below.
+            for &other in near {
+                match self.placed[other as usize] {
+                    Self::OPEN => self.blame(other as usize, &mut set),
+                    placed => conflict::insert(&mut set, placed),
                 }
             }
             let Some(top) = top.filter(|_| model.fixed[index] == FREE) else {

@@ -42,7 +42,7 @@ fn with(pieces: &[Piece], capacity: Option<u64>) -> crate::error::Result<Problem
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(40_000))]
 
     #[test]
     fn the_least_height_is_found_and_proven(pieces in prop::collection::vec(piece(), 0..6)) {
@@ -73,6 +73,15 @@ proptest! {
             prop_assert!(pieces.iter().any(|piece| piece.2.is_some()));
         }
     }
+}
+
+/// What lies above a fixed buffer may do so only because others took the room below it.
+#[test]
+fn a_fixed_buffer_does_not_hide_who_is_to_blame() {
+    let free = |size, alignment| ((0, 1, size), alignment, None, None, Vec::new());
+    let pieces = [free(1, 3), ((0, 1, 2), 1, Some(5), None, Vec::new()), free(3, 1), free(2, 1)];
+    let layout = solve(&with(&pieces, None).unwrap(), Strategy::Exact, 0, &quick());
+    assert_eq!((layout.status, layout.height.get()), (Status::Optimal, 9));
 }
 
 fn conditions(tell: impl FnOnce(&mut Conditions)) -> Result<Layout, String> {
