@@ -69,7 +69,7 @@ impl Conditions {
             self.check_fixed(index, buffer)?;
             self.check_gaps(index, buffer)?;
         }
-        self.check_groups()
+        self.check_groups(buffers)
     }
 
     fn check_fixed(&self, index: usize, buffer: &Buffer) -> Result<()> {
@@ -100,8 +100,8 @@ impl Conditions {
         Ok(())
     }
 
-    /// A group has one offset: two that are fixed are the same.
-    fn check_groups(&self) -> Result<()> {
+    /// A group has one offset: two that are fixed are the same, and it suits the alignments of all.
+    fn check_groups(&self, buffers: &[Buffer]) -> Result<()> {
         let mut known: BTreeMap<u32, (usize, u64)> = BTreeMap::new();
         for index in 0..self.groups.len() {
             if let (Some(group), Some(offset)) = (self.group(index), self.fixed(index)) {
@@ -111,6 +111,15 @@ impl Conditions {
                         format!("{offset} is not {other}, where buffer {first} of the same group is fixed");
                     return Err(wrong(format!("fixed[{index}]"), reason));
                 }
+            }
+        }
+        for (index, buffer) in buffers.iter().enumerate() {
+            let Some(&(first, offset)) = self.group(index).and_then(|group| known.get(&group)) else {
+                continue;
+            };
+            if !offset.is_multiple_of(buffer.alignment) {
+                let reason = format!("{offset} is no multiple of the alignments of all of its group");
+                return Err(wrong(format!("fixed[{first}]"), reason));
             }
         }
         Ok(())

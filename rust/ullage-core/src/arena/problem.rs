@@ -101,10 +101,6 @@ impl Problem {
             let reason = "fixed offsets, sizes and alignments together pass 2^63 - 1 bytes".to_owned();
             return Err(wrong("conditions".to_owned(), reason));
         }
-        if let Some((index, offset)) = spans.misaligned() {
-            let reason = format!("{offset} is no multiple of the alignments of all of its group");
-            return Err(wrong(format!("fixed[{index}]"), reason));
-        }
         if let Some((one, other)) = spans.fixed_clash() {
             let reason = format!("it shares bytes with buffer {one}, which is fixed too");
             return Err(wrong(format!("fixed[{other}]"), reason));

@@ -214,16 +214,6 @@ impl Spans {
             .unwrap_or(0)
     }
 
-    /// A fixed offset that does not suit the alignments of all of its group, and the first buffer there.
-    pub(crate) fn misaligned(&self) -> Option<(u32, u64)> {
-        let owner =
-            |span: u32| self.buffers.iter().find(|&&(_, other)| other == span).map(|&(buffer, _)| buffer);
-        (0_u32..).zip(&self.all).find_map(|(index, span)| {
-            let offset = span.fixed.filter(|offset| !offset.is_multiple_of(span.alignment))?;
-            Some((owner(index)?, offset))
-        })
-    }
-
     /// Two buffers that are fixed and share bytes.
     pub(crate) fn fixed_clash(&self) -> Option<(u32, u32)> {
         let mut events: Vec<(u32, bool, u64, u64, usize)> = Vec::new();

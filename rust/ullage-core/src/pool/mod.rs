@@ -23,7 +23,7 @@
 //!    older do not need. A model that an older request needs gone takes no new leases, so no steady stream of hits can
 //!    starve it;
 //! 6. a resident model keeps the workspace of one lease, so a hit is not held up by those who wait for memory;
-//! 7. what keeping a model is worth is the [policy](policy)'s to say; it is told of every request, load and eviction.
+//! 7. what keeping a model is worth is the [policy]'s to say; it is told of every request, load and eviction.
 //!
 //! **Deliberately not here:** what a model's memory really is (the measured bytes are reported to the pool), and
 //! retries of failed loads (the next request tries again).

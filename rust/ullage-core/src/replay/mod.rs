@@ -6,7 +6,7 @@
 //!                          └──► bound    no policy loads less than this
 //! ```
 //!
-//! [`serial`] asks the same [`Policy`](crate::pool::policy::Policy) through the same
+//! [`serial`] asks the same [`Policy`] through the same
 //! [`select`](crate::pool::policy::select) as the [`Pool`](crate::pool::Pool) does, without its queue and its ledger; a
 //! test holds both against each other, decision for decision. [`live`] drives the [`Pool`](crate::pool::Pool) itself.
 //! Nothing reads a clock or draws a number that was not handed in: a trace replays the same, bit for bit.

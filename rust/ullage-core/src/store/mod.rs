@@ -11,7 +11,7 @@
 //! entry `ullage.format` of `__metadata__` is the [`VERSION`] of what follows, and `ullage.tensors` a JSON list that says
 //! of each compressed tensor its name, scheme, dtype and shape before, and the names of its pieces in the scheme's order.
 //!
-//! [`write`] works on as many tensors at once as it has threads and holds nothing else in memory. [`WeightStore`] maps the
+//! [`write()`] works on as many tensors at once as it has threads and holds nothing else in memory. [`WeightStore`] maps the
 //! file: tensors kept are views of it, compressed ones are decoded into buffers that one budget bounds. A buffer that a
 //! caller still holds is never used again; the others go in the order in which they will be missed latest.
 

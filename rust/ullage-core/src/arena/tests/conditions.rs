@@ -42,7 +42,7 @@ fn with(pieces: &[Piece], capacity: Option<u64>) -> crate::error::Result<Problem
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40_000))]
+    #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
     fn the_least_height_is_found_and_proven(pieces in prop::collection::vec(piece(), 0..6)) {
