@@ -20,7 +20,7 @@ COMMANDS = {
     "fit": "Say whether a model fits a device, and what makes it fit.",
     "compress": "Say what a model takes with its weights compressed.",
     "calibrate": "Measure what this machine does in a second.",
-    "simulate": "Say what decompressing weights late costs, and check it here.",
+    "simulate": "Say what decompressing weights late costs, and check it.",
     "optimize": "Choose for every layer when its weights are decompressed.",
     "score": "Compare estimates with what was measured.",
     "pack": "Place models on as few devices as possible.",

@@ -50,10 +50,11 @@ def calibrate(
     out: Path | None,
     as_json: bool,
 ) -> int:
-    """Measure this machine and keep the profile, for `ullage simulate --device this-machine`.
+    """Measure what this machine does in a second.
 
-    Memory, caches and arithmetic by themselves, then every policy with every scheme the way `ullage simulate --verify`
-    executes it. A figure is stable where both halves of its measurements agree within a twentieth.
+    The profile is kept, for `ullage simulate --device this-machine`. Memory, caches and arithmetic are measured by
+    themselves, then every policy with every scheme the way `ullage simulate --verify` executes it. A figure is stable
+    where both halves of its measurements agree within a twentieth.
     """
     watch = Disturbance.begin()
     found = worked(

@@ -75,7 +75,9 @@ def simulate(
     verify: bool,
     as_json: bool,
 ) -> int:
-    """Say how long a pass takes on a device, and what memory, where weights are decompressed late.
+    """Say what decompressing weights late costs, and check it.
+
+    How long a pass takes on a device, and what memory.
 
     With --verify no model is needed: predictions for this machine are held against execution, on shapes that were not
     calibrated; exit status 1 where they miss the targets. With --device FILE.json that profile is used and nothing is
