@@ -10,6 +10,7 @@ DENY = .ci/cargo-tool deny 0.20.2
 BIN = .venv/bin
 VENV = .venv/.dev-installed
 BENCH_VENV = .venv/.bench-installed
+DOCS_VENV = .venv/.docs-installed
 BUILT = .venv/.ullage-built
 EXTENSION = $(wildcard python/ullage/_core*.so)
 SOURCES = Cargo.toml Cargo.lock pyproject.toml \
@@ -18,7 +19,7 @@ say = @printf '\n== %s\n'
 
 export PYTHON
 .NOTPARALLEL:
-.PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench bench-pack bench-pack-differential score \
+.PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench bench-pack bench-pack-differential score docs \
 	freethreaded ledger-costs kernel-costs lossless-costs soak fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
@@ -32,7 +33,7 @@ build: $(BUILT) ## build the extension into .venv, optimised and editable
 demo: $(BUILT) ## run the demonstration
 	@$(BIN)/ullage demo
 
-test: lint rust doctest rustdoc loom mypy stubtest python ## everything that must pass before a commit lands
+test: lint rust doctest rustdoc loom mypy stubtest docs python ## everything that must pass before a commit lands
 
 lint: fmt ruff clippy fuzz-clippy deny ## the checks that run no code
 
@@ -86,6 +87,10 @@ freethreaded: cargo-ready ## run the ledger's tests without a global interpreter
 mypy: $(BUILT) ## check the types of the package and its tests
 	$(say) "mypy"
 	@$(BIN)/mypy --no-error-summary
+
+docs: $(BUILT) $(DOCS_VENV) ## build the documentation into target/docs, warnings as errors
+	$(say) "sphinx"
+	@$(BIN)/sphinx-build -q -W --keep-going -d target/doctrees docs target/docs
 
 stubtest: $(BUILT) ## check that _core.pyi says what the extension is
 	$(say) "stubtest"
@@ -146,7 +151,7 @@ catalog: $(BUILT) ## make the GPU table anew from the pinned database and its ov
 
 # Without the bound, the first group would bring a protobuf that ortools, of the second, does not take.
 pins: ## write .ci/constraints.txt anew from what pip resolves today
-	@rm -rf .venv && printf 'protobuf<6.34\n' > .ci/constraints.txt && .ci/venv dev bench
+	@rm -rf .venv && printf 'protobuf<6.34\n' > .ci/constraints.txt && .ci/venv dev docs bench
 	@$(BIN)/pip freeze --exclude pip --exclude ullage > .ci/constraints.txt
 
 clean: ## remove everything that these targets made
@@ -159,6 +164,11 @@ cargo-ready:
 $(VENV): pyproject.toml .ci/constraints.txt .ci/venv
 	$(say) "python packages into .venv"
 	@.ci/venv dev model
+	@touch $@
+
+$(DOCS_VENV): $(VENV)
+	$(say) "documentation tools into .venv"
+	@.ci/venv docs
 	@touch $@
 
 $(BENCH_VENV): $(VENV)

@@ -84,7 +84,8 @@ def split(
     """Divide a model over devices so that a token is fast, and prove that no other division is better.
 
     `model` is whatever `footprint` takes but a size, or a `Chain`. `devices` are names of the catalog, `NAME=SIZE`,
-    `NAME=SIZE@BANDWIDTH`, each with ` xN` for copies, or `SplitDevice`s: a list, or a text with commas.
+    `NAME=SIZE@BANDWIDTH`, with `xN` after a space for copies, or `SplitDevice` objects: a list, or a text with
+    commas.
 
     Without `tiers` and `tensor_parallel` every device takes a run of layers, in the order given or in any, and what is
     small is the `objective`: the `latency` of a step, the slowest stage (`throughput`), the number of `devices`, or how
