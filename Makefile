@@ -19,7 +19,7 @@ say = @printf '\n== %s\n'
 
 export PYTHON
 .NOTPARALLEL:
-.PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench bench-pack bench-pack-differential score docs \
+.PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench bench-pack bench-pack-differential score docs wheels \
 	freethreaded ledger-costs kernel-costs lossless-costs soak fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
@@ -128,6 +128,11 @@ score: $(BUILT) ## score the estimates against the truth files of ULLAGE_DATA
 	$(say) "ullage score compression"
 	@$(BIN)/ullage score compression
 
+wheels: $(VENV) cargo-ready ## build wheel and source distribution into dist/, and try the wheel in clean environments
+	$(say) "wheel and source distribution"
+	@.ci/venv release
+	@.ci/wheels
+
 soak: $(BUILT) ## what takes long: ten million tries for each place of a limit, KILLS (10000) kills of processes that share one, LEASES (100000) of a pool
 	$(say) "ten million tries for each place of a limit"
 	@cargo test --quiet --locked -p ullage-core --release --lib soak -- --ignored
@@ -151,7 +156,7 @@ catalog: $(BUILT) ## make the GPU table anew from the pinned database and its ov
 
 # Without the bound, the first group would bring a protobuf that ortools, of the second, does not take.
 pins: ## write .ci/constraints.txt anew from what pip resolves today
-	@rm -rf .venv && printf 'protobuf<6.34\n' > .ci/constraints.txt && .ci/venv dev docs bench
+	@rm -rf .venv && printf 'protobuf<6.34\n' > .ci/constraints.txt && .ci/venv dev docs release bench
 	@$(BIN)/pip freeze --exclude pip --exclude ullage > .ci/constraints.txt
 
 clean: ## remove everything that these targets made

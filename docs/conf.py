@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "python/ullage"
 
 project = "ullage"
-author = "the developers of ullage"
+author = copyright = "the developers of ullage"
 version = release = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["workspace"]["package"]["version"]
 
 extensions = ["myst_parser", "autoapi.extension", "sphinx_click", "sphinx_copybutton"]
@@ -25,6 +25,7 @@ html_show_sphinx = False
 myst_heading_anchors = 3
 copybutton_prompt_text = r"\$ "
 copybutton_prompt_is_regexp = True
+python_use_unqualified_type_names = True
 default_role = "code"  # docstrings mark code with single backticks
 nitpicky = False  # many names in docstrings are words of the field, not targets
 suppress_warnings = [
@@ -35,7 +36,7 @@ suppress_warnings = [
 
 
 def sources() -> Path:
-    """Copy the package, its lazy imports written as plain ones: what reads them without running them sees them all."""
+    """Copy the package, as plain as what reads it without running it wants it."""
     copy = Path(tempfile.mkdtemp(prefix="ullage-docs-")) / "ullage"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__", "cli"))
     for start in copy.rglob("__init__.py"):
@@ -43,6 +44,9 @@ def sources() -> Path:
         text = re.sub(r"^    (from ullage)", r"\1", text, flags=re.MULTILINE)
         text = re.sub(r"^def __getattr__\b.*?(?=^\w|\Z)", "", text, flags=re.MULTILINE | re.DOTALL)
         start.write_text(text, encoding="utf-8")
+    for stub in copy.rglob("*.pyi"):  # constructors are looked for under one name only
+        text = re.sub(r"def __new__\((\s*)cls", r"def __init__(\1self", stub.read_text(encoding="utf-8"))
+        stub.write_text(text, encoding="utf-8")
     return copy
 
 
