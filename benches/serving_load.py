@@ -260,9 +260,8 @@ def warm(budget: int, rounds: int) -> dict[str, Any]:
 def show(rows: list[dict[str, Any]], warm_figures: dict[str, Any], budget: int) -> None:
     """Print it."""
     print(f"\nbudget {budget / 1e9:.2f} GB, load average {os.getloadavg()[0]:.1f}")
-    print(
-        f"{'server':8} {'cold':>5} {'p50 ms':>8} {'p99 ms':>8} {'wall s':>7} {'peak GB':>8} {'over GB':>8} {'booked':>7}  answers"
-    )
+    columns = f"{'cold':>5} {'p50 ms':>8} {'p99 ms':>8} {'wall s':>7} {'peak GB':>8} {'over GB':>8} {'booked':>7}"
+    print(f"{'server':8} {columns}  answers")
     for row in rows:
         booked = "-" if row["booked_peak"] is None else f"{row['booked_peak'] / 1e9:.3f}"
         waits = f"{row['p50_s'] * 1e3:8.1f} {row['p99_s'] * 1e3:8.1f} {row['wall_s']:7.1f}"
