@@ -28,6 +28,7 @@ __all__ = [
     "ProblemError",
     "ProtocolError",
     "QuantityError",
+    "QueueFullError",
     "ReleasedError",
     "SharedBusyError",
     "SharedClosedError",
@@ -386,6 +387,15 @@ class LoadFailedError(UllageError, RuntimeError):
 
 class PoolClosedError(UllageError, RuntimeError):
     """A request to a pool that is closing or closed."""
+
+
+class QueueFullError(UllageError, RuntimeError):
+    """A request that was not let in, because as many as may be wait already."""
+
+    model: str
+    """The model asked for."""
+    waiting: int
+    """Requests that wait."""
 
 
 class WorkerDiedError(UllageError, RuntimeError):
