@@ -114,7 +114,7 @@ def arena(
     if output is not None:
         _write(output, buffers, layout)
     if as_json:
-        print_json(layout.as_dict())
+        print_json(layout.as_dict() | {"buffers": _columns(buffers, layout)})
     else:
         _draw(Page(), buffers, layout, top)
         if output is not None:
@@ -133,6 +133,12 @@ def _buffers(file: Path, account: str | None) -> Buffers:
         return Buffers(*found)
     rows = import_trace(file).lifetimes(account or "/")
     return Buffers(names(rows), rows["size"], rows["lower"], rows["upper"], None, {})
+
+
+def _columns(buffers: Buffers, layout: Layout) -> dict[str, list[Any]]:
+    """Give what was laid out and where, a list for each column of `--output`."""
+    columns = {"lower": buffers.starts, "upper": buffers.ends, "size": buffers.sizes, "offset": layout.offsets}
+    return {"id": list(buffers.ids), **{name: column.tolist() for name, column in columns.items()}}
 
 
 def _write(path: Path, buffers: Buffers, layout: Layout) -> None:
