@@ -15,6 +15,7 @@ from ullage._core import parse_arena_csv
 from ullage.cli import INTERRUPTED, options
 from ullage.cli.show import Page, print_json, size
 from ullage.cli.solving import solved
+from ullage.cli.working import waiting
 from ullage.timeline.lifetime import names
 from ullage.timeline.writing import replaced
 from ullage.tracking import import_trace
@@ -131,7 +132,8 @@ def _buffers(file: Path, account: str | None) -> Buffers:
     if is_csv:
         found = parse_arena_csv(sys.stdin.buffer.read()) if str(file) == "-" else ullage.read_arena_instance(file)
         return Buffers(*found)
-    rows = import_trace(file).lifetimes(account or "/")
+    with waiting(f"reading {file.name}"):
+        rows = import_trace(file).lifetimes(account or "/")
     return Buffers(names(rows), rows["size"], rows["lower"], rows["upper"], None, {})
 
 

@@ -8,6 +8,7 @@ import click
 from ullage import format_bytes
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size
+from ullage.cli.working import waiting
 from ullage.errors import ArgumentError, UnreadableError
 from ullage.replaying import Replay, compare, policies, read_trace
 from ullage.replaying import replay as run
@@ -101,15 +102,18 @@ def replay(
     """
     if compared is not None and log_path is not None:
         raise click.UsageError("--log is for one policy, not for --compare", click.get_current_context())
-    trace = read_trace(requests, models, pins=pins)
+    with waiting("reading the trace"):
+        trace = read_trace(requests, models, pins=pins)
     if history and (compared is not None or not as_json):
         raise click.UsageError("--history goes with --json, and not with --compare", click.get_current_context())
     conditions["bound"] = not no_bound
     if compared is None:
-        rows = [run(trace, None, capacity, policy=policy, log=log_path is not None or history, **conditions)]
+        with waiting("replaying"):
+            rows = [run(trace, None, capacity, policy=policy, log=log_path is not None or history, **conditions)]
     else:
         names = None if compared == "all" else [name.strip() for name in compared.split(",")]
-        rows = compare(trace, None, capacity, policies=names, **conditions)
+        with waiting("replaying under every policy"):
+            rows = compare(trace, None, capacity, policies=names, **conditions)
     if log_path is not None:
         _write(log_path, rows[0].log or b"")
     if plot is not None:

@@ -9,6 +9,7 @@ from ullage._jit import Layers
 from ullage._profiles import ProfileOf, profile_of
 from ullage.cli.show import Page, print_json
 from ullage.cli.simulate_drawing import advice, draw_policies, draw_timeline
+from ullage.cli.working import waiting
 from ullage.errors import ArgumentError
 from ullage.report import write_pass_trace
 
@@ -55,13 +56,14 @@ def simulate_all(
     profile = profile_of(device)
     found: dict[str, Simulation] = {}
     beyond: dict[str, str] = {}
-    for policy in POLICIES:
-        try:
-            found[policy] = ullage.simulate(model, profile, policy=policy, **options)
-        except ArgumentError as error:
-            if error.name not in {"profile", "memory_limit"}:
-                raise
-            beyond[policy] = error.reason  # such as a device without a rate of storage
+    with waiting("simulating every policy"):
+        for policy in POLICIES:
+            try:
+                found[policy] = ullage.simulate(model, profile, policy=policy, **options)
+            except ArgumentError as error:
+                if error.name not in {"profile", "memory_limit"}:
+                    raise
+                beyond[policy] = error.reason  # such as a device without a rate of storage
     best = min(found, key=lambda policy: (found[policy].latency_s, found[policy].peak_bytes), default=None)
     rows = [
         {"policy": policy, "latency_s": one.latency_s, "peak_bytes": one.peak_bytes} for policy, one in found.items()
