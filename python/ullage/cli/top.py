@@ -3,11 +3,12 @@
 import time
 
 import click
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from ullage.cli.show import NARROWEST
+from ullage.cli.text import printable
 from ullage.errors import ArgumentError, UnreadableError
 from ullage.top.frame import frame
 from ullage.top.snapshot import Snapshot
@@ -72,9 +73,7 @@ def _live(snapshots: Server | File, source: str, interval: float) -> None:
         trouble = ""
         while True:
             drawn = _drawn(console, shown, console.height - bool(trouble))
-            live.update(Text.assemble((trouble, "red")) if trouble and not shown.models else drawn, refresh=True)
-            if trouble:
-                live.console.print(Text(trouble, style="red"))
+            live.update(Group(drawn, Text(printable(trouble), style="red")) if trouble else drawn, refresh=True)
             time.sleep(interval)
             trouble = ""
             try:
@@ -93,5 +92,5 @@ def _console() -> Console:
     return console
 
 
-def _drawn(console: Console, snapshot: Snapshot, height: int | None) -> object:
+def _drawn(console: Console, snapshot: Snapshot, height: int | None) -> RenderableType:
     return frame(snapshot, console.width, height, ascii_only=console.options.ascii_only)

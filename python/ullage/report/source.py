@@ -1,5 +1,6 @@
 """What a report is made from: files that commands and ledgers wrote, told apart by their content."""
 
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -26,6 +27,17 @@ LARGEST = 1 << 30
 ZIP = b"PK\x03\x04"
 ARRAYS = ("events", "label_accounts", "start")
 TEXTS = ("accounts", "labels", "source")
+DAMAGE = (
+    KeyError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    OverflowError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+)
+"""What reading an archive raises that is none."""
 
 KINDS = (
     ({"offsets", "height"}, section_of_layout),
@@ -128,7 +140,7 @@ def _arrays(path: Path) -> dict[str, Any]:
                 return {name: arrays[name] for name in (*ARRAYS, *TEXTS, "numbers")}
     except OSError as error:
         raise UnreadableError(f"{path}: {error}", path=str(path)) from error
-    except (KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise _wrong(str(path), f"is no saved timeline: {error}") from None
     raise _wrong(str(path), "is larger than 1 GiB unpacked")
 

@@ -13,7 +13,7 @@ from ullage.top.snapshot import Account, Decision, Model, Snapshot
 __all__ = ["frame"]
 
 WIDE = 72
-HEADINGS = 6
+HEADINGS = 7
 """Lines that headings and blank lines take."""
 FULL, NEARLY = 0.95, 0.8
 STATES = {"ready": "green", "loading": "yellow", "unloading": "yellow", "stuck": "red", "cold": "dim"}
@@ -76,7 +76,7 @@ def _totals(snapshot: Snapshot) -> Text:
     waiting = sum(model.waiting for model in models)
     leases = sum(model.leases for model in models)
     oldest = max((model.oldest_wait_s for model in models if model.oldest_wait_s is not None), default=None)
-    text = Text(f"{len(models):,} models, {ready:,} ready, {leases:,} leases, ", style="bold")
+    text = Text(f"{len(models):,} models, {ready:,} ready, {leases:,} lease{'s' * (leases != 1)}, ", style="bold")
     text.append(f"{waiting:,} waiting", style="yellow" if waiting else "")
     if oldest is not None:
         text.append(f", the longest for {oldest:.1f} s", style="yellow")
