@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,9 @@ def test_a_page_asks_no_network_for_anything(files: dict[str, Path], tmp_path: P
     assert said["written"] == [{"path": str(tmp_path / "all.html"), "bytes": len(page.encode())}]
     assert "default-src 'none'" in page
     assert "&lt;b&gt;All&lt;/b&gt;" in page
-    for word in ('src="http', "src='http", 'href="http', "cdn.bokeh.org/bokeh/release/bokeh-"):
-        assert word not in page
+    markup = re.sub(r"(<script[^>]*>).*?</script>", r"\1", page, flags=re.DOTALL)
+    for word in (" src=", "http://", "https://", "@import", "<iframe", 'rel="stylesheet"'):
+        assert word not in markup
     assert len(page) < 3_000_000
 
 
@@ -148,9 +150,10 @@ def test_a_layout_in_csv_is_drawn_like_the_answer_in_json(files: dict[str, Path]
 
 def test_a_plan_shows_every_item_in_its_bin(files: dict[str, Path]) -> None:
     boxes = next(part for part in read(files["pack"]).parts if isinstance(part, Boxes))
-    assert sorted(int(right - left) for left, right in zip(boxes.left, boxes.right, strict=True)) == sorted(
-        [7 * 10**9] * 4 + [13 * 10**9] * 2
-    )
+    items = json.loads(files["pack"].read_text())["items"]
+    drawn = [int(right - left) for left, right in zip(boxes.left, boxes.right, strict=True)]
+    assert len(drawn) == 6
+    assert sorted(drawn) == sorted(item["size"] for item in items)
     for _, capacity, bottom, _ in boxes.frames:
         assert boxes.right[boxes.bottom == bottom].max() <= capacity
 

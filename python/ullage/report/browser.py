@@ -16,10 +16,10 @@ from bokeh.models import (
     CustomJSTickFormatter,
     FixedTicker,
     HoverTool,
-    Label,
     Range1d,
-    Span,
 )
+from bokeh.models.annotations.geometry import Span
+from bokeh.models.annotations.labels import Label
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
@@ -95,8 +95,10 @@ def _course(course: Course) -> Any:  # noqa: ANN401 - Bokeh's
     most = max(int(totals.max(initial=0)), course.limit or 0, 1)
     first, last = (float(course.times[0]), float(course.times[-1])) if len(course.times) else (0.0, 1.0)
     extent = (last - first) or 1.0
-    x_range = Range1d(first, first + extent, bounds=(first - extent * PERCENT, first + extent * (1 + PERCENT)))
-    chart = _figure(course.x, Axis("held", "bytes"), x_range, Range1d(0, most * 1.05), "xpan,xwheel_zoom,xbox_zoom")
+    bounds = (first - extent * PERCENT, first + extent * (1 + PERCENT))
+    x_range = Range1d(start=first, end=first + extent, bounds=bounds)
+    y_range = Range1d(start=0, end=most * 1.05)
+    chart = _figure(course.x, Axis("held", "bytes"), x_range, y_range, "xpan,xwheel_zoom,xbox_zoom")
     view = ColumnDataSource(_stairs(course, kept(totals, 3 * SLOTS), totals))
     for index, colour in enumerate(course.colours()):
         under = f"top{index - 1}" if index else "base"
@@ -109,7 +111,7 @@ def _course(course: Course) -> Any:  # noqa: ANN401 - Bokeh's
         _span(chart, [Lines("peak", course.peak)], "height")
     texts = [("time", "@t{custom}"), ("total", "@total{custom}")]
     texts += [(_plain(name), f"@has{index}{{custom}}") for index, name in enumerate(course.holders)]
-    formatters = {"@t": _hover(course.x), "@total": _hover(Axis("", "bytes"))}
+    formatters: dict[str, Any] = {"@t": _hover(course.x), "@total": _hover(Axis("", "bytes"))}
     formatters |= {f"@has{index}": _hover(Axis("", "bytes")) for index in range(len(course.holders))}
     chart.add_tools(
         HoverTool(renderers=[line], tooltips=texts, formatters=formatters, mode="vline", line_policy="prev")
@@ -176,7 +178,7 @@ def _boxes(boxes: Boxes) -> tuple[Any, str]:
     _span(chart, boxes.horizontal, "width")
     texts = [("", "@name"), *_sides(boxes)]
     texts += [(what, f"@fact{place}") for place, what in enumerate(boxes.facts)]
-    formatters = {"@left": _hover(boxes.x), "@right": _hover(boxes.x), "@bottom": _hover(boxes.y)}
+    formatters: dict[str, Any] = {"@left": _hover(boxes.x), "@right": _hover(boxes.x), "@bottom": _hover(boxes.y)}
     formatters |= {"@top": _hover(boxes.y)}
     chart.add_tools(HoverTool(renderers=[drawn], tooltips=texts, formatters=formatters, point_policy="follow_mouse"))
     if len(order) <= MOST_BOXES:
@@ -205,9 +207,11 @@ def _ranges(boxes: Boxes) -> tuple[Range1d, Range1d]:
     right = max([right, *(line.at for line in boxes.vertical)])
     spare = ((right - left) or 1.0) * PERCENT
     if boxes.y.unit == "name":
-        return Range1d(left, right + spare), Range1d(min(len(boxes.y.names), ROWS_SHOWN) - 0.5, -0.5)
+        return Range1d(start=left, end=right + spare), Range1d(
+            start=min(len(boxes.y.names), ROWS_SHOWN) - 0.5, end=-0.5
+        )
     top = max([float(boxes.top.max(initial=1)), *(line.at for line in boxes.horizontal)])
-    return Range1d(left, right + spare), Range1d(0, top * 1.05)
+    return Range1d(start=left, end=right + spare), Range1d(start=0, end=top * 1.05)
 
 
 def _points(points: Points) -> Any:  # noqa: ANN401 - Bokeh's

@@ -23,7 +23,7 @@ MOST_BOXES = 20_000
 ROWS_SHOWN = 40
 MOST_INCHES = 400.0
 """Beyond so many, an image would be more than what programs open."""
-DRAW = {"svg.fonttype": "none", "text.parse_math": False, "svg.hashsalt": "ullage"}
+DRAW: Any = {"svg.fonttype": "none", "text.parse_math": False, "svg.hashsalt": "ullage"}
 
 
 def image(sections: Sequence[Section], kind: str) -> bytes:
@@ -83,7 +83,7 @@ def _boxes(axes: Any, boxes: Boxes) -> None:  # noqa: ANN401 - matplotlib's
     )
     colours = (*PALETTE, REST_COLOUR)
     chosen = [colours[number % len(colours)] for number in boxes.colours[order].tolist()]
-    axes.add_collection(PolyCollection(corners, facecolors=chosen, edgecolors="white", linewidths=0.3))
+    axes.add_collection(PolyCollection(list(corners), facecolors=chosen, edgecolors="white", linewidths=0.3))
     _lines(axes.axvline, boxes.vertical)
     _lines(axes.axhline, boxes.horizontal)
     axes.autoscale_view()

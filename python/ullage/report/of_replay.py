@@ -33,7 +33,7 @@ def section_of_replay(found: Fields, name: str) -> Section:
     models = list(found.rows("models"))
     busiest = sorted(models, key=lambda row: (-row.count("cold_starts"), -row.count("requests")))[:MOST_MODELS]
     parts: list[Part] = []
-    notes = ()
+    notes: tuple[str, ...] = ()
     if "history" in found:
         parts.append(thinned(_history(found, models)))
     else:

@@ -101,9 +101,9 @@ def _models(models: Sequence[Model], width: int) -> Table:
             "loads": Text(f"{model.loads:,}"),
             "evicted": Text(f"{model.evictions:,}"),
         }
-        name = Text(printable(model.name) + (" (pinned)" if model.pinned else ""))
+        called = Text(printable(model.name) + (" (pinned)" if model.pinned else ""))
         state = Text(printable(model.state), style=STATES.get(model.state, ""))
-        table.add_row(name, state, *(cells[column] for column in chosen))
+        table.add_row(called, state, *(cells[column] for column in chosen))
     return table
 
 

@@ -59,6 +59,8 @@ class Server:
                 content = answer.read(LARGEST + 1)
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
+            if isinstance(error, urllib.error.HTTPError):
+                reason = f"{error.code} {error.reason}"
             raise UnreadableError(f"{url}: {reason}", path=url) from error
         if len(content) > LARGEST:
             raise ProblemError(f"{url}: more than 64 MiB", field=url, reason="more than 64 MiB")
