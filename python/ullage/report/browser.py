@@ -29,7 +29,7 @@ from ullage.report.thinning import kept
 
 __all__ = ["page"]
 
-SLOTS = 500
+SLOTS = 300
 """Of a course, so many slots are drawn at once, of three instants each."""
 MOST_BOXES = 2_500
 """Drawn at once; more come to light as one zooms in."""
