@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 import numpy as np
@@ -275,7 +275,7 @@ def _hover(axis: Axis) -> CustomJSHover:
     return CustomJSHover(args={"unit": axis.unit}, code=code)
 
 
-def _span(chart: Any, lines: Sequence[Lines], dimension: str) -> None:  # noqa: ANN401 - Bokeh's
+def _span(chart: Any, lines: Sequence[Lines], dimension: Literal["width", "height"]) -> None:  # noqa: ANN401 - Bokeh's
     for line in lines:
         chart.add_layout(Span(location=line.at, dimension=dimension, line_color=MARK, line_dash="dashed"))
         is_level = dimension == "width"
