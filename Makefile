@@ -19,7 +19,7 @@ say = @printf '\n== %s\n'
 
 export PYTHON
 .NOTPARALLEL:
-.PHONY: help venv build demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench bench-pack bench-pack-differential score docs wheels \
+.PHONY: help venv build browser demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench bench-pack bench-pack-differential score docs wheels \
 	freethreaded ledger-costs kernel-costs lossless-costs soak fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
@@ -29,6 +29,13 @@ help: ## list these targets
 venv: $(VENV) ## make .venv with the pinned development tools
 
 build: $(BUILT) ## build the extension into .venv, optimised and editable
+
+# Debian's own, driven by Playwright, which would otherwise download one from its makers.
+browser: ## install the Chromium that the pages of reports are tested in; without one those tests are left out
+	@if command -v chromium chromium-browser google-chrome >/dev/null; then echo "there is one already"; \
+	elif ! command -v apt-get >/dev/null; then echo "no apt-get here: install Chromium by hand, as \`chromium\` on the PATH"; exit 1; \
+	elif [ "$$(id -u)" != 0 ]; then echo "installing needs root: run \`sudo make browser\`, or install Chromium by hand"; exit 1; \
+	else apt-get -qq update && apt-get -qq -y install --no-install-recommends chromium fonts-dejavu-core; fi
 
 demo: $(BUILT) ## run the demonstration
 	@$(BIN)/ullage demo

@@ -81,6 +81,7 @@ def optimum_as_dict(found: Optimum) -> dict[str, Any]:
     fields |= {name: getattr(found, name) for name in ("gap", "seconds", "simulated", "reason")}
     for name in ("layers", "uniform", "front"):
         fields[name] = [_finite(row) for row in getattr(found, name)]
+    fields |= {"timeline": found.timeline, "memory": [list(pair) for pair in found.memory]}
     return fields
 
 

@@ -28,6 +28,8 @@ COMMANDS = {
     "split": "Divide one model over several devices, by layers.",
     "arena": "Lay buffers with lifetimes out in one block of memory.",
     "replay": "Replay a trace of requests through the pool.",
+    "report": "Draw plans, layouts, passes, replays and memory traces.",
+    "top": "Watch a running pool: memory, models, queues, decisions.",
     "bench": "Compare strategies on public instances.",
     "timeline": "Show when a memory trace peaked, and who held what then.",
     "machine": "Show the memory of this machine: limits, GPUs, this process.",

@@ -15,6 +15,7 @@ from ullage._core import parse_arena_csv
 from ullage.cli import INTERRUPTED, options
 from ullage.cli.show import Page, print_json, size
 from ullage.cli.solving import solved
+from ullage.cli.working import waiting
 from ullage.timeline.lifetime import names
 from ullage.timeline.writing import replaced
 from ullage.tracking import import_trace
@@ -114,7 +115,7 @@ def arena(
     if output is not None:
         _write(output, buffers, layout)
     if as_json:
-        print_json(layout.as_dict())
+        print_json(layout.as_dict() | {"buffers": _columns(buffers, layout)})
     else:
         _draw(Page(), buffers, layout, top)
         if output is not None:
@@ -131,8 +132,15 @@ def _buffers(file: Path, account: str | None) -> Buffers:
     if is_csv:
         found = parse_arena_csv(sys.stdin.buffer.read()) if str(file) == "-" else ullage.read_arena_instance(file)
         return Buffers(*found)
-    rows = import_trace(file).lifetimes(account or "/")
+    with waiting(f"reading {file.name}"):
+        rows = import_trace(file).lifetimes(account or "/")
     return Buffers(names(rows), rows["size"], rows["lower"], rows["upper"], None, {})
+
+
+def _columns(buffers: Buffers, layout: Layout) -> dict[str, list[Any]]:
+    """Give what was laid out and where, a list for each column of `--output`."""
+    columns = {"lower": buffers.starts, "upper": buffers.ends, "size": buffers.sizes, "offset": layout.offsets}
+    return {"id": list(buffers.ids), **{name: column.tolist() for name, column in columns.items()}}
 
 
 def _write(path: Path, buffers: Buffers, layout: Layout) -> None:

@@ -8,6 +8,7 @@ import ullage
 from ullage import Footprint, format_bytes
 from ullage._footprint import Workload
 from ullage.cli.show import Page, size, span
+from ullage.cli.working import waiting
 from ullage.measuring.fresh import loader_of, measure_fresh
 from ullage.measuring.recall import recalled
 from ullage.measuring.runtime_identity import runtime_key
@@ -27,7 +28,8 @@ def taken(model: str, workload: Workload) -> tuple[Footprint, dict[str, Any]]:
     here = workload.copy()
     here["runtime"], here["measured"] = loader.runtime, False
     estimated = ullage.footprint(subject, **here)
-    found = measure_fresh(estimated)
+    with waiting(f"loading it in {loader.runtime}"):
+        found = measure_fresh(estimated)
     known = recalled(estimated, device=None, is_stated=True)
     parts = list(estimated.parts.values()) if loader.runs else [estimated.weights, estimated.overhead]
     lo, best, hi = (sum(getattr(part, figure) for part in parts) for figure in ("lo", "best", "hi"))

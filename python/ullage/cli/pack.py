@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, Unpack
+from typing import Any, NamedTuple, TypeAlias, Unpack
 
 import click
 
@@ -106,7 +106,7 @@ def pack(
     plan, is_interrupted = solved(lambda told: ullage.pack(items, bins, strategy, time_limit, progress=told), "bins")
     ullage.validate(plan)
     if as_json:
-        print_json(plan.as_dict())
+        print_json(plan.as_dict() | {"items": _sized(items)})
     else:
         _draw(Page(), plan, len(items), bytes_meant=capacity is not None or devices is not None or stated is None)
     if is_interrupted:
@@ -126,6 +126,12 @@ def _models(text: str, book: str, **workload: Unpack[Workload]) -> list[tuple[st
             name = entry.text if copy == 1 else f"{entry.text}:{copy}"
             items.append((name, total.hi if book == "hi" else total.best))
     return items
+
+
+def _sized(items: Items) -> list[dict[str, Any]]:
+    """Give what was placed with its sizes, in the order of the assignment; what has no name is called by its place."""
+    named = (item if isinstance(item, tuple) else (str(index), item) for index, item in enumerate(items))
+    return [{"name": name, "size": size} for name, size in named]
 
 
 def _bins(devices: str | None, capacity: str | None, stated: int | None) -> Bins:

@@ -8,6 +8,7 @@ import click
 from ullage import format_bytes
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size
+from ullage.cli.working import waiting
 from ullage.errors import ArgumentError, UnreadableError
 from ullage.replaying import Replay, compare, policies, read_trace
 from ullage.replaying import replay as run
@@ -68,6 +69,9 @@ Examples:
 @click.option(
     "--log", "log_path", type=click.Path(path_type=Path), metavar="OUT.csv", help="Write what happened, in order."
 )
+@click.option(
+    "--history", is_flag=True, help="With --json, also what was loaded and sent away when, as `ullage report` draws it."
+)
 @click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw the policies side by side.")
 @click.option(
     "--top", type=click.IntRange(min=0), metavar="N", default=10, show_default=True, help="Show so many models."
@@ -83,6 +87,7 @@ def replay(
     pins: tuple[str, ...],
     no_bound: bool,
     log_path: Path | None,
+    history: bool,
     plot: Path | None,
     top: int,
     as_json: bool,
@@ -97,25 +102,41 @@ def replay(
     """
     if compared is not None and log_path is not None:
         raise click.UsageError("--log is for one policy, not for --compare", click.get_current_context())
-    trace = read_trace(requests, models, pins=pins)
+    with waiting("reading the trace"):
+        trace = read_trace(requests, models, pins=pins)
+    if history and (compared is not None or not as_json):
+        raise click.UsageError("--history goes with --json, and not with --compare", click.get_current_context())
     conditions["bound"] = not no_bound
     if compared is None:
-        rows = [run(trace, None, capacity, policy=policy, log=log_path is not None, **conditions)]
+        with waiting("replaying"):
+            rows = [run(trace, None, capacity, policy=policy, log=log_path is not None or history, **conditions)]
     else:
         names = None if compared == "all" else [name.strip() for name in compared.split(",")]
-        rows = compare(trace, None, capacity, policies=names, **conditions)
+        with waiting("replaying under every policy"):
+            rows = compare(trace, None, capacity, policies=names, **conditions)
     if log_path is not None:
         _write(log_path, rows[0].log or b"")
     if plot is not None:
         _plot(rows, plot)
     if as_json:
         answer = rows[0].as_dict() if compared is None else {"policies": [row.as_dict() for row in rows]}
-        print_json(answer)
+        print_json(answer | ({"history": _history(rows[0].log or b"")} if history else {}))
     elif compared is None:
         _draw(Page(), rows[0], top)
     else:
         _draw_table(Page(), rows)
     return 1 if any(row.overcommits for row in rows) else 0
+
+
+def _history(log: bytes) -> dict[str, list[Any]]:
+    """Give what was loaded and sent away when: times, `load` or `evict`, and the model's place among the models."""
+    moves = [line.split(",") for line in log.decode().splitlines()[1:]]
+    moves = [move for move in moves if move[1] in {"load", "evict"}]
+    return {
+        "time_s": [int(when) / 1e9 for when, _, _ in moves],
+        "event": [what for _, what, _ in moves],
+        "model": [int(model) for _, _, model in moves],
+    }
 
 
 def _write(path: Path, content: bytes) -> None:

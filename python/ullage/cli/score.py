@@ -9,6 +9,7 @@ from ullage import format_bytes
 from ullage.cli import options
 from ullage.cli.score_latency import latency
 from ullage.cli.show import Page, print_json
+from ullage.cli.working import waiting
 from ullage.scoring import ClassScore, RatioScore, Scored, SizeScore, score_footprint, score_ratios, score_sizes
 
 __all__ = ["score"]
@@ -45,7 +46,8 @@ def footprint(*, truth: Path, models: Path | None, show_all: bool, as_json: bool
     beside it what the file's size times 1.2 would have said. Every miss is listed with its reason. Weights, caches and
     state are to be met within 0.1 % where the row says their form and runtime.
     """
-    classes = score_footprint(truth, models)
+    with waiting("estimating"):
+        classes = score_footprint(truth, models)
     if as_json:
         rows = [row.as_dict() for scored in classes for row in scored.rows]
         print_json({"classes": [scored.as_dict() for scored in classes], "rows": rows})
@@ -80,8 +82,9 @@ def compression(*, data: Path | None, show_all: bool, as_json: bool) -> int:
     Everything is computed from the shapes of layers. A published ratio is the quotient of two sizes of packages as they
     were printed, in decimal megabytes with one digit (below one, in whole kilobytes).
     """
-    ratios = score_ratios()
-    sizes = score_sizes(data) if data is not None and (data / "coreml_truth.csv").is_file() else None
+    with waiting("computing sizes"):
+        ratios = score_ratios()
+        sizes = score_sizes(data) if data is not None and (data / "coreml_truth.csv").is_file() else None
     if as_json:
         print_json(
             {

@@ -4,6 +4,7 @@ import click
 
 from ullage.cli import options
 from ullage.cli.show import Page, print_json
+from ullage.cli.working import waiting
 from ullage.scoring.latency import LatencySummary, score_latencies
 
 __all__ = ["latency"]
@@ -29,7 +30,8 @@ def latency(*, as_json: bool) -> int:
     The figures of a roofline are fitted to every second row and held against the others. Rows of a network with much
     beside its layers, and those of quantised activations, are never fitted to and stand apart.
     """
-    found = score_latencies()
+    with waiting("fitting"):
+        found = score_latencies()
     if as_json:
         print_json(found.as_dict())
         return 0

@@ -13,7 +13,7 @@ from ullage._profiles import profile_of
 from ullage.cli import options
 from ullage.cli.calibrate import draw_disturbance, vars_of
 from ullage.cli.show import Page, print_json, size
-from ullage.cli.simulate_all import simulate_all, write_trace
+from ullage.cli.simulate_all import as_dict, simulate_all, write_trace
 from ullage.cli.working import worked
 
 __all__ = ["simulate"]
@@ -113,7 +113,7 @@ def simulate(
     if trace is not None:
         write_trace(found, trace, f"{model} on {device}")
     if as_json:
-        print_json(found.as_dict() | {"model": model, "scheme": scheme[0], "device": profile_of(device).name})
+        print_json(as_dict(found) | {"model": model, "scheme": scheme[0], "device": profile_of(device).name})
     else:
         _draw(Page(), found, profile_of(device), top)
     return 0

@@ -9,10 +9,11 @@ from ullage._jit import Layers
 from ullage._profiles import ProfileOf, profile_of
 from ullage.cli.show import Page, print_json
 from ullage.cli.simulate_drawing import advice, draw_policies, draw_timeline
+from ullage.cli.working import waiting
 from ullage.errors import ArgumentError
 from ullage.report import write_pass_trace
 
-__all__ = ["POLICIES", "simulate_all", "write_trace"]
+__all__ = ["POLICIES", "as_dict", "simulate_all", "write_trace"]
 
 POLICIES = (
     "load_time",
@@ -55,13 +56,14 @@ def simulate_all(
     profile = profile_of(device)
     found: dict[str, Simulation] = {}
     beyond: dict[str, str] = {}
-    for policy in POLICIES:
-        try:
-            found[policy] = ullage.simulate(model, profile, policy=policy, **options)
-        except ArgumentError as error:
-            if error.name not in {"profile", "memory_limit"}:
-                raise
-            beyond[policy] = error.reason  # such as a device without a rate of storage
+    with waiting("simulating every policy"):
+        for policy in POLICIES:
+            try:
+                found[policy] = ullage.simulate(model, profile, policy=policy, **options)
+            except ArgumentError as error:
+                if error.name not in {"profile", "memory_limit"}:
+                    raise
+                beyond[policy] = error.reason  # such as a device without a rate of storage
     best = min(found, key=lambda policy: (found[policy].latency_s, found[policy].peak_bytes), default=None)
     rows = [
         {"policy": policy, "latency_s": one.latency_s, "peak_bytes": one.peak_bytes} for policy, one in found.items()
@@ -69,7 +71,7 @@ def simulate_all(
     if trace is not None and best is not None:
         write_trace(found[best], trace, f"{best} on {profile.name}")
     if as_json:
-        policies = {policy: one.as_dict() for policy, one in found.items()}
+        policies = {policy: as_dict(one) for policy, one in found.items()}
         print_json({"device": profile.name, "policies": policies, "refused": beyond, "choose": best})
     else:
         page = Page()
@@ -84,6 +86,11 @@ def simulate_all(
             page.title(f"A pass under {best}")
             draw_timeline(page, Pass(found[best]).timeline, found[best].latency_s)
     return 0 if best is not None else 1
+
+
+def as_dict(found: Simulation) -> dict[str, Any]:
+    """Give the figures, what was busy when, and the bytes in use over a pass, ready for JSON."""
+    return found.as_dict() | {"timeline": Pass(found).timeline, "memory": [list(pair) for pair in found.memory]}
 
 
 def write_trace(found: Simulation, path: Path, name: str) -> None:

@@ -8,6 +8,7 @@ import click
 from ullage import Timeline, format_bytes
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size
+from ullage.cli.working import waiting
 from ullage.errors import Holder
 from ullage.tracking import import_trace
 from ullage.tracking.torch_snapshot import SOURCE
@@ -46,8 +47,9 @@ def timeline(*, file: Path, account: str, top: int, lifetimes: Path | None, chro
     FILE is a snapshot of PyTorch's CUDA allocator, a capture of memray, or a Chrome trace (JSON, also gzip) of
     PyTorch's profiler or with counters of bytes; its kind is told by its content.
     """
-    history = import_trace(file)
-    peak, end = history.peak(account), history.composition(account)
+    with waiting(f"reading {file.name}"):
+        history = import_trace(file)
+        peak, end = history.peak(account), history.composition(account)
     if lifetimes is not None:
         history.write_lifetimes(lifetimes, account)
     if chrome is not None:

@@ -1,13 +1,14 @@
-"""A bar for work of which the share that is done is known."""
+"""A bar for work of which the share that is done is known, and a word for other work."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-__all__ = ["worked"]
+__all__ = ["waiting", "worked"]
 
 Answer = TypeVar("Answer")
 
@@ -24,3 +25,13 @@ def worked(work: Callable[[Callable[[float, str], None] | None], Answer], what: 
             bar.update(task, completed=done, description=f"{what}: {at:<48.48}")
 
         return work(tell)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say what goes on, where stderr is a terminal, while work lasts of which nobody knows how much there is."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with Console(stderr=True, highlight=False).status(what):
+        yield

@@ -1,0 +1,96 @@
+"""`ullage top`: a running pool, live."""
+
+import time
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from ullage.cli.show import NARROWEST
+from ullage.cli.text import printable
+from ullage.errors import ArgumentError, UnreadableError
+from ullage.top.frame import frame
+from ullage.top.snapshot import Snapshot
+from ullage.top.source import File, Server, opened
+
+__all__ = ["top"]
+
+
+@click.command(
+    epilog="""\b
+Ctrl-C ends it.
+
+\b
+Examples:
+  ullage top http://127.0.0.1:8000
+  ullage top https://host/ullage/status --interval 0.5
+  ullage top snapshots.jsonl --once
+"""
+)
+@click.argument("source")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.05, 3600),
+    metavar="SECONDS",
+    default=1.0,
+    show_default=True,
+    help="Between two looks.",
+)
+@click.option("--once", is_flag=True, help="Print one frame and end: of a file, the last.")
+def top(*, source: str, interval: float, once: bool) -> int:
+    """Watch a running pool: memory, models, queues, decisions.
+
+    SOURCE is the URL of a server with the routes of `ullage.serving`, or a file with one JSON object a line, each what
+    /ullage/status answered; a file is played from its beginning, a line each interval.
+    """
+    snapshots = opened(source)
+    if once:
+        return _once(snapshots, source)
+    _live(snapshots, source, interval)
+    return 0
+
+
+def _once(snapshots: Server | File, source: str) -> int:
+    found = last = snapshots()
+    while not snapshots.is_live and found is not None:
+        last, found = found, snapshots()
+    console = _console()
+    console.print(_drawn(console, _given(last, source), height=None))
+    return 0
+
+
+def _given(snapshot: Snapshot | None, source: str) -> Snapshot:
+    if snapshot is None:
+        raise ArgumentError(f"source: {source} has no snapshot", name="source", reason=f"{source} has no snapshot")
+    return snapshot
+
+
+def _live(snapshots: Server | File, source: str, interval: float) -> None:
+    console = _console()
+    shown = _given(snapshots(), source)
+    with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+        trouble = ""
+        while True:
+            drawn = _drawn(console, shown, console.height - bool(trouble))
+            live.update(Group(drawn, Text(printable(trouble), style="red")) if trouble else drawn, refresh=True)
+            time.sleep(interval)
+            trouble = ""
+            try:
+                found = snapshots()
+            except UnreadableError as error:
+                trouble = str(error)  # it may come back
+                continue
+            if found is None:
+                return
+            shown = found
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.width = max(console.width, NARROWEST)
+    return console
+
+
+def _drawn(console: Console, snapshot: Snapshot, height: int | None) -> RenderableType:
+    return frame(snapshot, console.width, height, ascii_only=console.options.ascii_only)

@@ -1,0 +1,296 @@
+"""The parts of a report as charts of Bokeh, and the page they stand on: one file that asks no network for anything."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal
+
+import jinja2
+import numpy as np
+from bokeh.embed import components
+from bokeh.models import (
+    ColumnDataSource,
+    CustomJS,
+    CustomJSHover,
+    CustomJSTickFormatter,
+    FixedTicker,
+    HoverTool,
+    Range1d,
+)
+from bokeh.models.annotations.geometry import Span
+from bokeh.models.annotations.labels import Label
+from bokeh.plotting import figure
+from bokeh.resources import Resources
+
+from ullage import __version__
+from ullage.report.parts import PALETTE, REST_COLOUR, Axis, Boxes, Course, Lines, Part, Points, Section, Table
+from ullage.report.thinning import kept
+
+__all__ = ["page"]
+
+SLOTS = 300
+"""Of a course, so many slots are drawn at once, of three instants each."""
+MOST_BOXES = 2_500
+"""Drawn at once; more come to light as one zooms in."""
+LARGEST_FILE_BOXES = 200_000
+WIDTH, HEIGHT = 1000, 340
+ROW, ROWS_SHOWN, MARGIN = 26, 40, 90
+PERCENT = 0.02
+MARK = "#b3261e"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A chart as it stands on the page."""
+
+    title: str
+    drawn: str
+    note: str
+
+
+def page(sections: Sequence[Section], title: str) -> str:
+    """Give the page."""
+    charts: dict[str, Any] = {}
+    notes: dict[str, str] = {}
+    for number, section in enumerate(sections):
+        for place, part in enumerate(section.parts):
+            if not isinstance(part, Table):
+                charts[f"{number}.{place}"], notes[f"{number}.{place}"] = _chart(part)
+    script, divisions = components(charts) if charts else ("", {})
+    shown = [
+        {
+            "title": section.title,
+            "facts": section.facts,
+            "notes": section.notes,
+            "parts": [
+                part
+                if isinstance(part, Table)
+                else Drawn(part.title, divisions[f"{number}.{place}"], notes[f"{number}.{place}"])
+                for place, part in enumerate(section.parts)
+            ],
+        }
+        for number, section in enumerate(sections)
+    ]
+    # The plain library: no widgets, tables or WebGL, which would treble the page.
+    library = Resources(mode="inline", components=["bokeh"]).render() if charts else ""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(_asset("page.html")).render(
+        title=title, version=__version__, sections=shown, style=_asset("page.css"), library=library, script=script
+    )
+
+
+def _chart(part: Part) -> tuple[Any, str]:
+    if isinstance(part, Course):
+        return _course(part), ""
+    if isinstance(part, Boxes):
+        return _boxes(part)
+    if isinstance(part, Points):
+        return _points(part), ""
+    raise TypeError(type(part).__name__)
+
+
+def _course(course: Course) -> Any:  # noqa: ANN401 - Bokeh's
+    totals = course.totals()
+    most = max(int(totals.max(initial=0)), course.limit or 0, 1)
+    first, last = (float(course.times[0]), float(course.times[-1])) if len(course.times) else (0.0, 1.0)
+    extent = (last - first) or 1.0
+    bounds = (first - extent * PERCENT, first + extent * (1 + PERCENT))
+    x_range = Range1d(start=first, end=first + extent, bounds=bounds)
+    y_range = Range1d(start=0, end=most * 1.05)
+    chart = _figure(course.x, Axis("held", "bytes"), x_range, y_range, "xpan,xwheel_zoom,xbox_zoom")
+    view = ColumnDataSource(_stairs(course, kept(totals, 3 * SLOTS), totals))
+    for index, colour in enumerate(course.colours()):
+        under = f"top{index - 1}" if index else "base"
+        legend = course.holders[index][:60]
+        chart.varea("t", under, f"top{index}", source=view, color=colour, alpha=0.85, legend_label=legend)
+    line = chart.line("t", "total", source=view, color="#1c2024", line_width=1)
+    lines = [] if course.limit is None else [Lines("limit", course.limit)]
+    _span(chart, lines, "width")
+    if course.peak is not None:
+        _span(chart, [Lines("peak", course.peak)], "height")
+    texts = [("time", "@t{custom}"), ("total", "@total{custom}")]
+    texts += [(_plain(name), f"@has{index}{{custom}}") for index, name in enumerate(course.holders)]
+    formatters: dict[str, Any] = {"@t": _hover(course.x), "@total": _hover(Axis("", "bytes"))}
+    formatters |= {f"@has{index}": _hover(Axis("", "bytes")) for index in range(len(course.holders))}
+    chart.add_tools(
+        HoverTool(renderers=[line], tooltips=texts, formatters=formatters, mode="vline", line_policy="prev")
+    )
+    arguments = {
+        "times": ColumnDataSource({"t": course.times}),
+        "changes": ColumnDataSource(
+            {
+                "row": course.changes.row,
+                "holder": course.changes.holder,
+                "delta": course.changes.delta.astype(np.float64),
+            }
+        ),
+        "view": view,
+        "range": x_range,
+        "holders": len(course.holders),
+        "slots": SLOTS,
+    }
+    follow = CustomJS(args=arguments, code=_asset("course.js"))
+    x_range.js_on_change("start", follow)
+    x_range.js_on_change("end", follow)
+    if chart.legend:
+        chart.add_layout(chart.legend[0], "right")
+        chart.legend[0].label_text_font_size = "11px"
+        chart.legend[0].label_text_font = "system-ui"
+    return chart
+
+
+def _stairs(course: Course, rows: Any, totals: Any) -> dict[str, Any]:  # noqa: ANN401 - arrays
+    """Give what is drawn at first: two points an instant, so that lines go along and then up or down."""
+    drawn = {"t": np.repeat(course.times[rows], 2), "total": _stair(totals[rows].astype(np.float64))}
+    under = drawn["base"] = np.zeros(2 * len(rows))
+    for index, held in enumerate(course.held(rows).astype(np.float64)):
+        drawn[f"has{index}"] = _stair(held)
+        drawn[f"top{index}"] = under = under + drawn[f"has{index}"]
+    return drawn
+
+
+def _stair(values: Any) -> Any:  # noqa: ANN401 - an array
+    return np.repeat(np.concatenate(([0.0], values)), 2)[1:-1]
+
+
+def _boxes(boxes: Boxes) -> tuple[Any, str]:
+    areas = (boxes.right - boxes.left) * (boxes.top - boxes.bottom)
+    order = np.argsort(-areas, kind="stable")[:LARGEST_FILE_BOXES]
+    columns: dict[str, Any] = {name: getattr(boxes, name)[order] for name in ("left", "right", "bottom", "top")}
+    colours = (*PALETTE, REST_COLOUR)
+    columns["colour"] = [colours[number % len(colours)] for number in boxes.colours[order].tolist()]
+    columns["name"] = [boxes.names[index] for index in order.tolist()]
+    for place, values in enumerate(boxes.facts.values()):
+        columns[f"fact{place}"] = [values[index] for index in order.tolist()]
+    x_range, y_range = _ranges(boxes)
+    chart = _figure(boxes.x, boxes.y, x_range, y_range, "pan,wheel_zoom,xwheel_zoom,box_zoom")
+    if boxes.y.unit == "name":
+        chart.height = MARGIN + ROW * min(max(len(boxes.y.names), 2), ROWS_SHOWN)
+    if boxes.frames:
+        sides = dict(zip(("left", "right", "bottom", "top"), zip(*boxes.frames, strict=True), strict=True))
+        chart.quad(**sides, fill_color="#eef1f4", line_color="#8a949e")
+    view = ColumnDataSource({name: values[:MOST_BOXES] for name, values in columns.items()})
+    drawn = chart.quad(
+        "left", "right", "top", "bottom", source=view, fill_color="colour", line_color="white", line_width=0.5
+    )
+    _span(chart, boxes.vertical, "height")
+    _span(chart, boxes.horizontal, "width")
+    texts = [("", "@name"), *_sides(boxes)]
+    texts += [(what, f"@fact{place}") for place, what in enumerate(boxes.facts)]
+    formatters: dict[str, Any] = {"@left": _hover(boxes.x), "@right": _hover(boxes.x), "@bottom": _hover(boxes.y)}
+    formatters |= {"@top": _hover(boxes.y)}
+    chart.add_tools(HoverTool(renderers=[drawn], tooltips=texts, formatters=formatters, point_policy="follow_mouse"))
+    if len(order) <= MOST_BOXES:
+        return chart, ""
+    arguments = {"all": ColumnDataSource(columns), "view": view, "x": x_range, "y": y_range, "most": MOST_BOXES}
+    follow = CustomJS(args=arguments, code=_asset("boxes.js"))
+    for part in (x_range, y_range):
+        part.js_on_change("start", follow)
+        part.js_on_change("end", follow)
+    note = f"Of {len(areas):,} the {MOST_BOXES:,} largest in view are drawn; zoom in to see more."
+    if len(areas) > len(order):
+        note += f" The file holds the {len(order):,} largest."
+    return chart, note
+
+
+def _sides(boxes: Boxes) -> list[tuple[str, str]]:
+    """Give the lines that say where a box begins and ends; of a bar that begins at 0 only its end."""
+    bars = not np.any(boxes.left) and boxes.y.unit == "name"
+    sides = [(boxes.x.label, "@right{custom}")] if bars else [(boxes.x.label, "@left{custom} … @right{custom}")]
+    return sides if boxes.y.unit == "name" else [*sides, (boxes.y.label, "@bottom{custom} … @top{custom}")]
+
+
+def _ranges(boxes: Boxes) -> tuple[Range1d, Range1d]:
+    right = max([float(boxes.right.max(initial=0)), *(frame[1] for frame in boxes.frames)])
+    left = min([float(boxes.left.min(initial=right)), *(frame[0] for frame in boxes.frames)])
+    right = max([right, *(line.at for line in boxes.vertical)])
+    spare = ((right - left) or 1.0) * PERCENT
+    if boxes.y.unit == "name":
+        return Range1d(start=left, end=right + spare), Range1d(
+            start=min(len(boxes.y.names), ROWS_SHOWN) - 0.5, end=-0.5
+        )
+    top = max([float(boxes.top.max(initial=1)), *(line.at for line in boxes.horizontal)])
+    return Range1d(start=left, end=right + spare), Range1d(start=0, end=top * 1.05)
+
+
+def _points(points: Points) -> Any:  # noqa: ANN401 - Bokeh's
+    chart = _figure(points.x, points.y, None, None, "pan,wheel_zoom,box_zoom")
+    front = points.front()
+    stairs = [(points.at[index], points.at[after]) for index, after in itertools.pairwise(front)]
+    line = [points.at[index] for index in front[:1]]
+    for (_, low), (right, after) in stairs:
+        line += [(right, low), (right, after)]
+    chart.line([x for x, _ in line], [y for _, y in line], color="#8a949e", line_dash="dashed")
+    best = set(front)
+    source = ColumnDataSource(
+        {
+            "x": [x for x, _ in points.at],
+            "y": [y for _, y in points.at],
+            "name": list(points.names),
+            "colour": [PALETTE[0] if index in best else REST_COLOUR for index in range(len(points.at))],
+        }
+    )
+    drawn = chart.scatter("x", "y", source=source, size=10, color="colour", line_color="white")
+    _span(chart, points.vertical, "height")
+    _span(chart, points.horizontal, "width")
+    texts = [("", "@name"), (points.x.label, "@x{custom}"), (points.y.label, "@y{custom}")]
+    chart.add_tools(
+        HoverTool(renderers=[drawn], tooltips=texts, formatters={"@x": _hover(points.x), "@y": _hover(points.y)})
+    )
+    return chart
+
+
+def _figure(x: Axis, y: Axis, x_range: Range1d | None, y_range: Range1d | None, tools: str) -> Any:  # noqa: ANN401
+    ranges: dict[str, Any] = {
+        name: given for name, given in (("x_range", x_range), ("y_range", y_range)) if given is not None
+    }
+    chart: Any = figure(
+        width=WIDTH,
+        height=HEIGHT,
+        sizing_mode="stretch_width",
+        tools=f"{tools},reset,save",
+        active_drag=tools.split(",", 1)[0],
+        active_scroll=tools.split(",")[1],
+        x_axis_label=x.label,
+        y_axis_label=y.label,
+        **ranges,
+    )
+    chart.toolbar.logo = None
+    for axis, drawn in ((x, chart.xaxis), (y, chart.yaxis)):
+        drawn.formatter = CustomJSTickFormatter(
+            args={"unit": axis.unit, "names": [name[:40] for name in axis.names]},
+            code=f"{_asset('format.js')}\nreturn show(tick, unit, names)",
+        )
+        if axis.unit == "name" and len(axis.names) <= ROWS_SHOWN:
+            drawn.ticker = FixedTicker(ticks=list(range(len(axis.names))))
+    chart.output_backend = "canvas"
+    return chart
+
+
+def _hover(axis: Axis) -> CustomJSHover:
+    code = f"{_asset('format.js')}\nreturn show(value, unit, [])"
+    if axis.unit == "bytes":
+        code = f"{_asset('format.js')}\nreturn `${{showBytes(value)}} (${{value.toLocaleString('en')}})`"
+    return CustomJSHover(args={"unit": axis.unit}, code=code)
+
+
+def _span(chart: Any, lines: Sequence[Lines], dimension: Literal["width", "height"]) -> None:  # noqa: ANN401 - Bokeh's
+    for line in lines:
+        chart.add_layout(Span(location=line.at, dimension=dimension, line_color=MARK, line_dash="dashed"))
+        is_level = dimension == "width"
+        place: dict[str, Any] = {"x": 6, "y": line.at, "x_units": "screen"}
+        if not is_level:
+            place = {"x": line.at, "y": 4, "y_units": "screen"}
+        chart.add_layout(
+            Label(**place, text=line.label, text_color=MARK, text_font_size="11px", x_offset=3, y_offset=1)
+        )
+
+
+def _plain(name: str) -> str:
+    """Give a name that has no meaning in the label of a tooltip."""
+    return name.replace("@", "＠").replace("$", "＄")[:60]  # noqa: RUF001 - look like what they replace
+
+
+def _asset(name: str) -> str:
+    return resources.files("ullage.report").joinpath("assets", name).read_text(encoding="utf-8")

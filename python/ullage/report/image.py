@@ -1,0 +1,126 @@
+"""The parts of a report as an image, by matplotlib; tables are left out."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from ullage.errors import ArgumentError
+from ullage.report.parts import PALETTE, REST_COLOUR, Axis, Boxes, Course, Lines, Points, Section, Table
+from ullage.report.thinning import kept
+from ullage.report.words import shown
+
+__all__ = ["image"]
+
+WIDTH, HEIGHT, ROW, DPI = 11.0, 3.4, 0.26, 120
+MOST_POINTS = 6_000
+MOST_BOXES = 20_000
+ROWS_SHOWN = 40
+MOST_INCHES = 400.0
+"""Beyond so many, an image would be more than what programs open."""
+DRAW: Any = {"svg.fonttype": "none", "text.parse_math": False, "svg.hashsalt": "ullage"}
+
+
+def image(sections: Sequence[Section], kind: str) -> bytes:
+    """Draw every chart below each other. Raises `ArgumentError` where there is none or they are too many."""
+    charts = [(section, part) for section in sections for part in section.parts if not isinstance(part, Table)]
+    heights = [_height(part) for _, part in charts]
+    if not charts or sum(heights) > MOST_INCHES:
+        reason = "there is no chart to draw" if not charts else f"{len(charts)} charts are too many for one image"
+        raise ArgumentError(f"out: {reason}", name="out", reason=reason)
+    with mpl.rc_context(DRAW):
+        drawn = Figure(figsize=(WIDTH, sum(heights)), dpi=DPI, layout="constrained")
+        rows = drawn.subplots(len(charts), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+        for axes, (section, part) in zip(rows, charts, strict=True):
+            axes.set_title(f"{section.title}\n{part.title}", loc="left", fontsize="medium")
+            if isinstance(part, Course):
+                _course(axes, part)
+            elif isinstance(part, Boxes):
+                _boxes(axes, part)
+            else:
+                _points(axes, part)
+            _axis(axes.xaxis, part.x)
+        file = io.BytesIO()
+        metadata: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
+        drawn.savefig(file, format=kind, metadata=metadata)
+    return file.getvalue()
+
+
+def _height(part: Course | Boxes | Points) -> float:
+    if isinstance(part, Boxes) and part.y.unit == "name":
+        return 1.3 + ROW * min(max(len(part.y.names), 2), ROWS_SHOWN)
+    return HEIGHT
+
+
+def _course(axes: Any, course: Course) -> None:  # noqa: ANN401 - matplotlib's
+    totals = course.totals()
+    rows = kept(totals, MOST_POINTS)
+    times = course.times[rows]
+    if len(times):
+        axes.stackplot(times, course.held(rows), labels=course.holders, colors=course.colours(), step="post")
+    lines = [] if course.limit is None else [Lines("limit", course.limit)]
+    _lines(axes.axhline, lines)
+    _lines(axes.axvline, [] if course.peak is None else [Lines("peak", course.peak)])
+    _axis(axes.yaxis, Axis("held", "bytes"))
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0)
+    axes.legend(fontsize="x-small", frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def _boxes(axes: Any, boxes: Boxes) -> None:  # noqa: ANN401 - matplotlib's
+    areas = (boxes.right - boxes.left) * (boxes.top - boxes.bottom)
+    order = np.argsort(-areas, kind="stable")[:MOST_BOXES]
+    for left, right, bottom, top in boxes.frames:
+        axes.fill([left, right, right, left], [bottom, bottom, top, top], facecolor="#eef1f4", edgecolor="#8a949e")
+    left, right, bottom, top = (getattr(boxes, side)[order] for side in ("left", "right", "bottom", "top"))
+    corners = np.stack(
+        [np.stack(pair, axis=-1) for pair in ((left, bottom), (right, bottom), (right, top), (left, top))], axis=1
+    )
+    colours = (*PALETTE, REST_COLOUR)
+    chosen = [colours[number % len(colours)] for number in boxes.colours[order].tolist()]
+    axes.add_collection(PolyCollection(list(corners), facecolors=chosen, edgecolors="white", linewidths=0.3))
+    _lines(axes.axvline, boxes.vertical)
+    _lines(axes.axhline, boxes.horizontal)
+    axes.autoscale_view()
+    if boxes.y.unit == "name":
+        axes.set_ylim(min(max(len(boxes.y.names), 1), ROWS_SHOWN) - 0.5, -0.5)
+    else:
+        axes.set_ylim(bottom=0)
+    _axis(axes.yaxis, boxes.y)
+    if len(areas) > MOST_BOXES:
+        axes.set_xlabel(f"{boxes.x.label}; the {MOST_BOXES:,} largest of {len(areas):,} are drawn")
+    if boxes.vertical or boxes.horizontal:
+        axes.legend(fontsize="x-small", frameon=False)
+
+
+def _points(axes: Any, points: Points) -> None:  # noqa: ANN401 - matplotlib's
+    front = points.front()
+    best = set(front)
+    at = np.array(points.at, np.float64).reshape(-1, 2)
+    axes.step(at[front, 0], at[front, 1], where="post", color="#8a949e", linestyle="--")
+    axes.scatter(at[:, 0], at[:, 1], c=[PALETTE[0] if i in best else REST_COLOUR for i in range(len(at))], zorder=3)
+    for index in front[:12]:
+        axes.annotate(points.names[index], at[index], (5, 5), textcoords="offset points", fontsize="x-small")
+    _lines(axes.axvline, points.vertical)
+    _lines(axes.axhline, points.horizontal)
+    _axis(axes.yaxis, points.y)
+
+
+def _lines(draw: Any, lines: Sequence[Lines]) -> None:  # noqa: ANN401 - matplotlib's
+    for line in lines:
+        draw(line.at, color="#b3261e", linestyle="--", linewidth=1, label=line.label)
+
+
+def _axis(drawn: Any, axis: Axis) -> None:  # noqa: ANN401 - matplotlib's
+    if not drawn.get_label_text():
+        drawn.set_label_text(axis.label)
+    if axis.unit == "name":
+        names = axis.names[:ROWS_SHOWN]
+        drawn.set_ticks(range(len(names)), [name[:40] for name in names])
+    else:
+        drawn.set_major_formatter(FuncFormatter(lambda value, _: shown(value, axis.unit)))
