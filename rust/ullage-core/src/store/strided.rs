@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(gathered(&bytes, &[2, 2], &[4, 1], 2).unwrap(), [0, 1, 2, 3, 8, 9, 10, 11]);
         assert_eq!(gathered(&bytes, &[3], &[0], 2).unwrap(), [0, 1, 0, 1, 0, 1]);
         assert_eq!(gathered(&bytes, &[], &[], 4).unwrap(), [0, 1, 2, 3]);
-        assert_eq!(gathered(&bytes, &[5, 0], &[9, 9], 4).unwrap(), []);
+        assert!(gathered(&bytes, &[5, 0], &[9, 9], 4).unwrap().is_empty());
         assert_eq!(gathered(&bytes, &[2, 2, 2], &[1, 2, 4], 3).unwrap().len(), 24);
     }
 
