@@ -516,7 +516,7 @@ def test_palettes_made_for_what_layers_are_given_keep_more_of_a_real_model(
     minilm_dir: Path, truth: npt.NDArray[np.float32], tmp_path: Path
 ) -> None:
     documents = Path(__file__).parents[1] / "docs"
-    rows = inputs(minilm_dir, other_sentences(documents)[:400])
+    rows = inputs(minilm_dir, other_sentences(documents)[:200])
     given = save(tmp_path / "inputs.safetensors", **{name.replace(".", "__"): array for name, array in rows.items()})
     found = {}
     for name, path in (("without", None), ("with", given)):
