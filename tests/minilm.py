@@ -1,13 +1,14 @@
 """Sentence embeddings of the real all-MiniLM-L6-v2, its weights from wherever a test has them."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ullage.cli.demo.minilm import MiniLM
+from ullage.cli.demo.minilm import Array, MiniLM
 
 SENTENCES = (
     "The cask was tapped on Tuesday, and a third of it is air by now.",
@@ -30,3 +31,33 @@ def embeddings(directory: Path, weights: Mapping[str, npt.NDArray[Any]] | None =
 def least_cosine(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
     """Give the least cosine between the embeddings of a sentence."""
     return float((one.astype(np.float64) * other.astype(np.float64)).sum(axis=1).min())
+
+
+def other_sentences(folder: Path) -> list[str]:
+    """Give the sentences of the documents in `folder`, none of which is among `SENTENCES`."""
+    texts = [re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL) for path in sorted(folder.glob("*.md"))]
+    found = [" ".join(part.split()) for text in texts for part in re.split(r"(?<=[.!?])\s+|\n\n", text)]
+    return [sentence for sentence in found if 20 < len(sentence) < 240 and "|" not in sentence]
+
+
+class _Listener(MiniLM):
+    """The model, adding up the products of what its layers are given."""
+
+    sums: dict[str, npt.NDArray[np.float64]]
+
+    def _linear(self, hidden: Array, name: str) -> Array:
+        self.sums[name] = self.sums.get(name, 0) + (hidden.T @ hidden).astype(np.float64)
+        return super()._linear(hidden, name)
+
+
+def inputs(directory: Path, sentences: Iterable[str]) -> dict[str, npt.NDArray[np.float32]]:
+    """Give for each weight rows whose products add up as those of what its layer is given for `sentences` do."""
+    model = _Listener(directory)
+    model.sums = {}
+    for sentence in sentences:
+        model.embed(sentence)
+    rows = {}
+    for name, sums in model.sums.items():
+        ridge = 1e-6 * np.trace(sums) / len(sums) * np.eye(len(sums))
+        rows[f"{name}.weight"] = np.linalg.cholesky(sums + ridge).T.astype(np.float32)
+    return rows

@@ -7,14 +7,16 @@ import struct
 import sys
 import zipfile
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ullage
-from ullage.errors import ModelFileError
+from ullage.errors import ArgumentError, ModelFileError
 
 DATA = Path(__file__).parent / "data" / "pytorch"
 EXPECTED: dict[str, Any] = json.loads((DATA / "expected.json").read_text())
@@ -61,13 +63,16 @@ def rebuild(*_: object) -> None:
 class Tensor:
     """A tensor that pickles as one of PyTorch does."""
 
-    def __init__(self, storage: Storage, offset: int, *shape: int) -> None:
-        """Lay the shape out densely from `offset` on."""
-        strides = [1]
+    def __init__(
+        self, storage: Storage, offset: int, *shape: int, strides: Sequence[int] = (), marks: object = None
+    ) -> None:
+        """Lay the shape out densely from `offset` on, unless there are `strides`."""
+        dense = [1]
         for size in reversed(shape[1:]):
-            strides.insert(0, strides[0] * size)
+            dense.insert(0, dense[0] * size)
         hooks: OrderedDict[str, object] = OrderedDict()
-        self.arguments = (storage, offset, shape, tuple(strides), False, hooks)
+        arguments = (storage, offset, shape, tuple(strides or dense), False, hooks)
+        self.arguments = arguments if marks is None else (*arguments, marks)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Say how it would be built anew."""
@@ -171,3 +176,73 @@ def test_a_tensor_cannot_be_larger_than_its_storage(
     path = save(tmp_path / "m.pt", {"w": Tensor(Storage("0", elements), 0, *shape)}, {"0": bytes(24)})
     with pytest.raises(ModelFileError, match=reason):
         ullage.open_model(path)
+
+
+@pytest.mark.parametrize("name", ["tied.pt", "legacy.pt"])
+@pytest.mark.parametrize("scheme", ["linear:8", "dense:f32", "lossless"])
+def test_a_checkpoint_is_compressed(name: str, scheme: str, tmp_path: Path) -> None:
+    written = ullage.write_compressed(DATA / name, tmp_path / "small", scheme)
+    sizes = {tensor.name: tensor.bytes for tensor in written.tensors}
+    assert sizes["lm_head.weight"] == 0
+    assert written.file_bytes == (tmp_path / "small").stat().st_size == written.header_bytes + written.tensor_bytes
+    with ullage.load(tmp_path / "small") as store:
+        assert set(store) == set(EXPECTED[name]["tensors"])
+        assert {key: [len(store[key].shape), *store[key].shape] for key in store} == {
+            key: [len(shape), *shape] for key, (_, shape) in EXPECTED[name]["tensors"].items()
+        }
+        most = 0.05 if scheme == "linear:8" else 0.0
+        assert np.abs(store["layers.0.k"] - np.arange(6).reshape(2, 3)).max() <= most
+        assert np.abs(store["layers.0.v"] - np.arange(6, 12).reshape(2, 3)).max() <= most
+        assert store["layers.0.row"].tolist() == [2, 3]
+        assert store["layers.1.part"].tolist() == [0, 0, 0]
+        assert store["repeated"].tolist() == [1] * 5
+        assert np.abs(store["embed.weight"]).max() > 0.5
+        assert np.array_equal(store["lm_head.weight"], store["embed.weight"])
+        assert np.shares_memory(store["lm_head.weight"], store["embed.weight"])
+
+
+def test_views_are_written_in_the_order_of_their_shape(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(1).standard_normal(96 * 64).astype("<f4")
+    whole, gone = Storage("0", numbers.size), Storage("1", 8)
+    value = {
+        "turned": Tensor(whole, 0, 64, 96, strides=(1, 64)),
+        "plain": Tensor(whole, 0, 96, 64),
+        "again": Tensor(whole, 0, 96, 64),
+        "half": Tensor(whole, 48 * 64, 48, 64),
+        "column": Tensor(whole, 5, 96, strides=(64,)),
+        "wide": Tensor(gone, 0, 2000, 2000, strides=(0, 0)),
+    }
+    path = save(tmp_path / "m.pt", value, {"0": numbers.tobytes(), "1": bytes(32)})
+    with pytest.raises(ModelFileError, match=r"wide.*repeats"):
+        ullage.write_compressed(path, tmp_path / "small", "linear:8")
+    del value["wide"]
+    value["none"] = Tensor(gone, 3, 0, 5)
+    save(path, value, {"0": numbers.tobytes(), "1": bytes(32)})
+    matrix = numbers.reshape(96, 64)
+    expected = {"turned": matrix.T, "plain": matrix, "again": matrix, "half": matrix[48:], "column": matrix[:, 5]}
+    for scheme, most in (("lossless", 0.0), ("dense:f32", 0.0), ("linear:8", 0.02), ("palettized:8,group=16", 0.05)):
+        written = ullage.write_compressed(path, tmp_path / "small", scheme, force=True)
+        assert [tensor.bytes for tensor in written.tensors if tensor.name == "again"] == [0]
+        with ullage.load(tmp_path / "small") as store:
+            for name, numbers_of in expected.items():
+                assert np.abs(store[name] - numbers_of).max() <= most, (scheme, name)
+            assert store["none"].shape == (0, 5)
+
+
+def test_what_is_not_read_as_numbers_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"qint8.*scales"):
+        ullage.write_compressed(DATA / "dtypes.pt", tmp_path / "small", "linear:8")
+    turned = Tensor(Storage("0", 64), 0, 8, 8, marks={"neg": True})
+    path = save(tmp_path / "m.pt", {"w": turned}, {"0": bytes(256)})
+    with pytest.raises(ModelFileError, match=r"\(w\).*negative"):
+        ullage.write_compressed(path, tmp_path / "small", "linear:8")
+    save(path, {"w": Tensor(Storage("0", 64), 0, 8, 8)}, {"0": bytes(256)})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/byteorder", b"big")
+    with pytest.raises(ModelFileError, match=r"\(w\).*big-endian"):
+        ullage.write_compressed(path, tmp_path / "small", "linear:8")
+    twice = [Tensor(Storage("0", 64), 0, 8, 8), Tensor(Storage("1", 64), 0, 8, 8)]
+    save(tmp_path / "twice.pt", {"a.b": twice[0], "a": {"b": twice[1]}}, {"0": bytes(256), "1": bytes(256)})
+    with pytest.raises(ArgumentError, match="two tensors called"):
+        ullage.write_compressed(tmp_path / "twice.pt", tmp_path / "small", "linear:8")
+    assert not (tmp_path / "small").exists()

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from minilm import embeddings, least_cosine
+from minilm import embeddings, inputs, least_cosine, other_sentences
 
 import ullage
 from ullage import BudgetExceeded, Ledger, WeightStore
@@ -510,6 +510,58 @@ def test_a_real_model_still_means_what_it_meant(
     with ullage.load(written.path, scratch="64MiB") as store:
         assert least_cosine(truth, embeddings(minilm_dir, store)) > least
         assert store.stats().scratch_peak <= 64 << 20
+
+
+def test_palettes_made_for_what_layers_are_given_keep_more_of_a_real_model(
+    minilm_dir: Path, truth: npt.NDArray[np.float32], tmp_path: Path
+) -> None:
+    documents = Path(__file__).parents[1] / "docs"
+    rows = inputs(minilm_dir, other_sentences(documents)[:200])
+    given = save(tmp_path / "inputs.safetensors", **{name.replace(".", "__"): array for name, array in rows.items()})
+    found = {}
+    for name, path in (("without", None), ("with", given)):
+        out = tmp_path / f"{name}.safetensors"
+        written = ullage.write_compressed(minilm_dir, out, "palettized:4,group=16", inputs=path, jobs=2)
+        assert written.tensor_bytes == ullage.compress(minilm_dir, "palettized:4,group=16").bytes
+        with ullage.load(out, scratch="64MiB") as store:
+            found[name] = 1 - least_cosine(truth, embeddings(minilm_dir, store))
+    assert found["with"] < 0.7 * found["without"], found
+
+
+def test_inputs_are_those_of_the_models_weights(model: Path, tmp_path: Path) -> None:
+    def write(**tensors: npt.NDArray[Any]) -> None:
+        given = save(tmp_path / "inputs.safetensors", **tensors)
+        ullage.write_compressed(model, tmp_path / "out", "palettized:4", inputs=given, force=True)
+
+    rows = weights(50, 64)
+    write(layer__0__weight=rows, layer__1__weight=rows.astype("<f2"))
+    with ullage.load(tmp_path / "out") as store, ullage.load(model) as dense:
+        array = dense["layer.0.weight"]
+        expected = ullage.encode(array, "palettized:4", inputs=rows).decode()
+        assert np.array_equal(store["layer.0.weight"], expected)
+        assert np.array_equal(store["layer.2.weight"], ullage.encode(dense["layer.2.weight"], "palettized:4").decode())
+        plain = ullage.encode(array, "palettized:4").decode()
+        assert np.linalg.norm(rows @ (expected - array).T) < 0.8 * np.linalg.norm(rows @ (plain - array).T)
+    broken = rows.copy()
+    broken[3, 4] = np.nan
+    for name, wrong, said in (
+        ("layer__9__weight", rows, "no such weight"),
+        ("layer__0__weight", rows[:, :63], "no rows of inputs"),
+        ("layer__0__weight", rows[0], "no rows of inputs"),
+        ("bias", rows, "no rows of inputs"),
+        ("layer__0__weight", rows.astype("<i8"), "floating-point"),
+        ("layer__0__weight", broken, "number 196"),
+        ("layer__0__weight", rows[:0], "no rows"),
+    ):
+        with pytest.raises(ModelFileError, match=said) as caught:
+            write(**{name: wrong})
+        assert Path(caught.value.path) == tmp_path / "inputs.safetensors"
+    with pytest.raises(ArgumentError, match="inputs"):
+        ullage.encode(weights(8, 64), "linear:8", inputs=rows)
+    for wrong in (rows[0], rows[:, :5], np.zeros((4, 64), int)):
+        with pytest.raises(ArgumentError, match="inputs"):
+            ullage.encode(weights(8, 64), "palettized:4", inputs=wrong)
+    assert run("compress", model, "--scheme", "palettized:4", "--inputs", "x").exit_code == 2
 
 
 @pytest.mark.parametrize("scheme", ["lossless", "lossless:fixed"])

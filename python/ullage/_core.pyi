@@ -1113,7 +1113,12 @@ def compress_layers(
     """Size a network in a Core ML package: name, kind and shape of each layer, and whether a batch norm follows."""
 
 def encode_weight(
-    values: npt.NDArray[np.float32], shape: Sequence[int], scheme: str, seed: int, quantile: float
+    values: npt.NDArray[np.float32],
+    shape: Sequence[int],
+    scheme: str,
+    seed: int,
+    quantile: float,
+    inputs: tuple[npt.NDArray[np.float32], int] | None,
 ) -> StoredWeight:
     """Encode contiguous 32-bit `values`. `ullage.encode` is how it is called."""
 
@@ -2498,6 +2503,7 @@ def write_compressed(
     *,
     seed: int,
     quantile: float,
+    inputs: str | PathLike[str] | None,
     jobs: int,
     force: bool,
     progress: Callable[[WriteProgress], object] | None,

@@ -126,6 +126,7 @@ def encode(
     *,
     seed: int = 0,
     quantile: float = 1.0,
+    inputs: npt.ArrayLike | None = None,
     dtype: Literal["bf16"] | None = None,
 ) -> Encoded:
     """Store `array` in `scheme`, an object such as `Palettized(bits=4)` or its text.
@@ -134,6 +135,10 @@ def encode(
     Its first axis is that of output channels. `seed` decides where the search for vectors of `Palettized(vector=2)`
     begins; `quantile`, above 0.5 and at most 1, is the share of numbers that integers reach without being clipped.
 
+    With `inputs`, rows of what the weight is multiplied with, `palettized` tables of single numbers are made so that
+    its products with those change least, and not its numbers; only their sums of products count, so the `R` of a QR
+    decomposition says as much as all rows do.
+
     Sizes are those that `compress` computes. Raises `ArgumentError` for a scheme that is none, not encoded, or leaves
     a weight of that shape as it is, for a number that is not finite (but in `dense`), and for a scale beyond 16 bits.
     """
@@ -141,7 +146,8 @@ def encode(
     shape = list(np.shape(array))
     if not 0 <= seed < 1 << 64:
         raise _refusal("seed", f"{seed} is not from 0 to 2^64 - 1")
-    return Encoded(encode_weight(values, shape, str(scheme), seed, float(quantile)))
+    given = None if inputs is None else _rows(inputs)
+    return Encoded(encode_weight(values, shape, str(scheme), seed, float(quantile), given))
 
 
 def encoded(parts: "Mapping[str, Any]", shape: Sequence[int], scheme: Scheme | str) -> Encoded:
@@ -165,6 +171,14 @@ def _numbers(array: npt.ArrayLike, dtype: str | None) -> npt.NDArray[np.float32]
         raise _refusal("array", f"weights are floating-point numbers, not {found.dtype}")
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(found, np.float32).reshape(-1)
+
+
+def _rows(inputs: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], int]:
+    """Give rows of inputs one behind the other, and the length of one."""
+    found = np.asarray(inputs)
+    if found.ndim != 2 or found.dtype.kind != "f":  # noqa: PLR2004 - rows
+        raise _refusal("inputs", f"{found.ndim} dimensions of {found.dtype} are no rows of floating-point numbers")
+    return np.ascontiguousarray(found, np.float32).reshape(-1), found.shape[1]
 
 
 def _brain(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:

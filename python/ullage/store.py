@@ -327,16 +327,21 @@ def write_compressed(
     overrides: Mapping[str, Scheme | str] | None = None,
     seed: int = 0,
     quantile: float = 1.0,
+    inputs: str | os.PathLike[str] | None = None,
     jobs: int = 1,
     force: bool = False,
     progress: Callable[[WriteProgress], object] | None = None,
 ) -> Written:
     """Write the weights of `model`, compressed as `compress` sizes them, to a safetensors file at `out`.
 
-    `model` is a file or folder of safetensors (shards too) or GGUF. `jobs` tensors are encoded at once, each by a
-    thread and in memory of about three times its numbers in 32 bits; nothing else is held, so the model may be larger
-    than the memory. The file appears whole or not at all, over another only with `force`, and never over the model
-    itself. `progress` is called whenever another tensor is written; `seed` and `quantile` are as for `encode`.
+    `model` is a file or folder of safetensors or PyTorch (shards too), or GGUF. `jobs` tensors are encoded at once,
+    each by a thread and in memory of about three times its numbers in 32 bits; nothing else is held, so the model may
+    be larger than the memory. The file appears whole or not at all, over another only with `force`, and never over the
+    model itself. `progress` is called whenever another tensor is written; `seed` and `quantile` are as for `encode`.
+
+    `inputs` is a safetensors file of what weights are multiplied with: under the name of a weight a matrix, of which
+    each row is what its layer was given once. Such weights are compressed so that what their layers make of those rows
+    changes least, as by `encode`.
 
     Raises `ArgumentError` for weights that are not read or compressed already, an `out` that is in the way or a scheme
     that is not encoded, `ModelFileError` naming the tensor that cannot be encoded, and `UnreadableError` where `out`
@@ -350,6 +355,7 @@ def write_compressed(
         named,
         seed=seed,
         quantile=quantile,
+        inputs=None if inputs is None else os.fspath(inputs),
         jobs=jobs,
         force=force,
         progress=progress,

@@ -85,6 +85,12 @@ Examples:
     show_default=True,
     help="Encode so many tensors at once.",
 )
+@click.option(
+    "--inputs",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A safetensors file of what layers were given, rows under their weights' names: palettes are made for it.",
+)
 @click.option("--force", is_flag=True, help="Replace FILE if it is there; the model itself is never replaced.")
 @options.as_json
 def compress(
@@ -99,6 +105,7 @@ def compress(
     top: int,
     out: Path | None,
     jobs: int,
+    inputs: Path | None,
     force: bool,
     as_json: bool,
 ) -> int:
@@ -116,6 +123,8 @@ def compress(
     if out is not None and (network is not None or container not in {None, "raw"}):
         what = "--network" if network is not None else "--container"
         raise click.UsageError(f"--out writes a file of its own kind, without {what}", click.get_current_context())
+    if inputs is not None and out is None:
+        raise click.UsageError("--inputs is for the file that --out writes", click.get_current_context())
     found = ullage.compress(
         model if network is None else _network(Path(model), network),
         scheme,
@@ -124,7 +133,7 @@ def compress(
         threshold=threshold,
         keep_batch_norm=keep_batch_norm,
     )
-    written = None if out is None else _write(model, out, scheme, overrides, jobs=jobs, force=force)
+    written = None if out is None else _write(model, out, scheme, overrides, jobs=jobs, inputs=inputs, force=force)
     if as_json:
         print_json(found.as_dict() | ({} if written is None else {"out": written.as_dict()}))
         return 0
@@ -135,12 +144,21 @@ def compress(
     return 0
 
 
-def _write(model: str, out: Path, scheme: str, overrides: dict[str, str], *, jobs: int, force: bool) -> Written:
+def _write(
+    model: str,
+    out: Path,
+    scheme: str,
+    overrides: dict[str, str],
+    *,
+    jobs: int,
+    inputs: Path | None,
+    force: bool,
+) -> Written:
     """Write the file, with a bar on a terminal."""
 
     def write(progress: Callable[[WriteProgress], None] | None) -> Written:
         return ullage.write_compressed(
-            model, out, scheme, overrides=overrides, jobs=jobs, force=force, progress=progress
+            model, out, scheme, overrides=overrides, inputs=inputs, jobs=jobs, force=force, progress=progress
         )
 
     if not (sys.stderr.isatty() and sys.stdout.isatty()):

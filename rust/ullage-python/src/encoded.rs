@@ -6,7 +6,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use ullage_core::Error;
-use ullage_core::codec::{Choices, Coded, Distortion, Scheme, View, Weight};
+use ullage_core::codec::{Choices, Coded, Distortion, Inputs, Scheme, View, Weight};
 use ullage_core::model::Dtype;
 
 use crate::buffer;
@@ -74,11 +74,16 @@ pub(crate) fn encode_weight(
     scheme: &str,
     seed: u64,
     quantile: f64,
+    inputs: Option<(PyBuffer<f32>, usize)>,
 ) -> Outcome<StoredWeight> {
     let scheme: Scheme = scheme.parse()?;
     let values = values.to_vec(py)?; // one copy: other threads may write to the array meanwhile
     let choices = Choices { seed, quantile };
-    let coded = detached(py, || Coded::encode_with(&values, &shape, scheme, choices))?;
+    let rows = inputs.map(|(rows, width)| Ok::<_, PyErr>((rows.to_vec(py)?, width))).transpose()?;
+    let coded = detached(py, || {
+        let inputs = rows.map(|(rows, width)| Inputs::of(&rows, width)).transpose()?;
+        Coded::encode_for(&values, &shape, scheme, choices, inputs.as_ref())
+    })?;
     let parts = coded.into_data().into_iter().map(Held::Made).collect();
     Ok(StoredWeight(Arc::new(Store { scheme, shape, parts })))
 }

@@ -227,7 +227,7 @@ const fn numpy_name(dtype: Dtype) -> &'static str {
 
 /// Write the weights of `model`, compressed, to a new file.
 #[pyfunction]
-#[pyo3(signature = (model, out, scheme, overrides, *, seed, quantile, jobs, force, progress))]
+#[pyo3(signature = (model, out, scheme, overrides, *, seed, quantile, inputs, jobs, force, progress))]
 #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts owned values")]
 #[expect(clippy::too_many_arguments, reason = "the arguments of one Python function")]
 pub(crate) fn write_compressed<'py>(
@@ -238,6 +238,7 @@ pub(crate) fn write_compressed<'py>(
     overrides: Vec<(String, String)>,
     seed: WholeNumber,
     quantile: f64,
+    inputs: Option<PathBuf>,
     jobs: WholeNumber,
     force: bool,
     progress: Option<Py<PyAny>>,
@@ -265,6 +266,7 @@ pub(crate) fn write_compressed<'py>(
         let options = WriteOptions {
             jobs,
             choices,
+            inputs: inputs.as_deref(),
             is_forced: force,
             progress: progress.is_some().then_some(&tell),
             interrupted: Some(&interrupted),

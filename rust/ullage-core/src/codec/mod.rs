@@ -18,7 +18,7 @@ mod sparse;
 mod text;
 mod weight;
 
-pub use coded::{Choices, Coded, Distortion, Packed, RawReader, Reading, View};
+pub use coded::{Choices, Coded, Distortion, Inputs, Packed, RawReader, Reading, View};
 pub use dense::Dense;
 pub use gguf::Gguf;
 pub use linear::{Granularity, Linear};

@@ -109,6 +109,12 @@ impl Scheme {
         Ok(size.unwrap_or(tensor.bytes).min(tensor.bytes))
     }
 
+    /// Whether encoding may be told what a weight is multiplied with ([`super::Inputs`]): palettes of single numbers.
+    #[must_use]
+    pub fn takes_inputs(self) -> bool {
+        matches!(self, Self::Palettized(palettized) if palettized.vector == 1)
+    }
+
     /// Bits an element takes, scales left out: the coarser, the lossier.
     #[must_use]
     pub fn bits(self) -> u64 {

@@ -19,6 +19,7 @@ pub mod gguf;
 mod graph;
 #[cfg(test)]
 mod hostile;
+mod layout;
 pub mod onnx;
 mod packed;
 pub mod pytorch;
@@ -29,6 +30,7 @@ mod tensor;
 pub mod tflite;
 mod wire;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 pub use architecture::{Architecture, Attention, Cache, Layer, Span, State};
@@ -37,6 +39,7 @@ pub use dtype::{Dtype, Kind};
 pub use fault::{Failure, Fault};
 pub use format::Format;
 pub use graph::{Buffer, Graph, Size, Symbol};
+pub(crate) use layout::Layout;
 pub use source::Source;
 pub use tensor::Tensor;
 
@@ -84,6 +87,8 @@ pub struct Model {
     /// The files that hold the bytes of its tensors, each with the place behind its last tensor; none where the bytes
     /// cannot be told, or lie in pieces.
     pub(crate) files: Vec<(usize, PathBuf)>,
+    /// By place, how elements lie in those files where they do not simply follow one another.
+    pub(crate) layouts: HashMap<usize, Layout>,
     /// The numbers of its architecture, where its files or a neighbouring `config.json` give them.
     pub architecture: Option<Architecture>,
     /// Its computation graph, where the format stores one.
@@ -103,6 +108,8 @@ pub struct Contents {
     pub file_bytes: Bytes,
     /// The files that the offsets of its tensors count from, each with the place behind its last tensor.
     pub(crate) files: Vec<(usize, PathBuf)>,
+    /// By place, how elements lie where they do not simply follow one another.
+    pub(crate) layouts: HashMap<usize, Layout>,
     /// The numbers of its architecture, where it holds them.
     pub architecture: Option<Architecture>,
     /// Its computation graph, where it stores one.
@@ -165,15 +172,14 @@ impl Model {
         };
         let mut files = packed::Files::default();
         for (file, mut header) in headers {
+            let before = contents.tensors.len();
+            let layouts =
+                header.layouts.drain().map(|(place, layout)| (place.saturating_add(before), layout));
+            contents.layouts.extend(layouts);
             contents.tensors.append(&mut header.tensors);
             contents.notes.append(&mut header.notes);
             files.push(contents.tensors.len(), file);
-            if format == Format::Safetensors {
-                contents.files.push((contents.tensors.len(), file.to_owned()));
-            }
-        }
-        if contents.files.len() != weights.files.len() {
-            contents.files.clear(); // the offsets of other formats do not say how elements follow one another
+            contents.files.push((contents.tensors.len(), file.to_owned()));
         }
         let settings = packed::Settings::beside(&weights.directory)?;
         contents.quantization =
@@ -182,7 +188,8 @@ impl Model {
     }
 
     fn of(name: String, path: &Path, format: Format, contents: Contents) -> Result<Self> {
-        let Contents { tensors, file_bytes, files, architecture, graph, quantization, notes } = contents;
+        let Contents { tensors, file_bytes, files, layouts, architecture, graph, quantization, notes } =
+            contents;
         Bytes::sum(tensors.iter().map(|tensor| tensor.bytes), "the tensors")?;
         Ok(Self {
             name,
@@ -192,6 +199,7 @@ impl Model {
             tensors,
             file_bytes,
             files,
+            layouts,
             architecture,
             graph,
             quantization,
@@ -208,6 +216,7 @@ impl Model {
             tensors,
             file_bytes,
             files: Vec::new(),
+            layouts: HashMap::new(),
             architecture: None,
             graph: None,
             quantization: None,

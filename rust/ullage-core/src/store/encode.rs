@@ -1,6 +1,7 @@
 //! A tensor of a model encoded, and compared with what it was.
 
 use super::buffer::Buffer;
+use super::given::Given;
 use super::job::{Fate, Job};
 use super::numbers;
 use super::source::Source;
@@ -34,21 +35,37 @@ impl Encoded {
 ///
 /// # Errors
 /// [`Error::ModelFile`] naming the tensor that cannot be encoded.
-pub(super) fn encode(source: &Source<'_>, job: &Job, choices: Choices) -> Result<Made> {
+pub(super) fn encode(
+    source: &Source<'_>,
+    job: &Job,
+    choices: Choices,
+    given: Option<&Given>,
+) -> Result<Made> {
     let (Fate::Encoded(scheme), Some(tensor)) = (job.fate, source.tensor(job.place)) else {
         return Ok(Made { coded: None, distortion: None });
     };
     let bytes = source.bytes(job.place)?;
+    let inputs = match given.filter(|_| scheme.takes_inputs()) {
+        Some(given) => given.of(&tensor.name)?,
+        None => None,
+    };
     let made = match scheme {
-        Scheme::Lossless(lossless) => exactly(bytes, tensor, lossless),
-        _ => nearly(bytes, tensor, scheme, job, choices),
+        Scheme::Lossless(lossless) => exactly(&bytes, tensor, lossless),
+        _ => nearly(&bytes, tensor, job, &|values| {
+            Coded::encode_for(values, &tensor.shape, scheme, choices, inputs.as_ref())
+        }),
     };
     made.map_err(|error| source.blame(job.place, error))
 }
 
-fn nearly(bytes: &[u8], tensor: &Tensor, scheme: Scheme, job: &Job, choices: Choices) -> Result<Made> {
+fn nearly(
+    bytes: &[u8],
+    tensor: &Tensor,
+    job: &Job,
+    encode: &dyn Fn(&[f32]) -> Result<Coded>,
+) -> Result<Made> {
     let values = numbers::read(bytes, tensor.dtype, &tensor.shape)?;
-    let coded = Coded::encode_with(&values, &tensor.shape, scheme, choices)?;
+    let coded = encode(&values)?;
     job.check(&coded)?;
     let mut decoded = numbers::zeros(tensor.elements())?;
     coded.decode_into(&mut decoded)?;

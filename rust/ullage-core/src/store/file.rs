@@ -54,9 +54,15 @@ impl StoreFile {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let header = safetensors::read_header(bytes, length).map_err(|failure| failure.at(map.path()))?;
         let rows = manifest::read(&header.metadata).map_err(|fault| fault.at(map.path()))?;
-        let entries =
+        let mut entries =
             entries(rows.unwrap_or_default(), header.tensors, bytes).map_err(|fault| fault.at(map.path()))?;
-        let by_name = entries.iter().enumerate().map(|(place, entry)| (entry.name.clone(), place)).collect();
+        let mut by_name: HashMap<String, usize> =
+            entries.iter().enumerate().map(|(place, entry)| (entry.name.clone(), place)).collect();
+        let tied = manifest::tied(&header.metadata).map_err(|fault| fault.at(map.path()))?;
+        for (name, holder) in tied {
+            let tied = tie(&name, &holder, &mut entries, &mut by_name);
+            tied.map_err(|fault| fault.at(map.path()))?;
+        }
         Ok(Self { map, entries, by_name })
     }
 
@@ -72,7 +78,7 @@ impl StoreFile {
         &self.entries
     }
 
-    /// The place of the tensor called `name`.
+    /// The place of the tensor called `name`: for one that shares the bytes of another, of that one.
     #[must_use]
     pub fn place(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
@@ -187,6 +193,27 @@ fn entries(rows: Vec<Row>, tensors: Vec<Tensor>, bytes: &[u8]) -> Result<Vec<Ent
     }
     found.sort_by_key(|(place, _)| *place);
     Ok(found.into_iter().map(|(_, entry)| entry).collect())
+}
+
+/// Adds a tensor called `name` that shares the bytes of the one called `holder`, and its decoded ones too.
+fn tie(
+    name: &str,
+    holder: &str,
+    entries: &mut Vec<Entry>,
+    by_name: &mut HashMap<String, usize>,
+) -> Result<(), Fault> {
+    let found = by_name.get(holder).and_then(|&place| Some((place, entries.get(place)?)));
+    let Some((place, entry)) = found else {
+        return Err(
+            Fault::new(format!("it shares the bytes of {:?}, which is missing", clip(holder))).field(name)
+        );
+    };
+    let tied = Entry { name: name.to_owned(), ..entry.clone() };
+    if by_name.insert(name.to_owned(), place).is_some() {
+        return Err(Fault::new("it has bytes of its own, and is said to share another's").field(name));
+    }
+    entries.push(tied);
+    Ok(())
 }
 
 /// A compressed tensor, its pieces found and measured, and the place of the first of them.

@@ -3,6 +3,8 @@
 //! It stands before the data, and says where the data ends: where a codec finds that out as it goes, room is left for the
 //! longest header there could be, and what is not needed of it becomes blanks, as the format allows.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::manifest::{self, Row};
@@ -52,10 +54,18 @@ pub(super) fn place(listed: &mut [Listed]) -> Result<Bytes> {
 }
 
 /// The header in full: its length, the JSON, blanks. At least `least` bytes.
-pub(super) fn render(listed: &[Listed], rows: &[Row], least: usize) -> Result<Vec<u8>> {
+pub(super) fn render(
+    listed: &[Listed],
+    rows: &[Row],
+    tied: &BTreeMap<String, String>,
+    least: usize,
+) -> Result<Vec<u8>> {
     let failed = |error: serde_json::Error| Error::Argument { name: "header", reason: error.to_string() };
-    let metadata =
-        [(manifest::FORMAT, manifest::VERSION.to_owned()), (manifest::TENSORS, manifest::text(rows))];
+    let mut metadata =
+        vec![(manifest::FORMAT, manifest::VERSION.to_owned()), (manifest::TENSORS, manifest::text(rows))];
+    if !tied.is_empty() {
+        metadata.push((manifest::TIED, serde_json::to_string(tied).map_err(failed)?));
+    }
     let mut text = String::from("{\"__metadata__\":{");
     for (place, (key, value)) in metadata.iter().enumerate() {
         let comma = if place > 0 { "," } else { "" };

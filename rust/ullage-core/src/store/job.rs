@@ -1,11 +1,12 @@
 //! What becomes of each tensor of a model in a compressed file.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::encode::Encoded;
 use super::header::Listed;
 use super::manifest::Row;
 use super::numbers::own_scheme;
+use super::source::Source;
 use crate::codec::{Coded, Container, Part, Plan, Scheme, Weight, compress};
 use crate::error::{Error, Result};
 use crate::model::{Kind, Model, Tensor};
@@ -23,6 +24,8 @@ pub(super) enum Fate {
     Taken(Scheme),
     /// Its numbers, encoded.
     Encoded(Scheme),
+    /// Nothing of its own: it shares the bytes of the tensor at that place.
+    Tied(usize),
 }
 
 /// One tensor to be written.
@@ -42,13 +45,33 @@ pub(super) struct Job {
 ///
 /// # Errors
 /// As [`compress`].
-pub(super) fn jobs(model: &Model, plan: &Plan, names: &mut HashSet<String>) -> Result<Vec<Job>> {
+pub(super) fn jobs(
+    model: &Model,
+    plan: &Plan,
+    source: &Source<'_>,
+    names: &mut HashSet<String>,
+) -> Result<Vec<Job>> {
     let rows = compress(model, plan, Container::Raw)?.rows;
     let mut jobs = Vec::with_capacity(rows.len());
+    let mut views = HashMap::new();
     for (place, (tensor, row)) in model.tensors.iter().zip(rows).enumerate() {
         let own = own_scheme(tensor.dtype);
         let wanted = plan.scheme_of(&tensor.name);
-        let fate = match (row.scheme, own) {
+        let viewed = source.viewed(place)?;
+        if let Some((view, _)) = &viewed
+            && let Some(&holder) = views.get(view)
+        {
+            jobs.push(Job { place, fate: Fate::Tied(holder), listed: Vec::new(), row: None });
+            continue;
+        }
+        let (scheme, tensor) = match viewed {
+            Some((view, tensor)) => {
+                views.insert(view, place);
+                ((wanted.tensor_bytes(&tensor)? < tensor.bytes).then_some(wanted), &tensor.clone())
+            }
+            None => (row.scheme, tensor),
+        };
+        let fate = match (scheme, own) {
             // Whether it is smaller shows when it is done.
             _ if takes(wanted, tensor)? => Fate::Encoded(wanted),
             (Some(scheme), Some(_)) => Fate::Encoded(scheme),
@@ -71,7 +94,7 @@ fn takes(scheme: Scheme, tensor: &Tensor) -> Result<bool> {
 impl Job {
     fn new(place: usize, tensor: &Tensor, fate: Fate, names: &mut HashSet<String>) -> Result<Self> {
         let scheme = match fate {
-            Fate::Kept => return Self::kept(place, tensor),
+            Fate::Kept | Fate::Tied(_) => return Self::kept(place, tensor),
             Fate::Taken(scheme) | Fate::Encoded(scheme) => scheme,
         };
         if matches!(scheme, Scheme::Lossless(_)) {

@@ -1,6 +1,6 @@
 //! What the metadata of a compressed file says of its tensors.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,9 @@ pub const VERSION: &str = "1";
 pub(super) const FORMAT: &str = "ullage.format";
 /// The metadata's entry with the list of compressed tensors.
 pub(super) const TENSORS: &str = "ullage.tensors";
+
+/// The metadata's entry with the tensors that share another's bytes.
+pub(super) const TIED: &str = "ullage.tied";
 
 /// One compressed tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,20 @@ pub(super) struct Row {
 /// The list as JSON.
 pub(super) fn text(rows: &[Row]) -> String {
     serde_json::to_string(rows).unwrap_or_default() // texts and numbers alone, which cannot fail
+}
+
+/// The names of tensors that share another's bytes, each with that one's name.
+///
+/// # Errors
+/// [`Fault`] for an entry that holds no such names.
+pub(super) fn tied(metadata: &HashMap<String, String>) -> Result<BTreeMap<String, String>, Fault> {
+    let Some(text) = metadata.get(TIED).filter(|_| metadata.contains_key(FORMAT)) else {
+        return Ok(BTreeMap::new());
+    };
+    serde_json::from_str(text).map_err(|error| {
+        let reason = format!("not names of tensors that share their bytes: {}", clip(&error.to_string()));
+        Fault::new(reason).field(TIED)
+    })
 }
 
 /// The list that the metadata of a header holds; `None` where it is no compressed file.

@@ -1,10 +1,12 @@
 //! A compressed file written tensor by tensor.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::encode::{Made, encode};
+use super::given::Given;
 use super::header::{self, Listed};
 use super::job::{Fate, Job, jobs};
 use super::manifest::{self, Row};
@@ -14,7 +16,7 @@ use super::workers::{self, Progress, Watcher};
 use crate::codec::{Choices, Distortion, Plan, Scheme};
 use crate::error::{Error, Result};
 use crate::model::{Dtype, Format, Model, safetensors};
-use crate::units::Bytes;
+use crate::units::{Bytes, clip};
 
 /// How a file is written.
 #[derive(Default)]
@@ -23,6 +25,10 @@ pub struct WriteOptions<'a> {
     pub jobs: usize,
     /// What schemes leave open.
     pub choices: Choices,
+    /// A safetensors file of what weights are multiplied with: under the name of a weight a matrix, of which each row is what
+    /// its layer was given once. Weights whose schemes take inputs ([`Scheme::takes_inputs`]) are encoded for those
+    /// ([`crate::codec::Inputs`]); others are encoded as always.
+    pub inputs: Option<&'a Path>,
     /// Whether a file that lies there already is replaced.
     pub is_forced: bool,
     /// Called whenever another tensor is written.
@@ -74,30 +80,34 @@ pub struct WrittenTensor {
 /// - [`Error::Argument`] for a model whose weights are not read, a compressed one, an `out` that is one of its own files or,
 ///   unless forced, lies there already, and for a scheme that is not encoded;
 /// - [`Error::ModelFile`] naming the tensor that cannot be encoded, because a number in it is not finite, say;
+/// - [`Error::ModelFile`] for inputs that are none of the model's weights;
 /// - [`Error::Io`] where `out` cannot be written.
 pub fn write(model: &Model, plan: &Plan, out: &Path, options: &WriteOptions<'_>) -> Result<Option<Written>> {
     let source = Source::open(model)?;
     check_source(model, &source)?;
     check_place(out, &source, options.is_forced)?;
     let mut names: HashSet<String> = model.tensors.iter().map(|tensor| tensor.name.clone()).collect();
-    let planned = jobs(model, plan, &mut names)?;
-    let reserve = rendered(&planned, 0)?.0.len();
+    check_names(model, &names)?;
+    let planned = jobs(model, plan, &source, &mut names)?;
+    let tied = tied(model, &planned);
+    let reserve = rendered(&planned, &tied, 0)?.0.len();
     let mut jobs = planned.clone();
     let mut partial = Partial::new(out)?;
     partial.write(&vec![0; reserve])?;
     let sizes: Vec<Bytes> = jobs.iter().map(|job| dense_bytes(model, job)).collect();
     let mut distortions: Vec<Option<Distortion>> = vec![None; jobs.len()];
+    let given = options.inputs.map(|path| Given::open(path, model)).transpose()?;
     let choices = options.choices; // the listeners beside them are for this thread alone
     let watcher = Watcher { progress: options.progress, interrupted: options.interrupted };
     let is_done = workers::run(
         options.jobs.max(1),
         &sizes,
         &watcher,
-        |number| encode(&source, &planned[number], choices),
+        |number| encode(&source, &planned[number], choices, given.as_ref()),
         |number, found: Made| {
             let job = &mut jobs[number];
             for part in parts(&found, &source, job)? {
-                partial.write(part)?;
+                partial.write(&part)?;
             }
             job.settle(model, found.coded.as_ref(), &mut names)?;
             distortions[number] = found.distortion;
@@ -108,7 +118,7 @@ pub fn write(model: &Model, plan: &Plan, out: &Path, options: &WriteOptions<'_>)
     if !is_done || options.interrupted.is_some_and(|interrupted| interrupted()) {
         return Ok(None);
     }
-    let (header, data) = rendered(&jobs, reserve)?;
+    let (header, data) = rendered(&jobs, &tied, reserve)?;
     partial.write_start(&header)?;
     partial.publish(options.is_forced)?;
     let header_bytes = Bytes::new(u64::try_from(header.len()).unwrap_or(u64::MAX));
@@ -123,19 +133,44 @@ pub fn write(model: &Model, plan: &Plan, out: &Path, options: &WriteOptions<'_>)
 }
 
 /// What is written for `job`, of which `found` was made.
-fn parts<'a>(found: &'a Made, source: &'a Source<'_>, job: &Job) -> Result<Vec<&'a [u8]>> {
-    match &found.coded {
-        Some(coded) => Ok(coded.parts().iter().map(|(_, bytes)| bytes.as_slice()).collect()),
-        None => Ok(vec![source.bytes(job.place)?]),
+fn parts<'a>(found: &'a Made, source: &'a Source<'_>, job: &Job) -> Result<Vec<Cow<'a, [u8]>>> {
+    match (&found.coded, job.fate) {
+        (Some(coded), _) => {
+            Ok(coded.parts().iter().map(|(_, bytes)| Cow::Borrowed(bytes.as_slice())).collect())
+        }
+        (None, Fate::Tied(_)) => Ok(Vec::new()),
+        (None, _) => Ok(vec![source.bytes(job.place)?]),
     }
 }
 
+/// Names of tensors that share another's bytes, each with that one's name.
+fn tied(model: &Model, jobs: &[Job]) -> BTreeMap<String, String> {
+    let name = |place: usize| model.tensors.get(place).map_or_else(String::new, |tensor| tensor.name.clone());
+    let pairs = jobs.iter().filter_map(|job| match job.fate {
+        Fate::Tied(holder) => Some((name(job.place), name(holder))),
+        _ => None,
+    });
+    pairs.collect()
+}
+
+/// That no two tensors have one name, which a pickle of two modules may give them.
+fn check_names(model: &Model, names: &HashSet<String>) -> Result<()> {
+    if names.len() == model.tensors.len() {
+        return Ok(());
+    }
+    let mut seen = HashSet::new();
+    let twice = model.tensors.iter().find(|tensor| !seen.insert(tensor.name.as_str()));
+    let name = twice.map_or("", |tensor| tensor.name.as_str());
+    let reason = format!("{} has two tensors called {:?}", clip(&model.name), clip(name));
+    Err(Error::Argument { name: "model", reason })
+}
+
 /// The header for `jobs`, at least `least` bytes of it, and the bytes of the data.
-fn rendered(jobs: &[Job], least: usize) -> Result<(Vec<u8>, Bytes)> {
+fn rendered(jobs: &[Job], tied: &BTreeMap<String, String>, least: usize) -> Result<(Vec<u8>, Bytes)> {
     let mut listed: Vec<Listed> = jobs.iter().flat_map(|job| job.listed.iter().cloned()).collect();
     let rows: Vec<Row> = jobs.iter().filter_map(|job| job.row.clone()).collect();
     let data = header::place(&mut listed)?;
-    Ok((header::render(&listed, &rows, least)?, data))
+    Ok((header::render(&listed, &rows, tied, least)?, data))
 }
 
 fn dense_bytes(model: &Model, job: &Job) -> Bytes {
@@ -147,7 +182,7 @@ fn report(model: &Model, jobs: &[Job], distortions: &[Option<Distortion>]) -> Re
     for (job, &distortion) in jobs.iter().zip(distortions) {
         let Some(tensor) = model.tensors.get(job.place) else { continue };
         let scheme = match job.fate {
-            Fate::Kept => None,
+            Fate::Kept | Fate::Tied(_) => None,
             Fate::Taken(scheme) | Fate::Encoded(scheme) => Some(scheme),
         };
         let row = WrittenTensor {

@@ -44,11 +44,20 @@ impl Sums {
 
 /// Means of the `count` runs of `sorted` whose squared distances are least; all distinct numbers where they are no more.
 pub(super) fn means(sorted: &[f32], count: usize) -> Vec<f32> {
-    let points = distinct(sorted);
+    means_of(&distinct(sorted.iter().map(|&value| (value, 1.0))), count)
+}
+
+/// The same for numbers that count as much as is said beside them; what counts nothing has no say.
+pub(super) fn weighted_means(sorted: &[(f32, f64)], count: usize) -> Vec<f32> {
+    means_of(&distinct(sorted.iter().copied()), count)
+}
+
+fn means_of(points: &[(f64, f64)], count: usize) -> Vec<f32> {
     if points.len() <= count {
         return points.iter().map(|&(value, _)| narrow(value)).collect();
     }
-    let middle = f64::midpoint(f64::from(sorted[0]), f64::from(sorted[sorted.len() - 1]));
+    let (Some(first), Some(last)) = (points.first(), points.last()) else { return Vec::new() };
+    let middle = f64::midpoint(first.0, last.0);
     let points: Vec<(f64, f64)> = points.iter().map(|&(value, weight)| (value - middle, weight)).collect();
     let most = (EXACT / count.max(1)).max(FEWEST);
     let is_joined = points.len() > most;
@@ -67,14 +76,14 @@ fn narrow(value: f64) -> f32 {
     value as f32
 }
 
-/// Distinct numbers, and how often each stands there.
-fn distinct(sorted: &[f32]) -> Vec<(f64, f64)> {
+/// Distinct numbers, and what each counts in all.
+fn distinct(sorted: impl ExactSizeIterator<Item = (f32, f64)>) -> Vec<(f64, f64)> {
     let mut points: Vec<(f64, f64)> = Vec::with_capacity(sorted.len());
-    for &value in sorted {
+    for (value, weight) in sorted {
         let value = f64::from(value);
         match points.last_mut() {
-            Some(last) if last.0.to_bits() == value.to_bits() => last.1 += 1.0,
-            _ => points.push((value, 1.0)),
+            Some(last) if last.0.to_bits() == value.to_bits() => last.1 += weight,
+            _ => points.push((value, weight)),
         }
     }
     points

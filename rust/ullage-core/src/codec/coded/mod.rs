@@ -8,8 +8,10 @@ mod choices;
 mod clusters;
 mod dense;
 mod distortion;
+mod feedback;
 mod gguf;
 mod half;
+mod inputs;
 mod linear;
 mod lossless;
 mod palettized;
@@ -23,6 +25,7 @@ mod view;
 
 pub use choices::Choices;
 pub use distortion::Distortion;
+pub use inputs::Inputs;
 pub use lossless::{Packed, RawReader, Reading};
 pub use view::View;
 
@@ -61,6 +64,22 @@ impl Coded {
     /// a scheme that leaves such a weight as it is or is not encoded, for a scale beyond the 16-bit numbers, and for a
     /// quantile that is none; [`Error::Overflow`] for a shape beyond 2^64 − 1.
     pub fn encode_with(values: &[f32], shape: &[u64], scheme: Scheme, choices: Choices) -> Result<Self> {
+        Self::encode_for(values, shape, scheme, choices, None)
+    }
+
+    /// Encodes `values`, a weight of `shape`, so that what it makes of its `inputs` changes least, where
+    /// [`Scheme::takes_inputs`].
+    ///
+    /// # Errors
+    /// As [`Coded::encode_with`], and [`Error::Argument`] for a scheme that takes no inputs, or another number of them than a
+    /// row of the weight has.
+    pub fn encode_for(
+        values: &[f32],
+        shape: &[u64],
+        scheme: Scheme,
+        choices: Choices,
+        inputs: Option<&Inputs>,
+    ) -> Result<Self> {
         let (weight, choices) = (Weight::new(shape)?, choices.checked()?);
         if length(weight.elements())? != values.len() {
             let reason = format!("{} values are not a weight of shape {shape:?}", values.len());
@@ -71,12 +90,13 @@ impl Coded {
             let reason = format!("element {place} is {}", values[place]);
             return Err(Error::Argument { name: "weights", reason });
         }
+        check_inputs(scheme, &weight, inputs)?;
         let all = Stored::All(values);
         let data = match scheme {
             Scheme::Dense(dense) => dense::encode(dense, values)?,
             Scheme::Gguf(gguf) => gguf::encode(gguf, &weight, values)?,
             Scheme::Linear(linear) => linear::encode(linear, &weight, &all, choices)?,
-            Scheme::Palettized(palettized) => palettized::encode(palettized, &weight, &all, choices)?,
+            Scheme::Palettized(palettized) => palettized::encode(palettized, &weight, &all, choices, inputs)?,
             Scheme::Sparse(sparse) => sparse::encode(sparse, &weight, values, choices)?,
             Scheme::Lossless(_) => return Err(cannot(scheme)),
         };
@@ -141,6 +161,19 @@ impl Coded {
     pub fn bytes(&self) -> Result<Bytes> {
         self.view().bytes()
     }
+}
+
+/// That `inputs` are those of `weight`, and of use.
+fn check_inputs(scheme: Scheme, weight: &Weight, inputs: Option<&Inputs>) -> Result<()> {
+    let Some(inputs) = inputs else { return Ok(()) };
+    let refuse = |reason: String| Err(Error::Argument { name: "inputs", reason });
+    if !scheme.takes_inputs() {
+        return refuse(format!("{scheme} is encoded without them"));
+    }
+    if length(weight.row())? != inputs.width() {
+        return refuse(format!("rows of {} for a weight with {} inputs", inputs.width(), weight.row()));
+    }
+    Ok(())
 }
 
 fn length(count: u64) -> Result<usize> {

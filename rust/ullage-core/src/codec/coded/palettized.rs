@@ -4,6 +4,8 @@ use super::super::palettized::Palettized;
 use super::super::piece::Part;
 use super::super::weight::Weight;
 use super::choices::Choices;
+use super::feedback::{self, Norm};
+use super::inputs::Inputs;
 use super::stored::Stored;
 use super::{bits, cannot, clusters, damaged, length, vectors};
 use crate::error::{Error, Result};
@@ -13,6 +15,7 @@ pub(super) fn encode(
     weight: &Weight,
     values: &Stored<'_>,
     choices: Choices,
+    inputs: Option<&Inputs>,
 ) -> Result<Vec<Vec<u8>>> {
     let tables = length(scheme.tables(weight, super::REMAINDER).ok_or_else(|| cannot(scheme))?)?;
     if scheme.vector > 1 {
@@ -20,7 +23,8 @@ pub(super) fn encode(
         return vectors::encode(scheme, weight, values, tables, choices);
     }
     if !scheme.has_scale {
-        return scalar(scheme, weight, values, tables, &[]);
+        let norm = inputs.and_then(|inputs| Norm::new(inputs, None));
+        return scalar(scheme, weight, values, tables, &[], norm.as_ref());
     }
     let Stored::All(values) = values else { return Err(cannot(scheme)) };
     let row = length(weight.row())?;
@@ -30,7 +34,8 @@ pub(super) fn encode(
             scales.get(element.checked_rem(row).unwrap_or(0)).map_or(0.0, |&scale| divided(*value, scale))
         })
         .collect();
-    scalar(scheme, weight, &Stored::All(&normal), tables, &scales)
+    let norm = inputs.and_then(|inputs| Norm::new(inputs, Some(&scales)));
+    scalar(scheme, weight, &Stored::All(&normal), tables, &scales, norm.as_ref())
 }
 
 fn divided(value: f32, scale: f32) -> f32 {
@@ -70,17 +75,25 @@ fn scalar(
     values: &Stored<'_>,
     tables: usize,
     scales: &[f32],
+    norm: Option<&Norm>,
 ) -> Result<Vec<Vec<u8>>> {
     let (group, entries) = (group_length(scheme, weight)?, length(scheme.entries())?);
     let run = |table: usize| {
         let start = table.saturating_mul(group);
         values.within(start, start.saturating_add(group))
     };
-    let mut all: Vec<Vec<f32>> = (0..tables).map(|table| table_of(&run(table), entries)).collect();
+    let table_of = |run: &[f32]| match norm {
+        Some(norm) => as_stored(feedback::table(run, norm, entries), entries),
+        None => as_stored(means(run, entries), entries),
+    };
+    let mut all: Vec<Vec<f32>> = (0..tables).map(|table| table_of(&run(table))).collect();
     let packed = if scheme.has_int8_table { Some(in_integers(&mut all)?) } else { None };
     let mut indices = Vec::new();
-    for (place, table) in all.iter().enumerate() {
-        indices.extend(run(place).iter().map(|&value| closest(table, value)));
+    for (place, table) in all.iter_mut().enumerate() {
+        match norm {
+            Some(norm) => indices.extend(feedback::round(&run(place), norm, table, packed.is_none())),
+            None => indices.extend(run(place).iter().map(|&value| closest(table, value))),
+        }
     }
     let mut data = vec![bits::pack(&indices, scheme.bits)];
     let (integers, scale) = match packed {
@@ -123,22 +136,31 @@ fn group_length(scheme: Palettized, weight: &Weight) -> Result<usize> {
     Ok(length(channels.saturating_mul(weight.row()))?.max(1))
 }
 
-/// A table of so many entries for `run`, sorted: its own values where there are no more of them, else means of clusters.
-fn table_of(run: &[f32], entries: usize) -> Vec<f32> {
+/// Entries of a table for `run`: its own values where there are no more of them, else means of clusters.
+fn means(run: &[f32], entries: usize) -> Vec<f32> {
     let mut sorted: Vec<f32> = run.iter().map(|&value| value + 0.0).collect(); // -0 is 0
     sorted.sort_unstable_by(f32::total_cmp);
-    let mut table = clusters::means(&sorted, entries);
+    clusters::means(&sorted, entries)
+}
+
+/// An entry as 16 bits keep it.
+pub(super) fn entry(value: f32) -> f32 {
+    rounded(value).clamp(-65_504.0, 65_504.0)
+}
+
+/// A table of so many entries, sorted.
+fn as_stored(mut table: Vec<f32>, entries: usize) -> Vec<f32> {
     let last = table.last().copied().unwrap_or(0.0);
     table.resize(entries, last);
-    for entry in &mut table {
-        *entry = rounded(*entry).clamp(-65_504.0, 65_504.0);
+    for value in &mut table {
+        *value = entry(*value);
     }
     table.sort_unstable_by(f32::total_cmp);
     table
 }
 
 /// The place of the entry of a sorted `table` that is closest to `value`.
-fn closest(table: &[f32], value: f32) -> u8 {
+pub(super) fn closest(table: &[f32], value: f32) -> u8 {
     let above = table.partition_point(|&entry| entry < value).min(table.len().saturating_sub(1));
     let below = above.saturating_sub(1);
     let is_below = (value - table[below]).abs() < (table[above] - value).abs();

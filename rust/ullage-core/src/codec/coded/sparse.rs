@@ -24,7 +24,7 @@ pub(super) fn encode(
     let packed = bits::pack(&mask, 1);
     let rest = match scheme.kept {
         Kept::F16 => return Ok(vec![bits::halves(stored.iter().map(|(_, value)| value)), packed]),
-        Kept::Palettized(palettized) => palettized::encode(palettized, weight, &stored, choices)?,
+        Kept::Palettized(palettized) => palettized::encode(palettized, weight, &stored, choices, None)?,
         Kept::Linear(linear) => linear::encode(linear, weight, &stored, choices)?,
     };
     Ok(std::iter::once(packed).chain(rest).collect())

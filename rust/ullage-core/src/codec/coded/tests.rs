@@ -312,3 +312,109 @@ proptest! {
         prop_assert!(is_damaged);
     }
 }
+
+/// Rows of inputs that go together, and one that is much larger than the others.
+fn rows(width: usize, count: usize, seed: u64) -> Vec<f32> {
+    let noise = numbers_of(width * count + count, seed);
+    let common = &noise[width * count..];
+    let row = |row: usize| {
+        let own = &noise[row * width..][..width];
+        own.iter().enumerate().map(move |(place, &value)| {
+            let size = if place == 3 { 8.0 } else { 1.0 };
+            size * (0.5 * value + common[row])
+        })
+    };
+    (0..count).flat_map(row).collect()
+}
+
+fn numbers_of(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        #[expect(clippy::cast_precision_loss, reason = "a random number")]
+        let unit = (state >> 40) as f32 / 16_777_216.0;
+        unit - 0.5
+    };
+    (0..count).map(|_| next() + next() + next()).collect()
+}
+
+/// The squares of what a layer gives otherwise.
+fn off(values: &[f32], coded: &Coded, rows: &[f32], width: usize) -> f64 {
+    let mut decoded = vec![0.0; values.len()];
+    coded.decode_into(&mut decoded).unwrap();
+    let mut sum = 0.0;
+    for (before, after) in values.chunks_exact(width).zip(decoded.chunks_exact(width)) {
+        for row in rows.chunks_exact(width) {
+            let pairs = before.iter().zip(after).zip(row);
+            let product: f64 = pairs.map(|((w, q), x)| (f64::from(*w) - f64::from(*q)) * f64::from(*x)).sum();
+            sum += product * product;
+        }
+    }
+    sum
+}
+
+#[test]
+fn palettes_made_for_inputs_change_products_less() {
+    for (text, shape) in [
+        ("palettized:4,group=16", vec![40_u64, 48]),
+        ("palettized:4", vec![40, 48]),
+        ("palettized:3,group=5", vec![17, 12, 2, 2]),
+        ("palettized:8,group=16", vec![16, 48]),
+        ("palettized:4,group=16,scale", vec![32, 48]),
+        ("palettized:4,lut=int8", vec![32, 48]),
+        ("palettized:1", vec![1, 48]),
+    ] {
+        let scheme: Scheme = text.parse().unwrap();
+        let values = numbers_of(usize::try_from(shape.iter().product::<u64>()).unwrap(), 7);
+        let given = rows(48, 200, 3);
+        let inputs = Inputs::of(&given, 48).unwrap();
+        let plain = Coded::encode(&values, &shape, scheme).unwrap();
+        let made = Coded::encode_for(&values, &shape, scheme, Choices::default(), Some(&inputs)).unwrap();
+        assert_eq!(made.bytes().unwrap(), plain.bytes().unwrap());
+        let (made, plain) = (off(&values, &made, &given, 48), off(&values, &plain, &given, 48));
+        let share = if shape[0] == 1 { 1.0 } else { 0.6 };
+        assert!(made < share * plain, "{text}: {made} of {plain}");
+    }
+}
+
+#[test]
+fn inputs_that_say_nothing_leave_the_plain_tables() {
+    let values = numbers_of(24 * 16, 1);
+    let scheme: Scheme = "palettized:4,group=8".parse().unwrap();
+    let encode = |inputs: &Inputs, scheme| {
+        Coded::encode_for(&values, &[24, 16], scheme, Choices::default(), Some(inputs))
+    };
+    let nothing = Inputs::of(&[0.0; 32], 16).unwrap();
+    assert_eq!(encode(&nothing, scheme).unwrap(), Coded::encode(&values, &[24, 16], scheme).unwrap());
+    // One row for many inputs, and numbers at the ends of what there is.
+    for row in [[1.0; 16], [1e-30; 16], [3e38; 16]] {
+        let distortion = |coded: &Coded| {
+            let mut decoded = vec![0.0; values.len()];
+            coded.decode_into(&mut decoded).unwrap();
+            Distortion::of(&values, &decoded).unwrap()
+        };
+        assert!(distortion(&encode(&Inputs::of(&row, 16).unwrap(), scheme).unwrap()).snr_db > 10.0);
+    }
+    for text in ["linear:8", "palettized:4,vector=2", "sparse:0.5+palettized:4", "gguf:q4_k"] {
+        let refused = encode(&nothing, text.parse().unwrap());
+        assert!(matches!(refused, Err(Error::Argument { name: "inputs", .. })), "{text}");
+    }
+    let narrow = Inputs::of(&[1.0; 30], 15).unwrap();
+    assert!(matches!(encode(&narrow, scheme), Err(Error::Argument { name: "inputs", .. })));
+}
+
+proptest! {
+    #[test]
+    fn any_inputs_give_pieces_of_the_same_size(
+        channels in 1_u64..40, width in 1_u64..24, count in 1_usize..8, group in 1_u64..20, seed in 0_u64..1000,
+    ) {
+        let size = usize::try_from(width).unwrap();
+        let values = numbers_of(usize::try_from(channels).unwrap() * size, seed);
+        let inputs = Inputs::of(&rows(size.max(4), count, seed)[..size * count], size).unwrap();
+        let scheme: Scheme = format!("palettized:2,group={group}").parse().unwrap();
+        let made = Coded::encode_for(&values, &[channels, width], scheme, Choices::default(), Some(&inputs)).unwrap();
+        let mut decoded = vec![0.0; values.len()];
+        made.decode_into(&mut decoded).unwrap();
+        prop_assert!(decoded.iter().all(|value| value.is_finite() && value.abs() < 4.0));
+    }
+}

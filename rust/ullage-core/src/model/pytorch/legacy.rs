@@ -21,8 +21,11 @@ const FIRST_TRY: u64 = 1 << 16;
 
 pub(super) fn read<R: Read + Seek>(source: &mut Source<R>) -> Result<Contents, Failure> {
     let mut place = u64::try_from(MAGIC.len()).unwrap_or(u64::MAX);
+    let mut is_big_endian = false;
     for _ in ["the version", "the sizes of integers"] {
-        place = place.saturating_add(pickle_at(source, place)?.length());
+        let pickle = pickle_at(source, place)?;
+        is_big_endian |= says_big_endian(&pickle);
+        place = place.saturating_add(pickle.length());
     }
     let object = pickle_at(source, place)?;
     place = place.saturating_add(object.length());
@@ -58,11 +61,22 @@ pub(super) fn read<R: Read + Seek>(source: &mut Source<R>) -> Result<Contents, F
         places.get(key).copied().ok_or_else(|| fault().into())
     })?;
     let mut contents = storages.into_contents(Bytes::new(source.length()));
+    if is_big_endian {
+        super::turn(&mut contents);
+    }
     let left = source.length().saturating_sub(next);
     if left > 0 {
         contents.notes.push(format!("{} behind the last storage were passed over.", Bytes::new(left)));
     }
     Ok(contents)
+}
+
+/// Whether the writer's byte order, beside the sizes of its integers, is not that of nearly all machines.
+fn says_big_endian(pickle: &Pickle) -> bool {
+    let Value::Dict(pairs) = pickle.value(pickle.root()) else { return false };
+    pairs
+        .iter()
+        .any(|(key, value)| pickle.text(*key) == Some("little_endian") && pickle.count(*value) == Some(0))
 }
 
 /// Elements and bytes of each storage that the pickle refers to.

@@ -16,7 +16,7 @@ use std::io::{Read, Seek};
 use std::path::Path;
 
 use super::fault::{Failure, Fault};
-use super::{Contents, Source};
+use super::{Contents, Layout, Source};
 use crate::error::Result;
 use crate::units::{Bytes, clip};
 use pickle::Pickle;
@@ -146,9 +146,16 @@ fn note_order<R: Read + Seek>(
     };
     let start = entry.data_start(source)?;
     if source.bytes(start, 3, "the byte order")? == b"big" {
-        contents.notes.push("Its storages are big-endian, as the machine was that wrote it.".to_owned());
+        turn(contents);
     }
     Ok(())
+}
+
+/// What a machine of the other byte order wrote.
+fn turn(contents: &mut Contents) {
+    contents.notes.push("Its storages are big-endian, as the machine was that wrote it.".to_owned());
+    let all = (0..contents.tensors.len()).map(|place| (place, Layout::Unread("it is big-endian")));
+    contents.layouts = all.collect();
 }
 
 /// Storages that no tensor views still fill the file.

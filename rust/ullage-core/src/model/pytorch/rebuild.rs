@@ -20,7 +20,11 @@ pub(super) struct View {
     pub(super) dtype: Dtype,
     /// Whether its integers stand for real numbers.
     pub(super) is_quantized: bool,
+    /// Whether it stands for the negative, or the conjugate, of what is stored.
+    pub(super) is_turned: bool,
     pub(super) shape: Vec<u64>,
+    /// Elements of the storage from one to the next of each dimension.
+    pub(super) strides: Vec<u64>,
     /// Its first byte in the storage, and the byte behind its last.
     pub(super) start: u64,
     pub(super) end: u64,
@@ -104,7 +108,10 @@ fn view(pickle: &Pickle, arguments: &[Id], has_dtype: bool) -> Result<View, Stri
         return Err(format!("the tensor ends at byte {end} of a storage of {room} bytes"));
     }
     let is_quantized = storage.is_quantized;
-    Ok(View { storage, dtype, is_quantized, shape, start, end })
+    let marks = arguments.get(if has_dtype { 7 } else { 6 });
+    let is_turned =
+        marks.is_some_and(|marks| matches!(pickle.value(*marks), Value::Dict(pairs) if !pairs.is_empty()));
+    Ok(View { storage, dtype, is_quantized, is_turned, shape, strides, start, end })
 }
 
 /// The bytes of the storage that a view touches, from its first element to its last.

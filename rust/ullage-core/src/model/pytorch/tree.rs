@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::pickle::{Id, Pickle, Value};
 use super::rebuild::{self, View};
 use super::{Failure, Fault};
-use crate::model::{Contents, Tensor};
+use crate::model::{Contents, Layout, Tensor};
 use crate::units::{Bytes, clip};
 
 /// Containers within one another at most. Modules of modules seldom pass twenty.
@@ -36,6 +36,7 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Storages {
     tensors: Vec<Tensor>,
+    layouts: HashMap<usize, Layout>,
     /// By where they lie: two pickles may call different storages by the same key.
     held: HashMap<u64, Held>,
     shared: Vec<(usize, usize)>,
@@ -126,6 +127,16 @@ impl Storages {
             self.state_bytes = self.state_bytes.saturating_add(place.bytes);
         }
         let number = self.tensors.len();
+        let layout = match view {
+            View { is_quantized: true, .. } => {
+                Some(Layout::Unread("its integers stand for numbers by scales beside them"))
+            }
+            View { is_turned: true, .. } => {
+                Some(Layout::Unread("it is the negative or the conjugate of what is stored"))
+            }
+            _ => Layout::of(&view.shape, &view.strides),
+        };
+        self.layouts.extend(layout.map(|layout| (number, layout)));
         // An empty storage lies where the next one begins.
         if place.bytes > 0 {
             match self.held.get_mut(&place.start) {
@@ -163,7 +174,7 @@ impl Storages {
             let bytes = Bytes::new(self.state_bytes);
             notes.push(format!("{bytes} of an optimizer's state count as bytes and not as parameters."));
         }
-        Contents { tensors: self.tensors, file_bytes, notes, ..Contents::default() }
+        Contents { tensors: self.tensors, layouts: self.layouts, file_bytes, notes, ..Contents::default() }
     }
 }
 

@@ -140,3 +140,18 @@ proptest! {
         let _ = check(bytes, MOST);
     }
 }
+
+#[test]
+fn a_tensor_that_shares_bytes_shares_them_with_one_that_is_there() {
+    let bytes = whole("palettized:4,group=16");
+    let tie = |text: &str| changed(&bytes, |header, _| header["__metadata__"]["ullage.tied"] = json!(text));
+    check(tie(r#"{"head": "a.weight", "of.head": "head", "b": "positions"}"#), MOST).unwrap();
+    for (text, said) in [
+        (r#"{"head": "nothing"}"#, "nothing"),
+        (r#"{"a.weight": "b.weight"}"#, "a.weight"),
+        (r#"{"positions": "positions"}"#, "positions"),
+        (r#"["head"]"#, "ullage.tied"),
+    ] {
+        assert!(refused(tie(text)).contains(said), "{text}");
+    }
+}

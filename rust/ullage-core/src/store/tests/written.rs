@@ -225,7 +225,7 @@ fn nothing_is_overwritten_and_nothing_half_done_remains() {
     let other = folder.path().join("other");
     assert!(refused(&other, &forced, &plan, &compressed).contains("compressed already"));
     let sized = Model::of_size("x", Bytes::new(100)).unwrap();
-    assert!(refused(&other, &forced, &plan, &sized).contains("safetensors and GGUF"));
+    assert!(refused(&other, &forced, &plan, &sized).contains("safetensors, PyTorch and GGUF"));
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert_eq!(files(), ["model.safetensors", "out.safetensors"]);
     #[cfg(unix)]
