@@ -193,3 +193,64 @@ def test_the_command_prints_json_and_tables(files: tuple[Path, Path], tmp_path: 
     assert (tmp_path / "log.csv").read_text().count(",grant,") == 2000
     assert run(*common, "--policy", "clever").returncode == 2
     assert run(tmp_path / "none.csv", "--models", models, "--capacity", "1GB").returncode == 2
+
+
+def as_parquet(folder: Path) -> tuple[Path, Path]:
+    """Write the cycle as two Parquet files, with a column more than is read."""
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
+    requests, models = folder / "requests.parquet", folder / "models.parquet"
+    times, names, durations = zip(*CYCLE, strict=True)
+    columns = {"user": list(range(len(CYCLE))), "model": names, "time_s": times, "duration_s": durations}
+    parquet.write_table(pyarrow.table(columns), requests)
+    sizes, loads = zip(*MODELS.values(), strict=True)
+    parquet.write_table(pyarrow.table({"model": list(MODELS), "bytes": sizes, "load_s": loads}), models)
+    return requests, models
+
+
+def test_parquet_says_the_same_as_csv(files: tuple[Path, Path], tmp_path: Path) -> None:
+    requests, models = as_parquet(tmp_path)
+    sources = [files, (requests, models), (requests, files[1]), (files[0], models), (str(requests), MODELS)]
+    logs = {replay(*source, "32GB", log=True, bound=False).log for source in sources}
+    assert len(logs) == 1
+
+
+def test_parquet_that_is_none_or_lacks_a_column_is_named(tmp_path: Path) -> None:
+    requests, models = as_parquet(tmp_path)
+    with pytest.raises(ProblemError, match=r"models\.bytes: is missing"):
+        read_trace(requests, requests)
+    content = requests.read_bytes()
+    for damaged in (b"", b"PAR1", content[:-20], b"time_s,model\n1,stage0\n"):
+        requests.write_bytes(damaged)
+        with pytest.raises(ProblemError, match=r"requests\.parquet"):
+            read_trace(requests, models)
+    with pytest.raises(UnreadableError):
+        read_trace(tmp_path / "none.parquet", models)
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ArgumentError, match="pip install pyarrow"):
+        read_trace(tmp_path / "requests.parquet", MODELS)
+
+
+def test_the_plot_is_a_picture_with_a_bar_for_each_policy(files: tuple[Path, Path], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
+    requests, models = files
+    common = (requests, "--models", models, "--capacity", "32GB", "--serial")
+    pictures = []
+    for name, words in (("one.png", ()), ("all.png", ("--compare", "all"))):
+        done = run(*common, *words, "--plot", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        pictures.append((tmp_path / name).read_bytes())
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
+    heights = [int.from_bytes(picture[20:24]) for picture in pictures]
+    assert heights[0] < heights[1], "a bar more is a picture higher"
+    drawn = run(*common, "--compare", "lru,value", "--plot", tmp_path / "two.svg")
+    assert drawn.returncode == 0, drawn.stderr
+    text = (tmp_path / "two.svg").read_text()
+    for shown in ("lru", "value", "lower bound", "seconds of loading", "2,000 requests in 32.00 GB"):
+        assert shown in text, shown
+    failed = run(*common, "--plot", tmp_path / "none" / "x.png")
+    assert failed.returncode == 2
+    assert "x.png" in failed.stderr

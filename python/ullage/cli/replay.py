@@ -215,20 +215,28 @@ def _compared(row: Replay) -> tuple[str, ...]:
 def _plot(rows: list[Replay], path: Path) -> None:
     """Draw the seconds of loading of each policy, the lower bound as a line."""
     try:
+        from matplotlib import rc_context  # noqa: PLC0415 - an extra
         from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
     except ImportError:
         reason = "drawing needs matplotlib: pip install 'ullage[report]'"
         raise ArgumentError(f"plot: {reason}", name="plot", reason=reason) from None
-    figure = Figure(figsize=(8, 0.4 * len(rows) + 1.5), dpi=150, layout="constrained")
+    figure = Figure(figsize=(8, 0.35 * len(rows) + 1.8), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     names = [row.policy for row in reversed(rows)]
-    axes.barh(names, [row.load_seconds for row in reversed(rows)])
+    bars = axes.barh(names, [row.load_seconds for row in reversed(rows)])
+    axes.bar_label(bars, [f"{row.load_seconds:,.0f} s" for row in reversed(rows)], padding=3, fontsize="small")
+    axes.margins(x=0.15)
     least = rows[0].lower_bound_load_seconds
     if least is not None:
         axes.axvline(least, color="black", linestyle="--", label=f"lower bound, {least:,.0f} s")
-        axes.legend(frameon=False, fontsize="small")
-    axes.set_xlabel(f"seconds of loading, {rows[0].requests:,} requests in {format_bytes(rows[0].capacity)}")
+        # Beside the bars, which may reach into any corner.
+        figure.legend(loc="outside lower right", frameon=False, fontsize="small")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlabel("seconds of loading")
+    axes.set_title(f"{rows[0].requests:,} requests in {format_bytes(rows[0].capacity)}", fontsize="medium")
     try:
-        figure.savefig(path)
+        # Text stays text in a drawing of lines.
+        with rc_context({"svg.fonttype": "none"}):
+            figure.savefig(path)
     except (OSError, ValueError) as error:
         raise UnreadableError(f"{path}: {error}", path=str(path)) from error

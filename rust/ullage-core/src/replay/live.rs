@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::pool::policy::Policy;
 use crate::pool::{Action, Event, ModelId, Pool, Registration, RequestId};
+use crate::solving::Random;
 use crate::units::{Bytes, Time};
 
 /// What the replayed machine is like.
@@ -325,10 +326,7 @@ fn estimates(bytes: Bytes, number: usize, error: f64) -> (Bytes, Bytes) {
     if error <= 0.0 {
         return (bytes, bytes);
     }
-    let mut bits = (number as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    let draw = ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64;
+    let draw = Random(number as u64).fraction();
     let estimate = bytes.get() as f64 * (1.0 + error * (2.0 * draw - 1.0));
     // Who knows that it may be wrong books what it is at the most.
     (Bytes::new(estimate as u64), Bytes::new((estimate / (1.0 - error)).ceil() as u64).max(bytes))

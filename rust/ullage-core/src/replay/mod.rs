@@ -16,6 +16,7 @@ mod live;
 mod log;
 mod outcome;
 mod serial;
+mod synthetic;
 mod trace;
 
 pub use bound::lower_bound;
@@ -23,6 +24,7 @@ pub use live::{Conditions, live};
 pub use log::{Log, Move};
 pub use outcome::{Delays, ModelOutcome, Outcome};
 pub use serial::serial;
+pub use synthetic::{FAMILIES, synthetic};
 pub use trace::{Request, Trace, TracedModel};
 
 use crate::error::Result;

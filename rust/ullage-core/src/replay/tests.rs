@@ -186,6 +186,41 @@ fn a_cycle_one_model_too_large_is_mostly_warm() {
     assert!(cold("value") <= 600, "{} of 2000", cold("value"));
 }
 
+/// The default rule on traces of every family, beside each simple one: whatever requests do, it is not much worse than
+/// the best of them, though it cannot know which that is. To find out may cost it about one filling of the memory.
+#[test]
+fn value_is_never_much_worse_than_the_best_simple_rule() {
+    let mut sum = (0.0, 0.0);
+    for family in FAMILIES {
+        let trace = synthetic(family, 5, 6_000).unwrap();
+        let footprint: u64 = trace.models().iter().map(|model| model.bytes.get()).sum();
+        let all_s: f64 = trace.models().iter().map(|model| model.load_s).sum();
+        for percent in [20, 50] {
+            let capacity = Bytes::new(footprint * percent / 100);
+            let cost = |name: &str| serial(&trace, capacity, policy(name, &trace).unwrap(), None).load_s;
+            let best =
+                ["lru", "lfu", "gdsf", "rate", "largest"].map(cost).into_iter().fold(f64::INFINITY, f64::min);
+            let value = cost("value");
+            let filling = all_s * percent as f64 / 100.0;
+            assert!(value <= 1.02 * best + filling, "{family}, {percent} %: {value} beside {best}");
+            sum = (sum.0 + value, sum.1 + best);
+        }
+    }
+    assert!(sum.0 < 1.02 * sum.1, "{} beside {}", sum.0, sum.1);
+}
+
+#[test]
+fn made_up_traces_are_the_same_for_the_same_seed_and_of_the_length_asked_for() {
+    for family in FAMILIES {
+        let trace = synthetic(family, 3, 2_000).unwrap();
+        assert_eq!(trace, synthetic(family, 3, 2_000).unwrap());
+        assert_ne!(trace, synthetic(family, 4, 2_000).unwrap());
+        let requests = trace.requests().len();
+        assert!((500..6_000).contains(&requests), "{family}: {requests}");
+    }
+    assert!(synthetic("unheard of", 0, 1).unwrap_err().to_string().contains("zipf"));
+}
+
 #[test]
 fn shared_bandwidth_makes_two_loads_take_twice_as_long() {
     let trace = trace(&[8, 8], &[(1, 0), (0, 1)]);

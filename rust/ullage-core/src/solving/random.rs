@@ -22,4 +22,10 @@ impl Random {
     pub(crate) fn position(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap_or(0)
     }
+
+    /// A number in [0, 1): a multiple of 2^-53, each as likely.
+    #[allow(clippy::cast_precision_loss, reason = "53 bits, which a float holds")]
+    pub(crate) fn fraction(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
 }

@@ -16,13 +16,14 @@
 
 #![allow(clippy::arithmetic_side_effects, reason = "numbers of bins and models, all bounded")]
 
-use std::cell::Cell;
 use std::f64::consts::SQRT_2;
 
 /// Bins of ages: two to an octave, from one unit of the clock to 2^24, half a year in seconds.
 const BINS: usize = 48;
 /// How many gaps the prior of a model's own hazard counts for.
-const PRIOR: f64 = 0.5;
+const PRIOR: f32 = 0.5;
+/// The index of a model is worked out anew once it has seen more than this share of what it remembers.
+const NEWS: f64 = 0.08;
 /// How many gaps the mean of all models counts for, beside a model's own rate.
 const FRAILTY: f64 = 2.0;
 /// Of its own gaps, a model remembers about so many: by number, so that a busy one learns anew in minutes, a rare one
@@ -30,8 +31,8 @@ const FRAILTY: f64 = 2.0;
 const REMEMBERED: f32 = 50.0;
 /// A gap counts half in its bin and a quarter in each neighbour: a timer that jitters is still one timer.
 const SHARES: [f32; 3] = [0.25, 0.5, 0.25];
-/// The pooled hazard is worked out anew after so many requests.
-const REFRESH_EVERY: u64 = 1024;
+/// The pooled hazard is worked out anew after so many requests, or as many as there are models.
+const REFRESH_EVERY: usize = 1024;
 
 /// The gaps of one model.
 #[derive(Clone, Debug)]
@@ -45,38 +46,39 @@ struct Row {
     last: Option<f64>,
     /// Bins of the open gap that the pooled hazard has counted already.
     audited: usize,
-    /// The latest index, and until what age it stands: for a bin.
-    index: Cell<(f64, f64)>,
+    /// The root of the index in the middle of each bin.
+    roots: [f32; BINS],
+    /// Gaps since it was worked out.
+    unseen: f64,
 }
 
 /// The gaps of all models on one clock.
 #[derive(Clone, Debug)]
 pub(super) struct Gaps {
     rows: Vec<Row>,
-    /// Where each bin begins.
-    edges: [f64; BINS + 1],
+    /// A quarter of the length of each bin.
+    quarters: [f64; BINS],
     /// Gaps of all models that ended in each bin, and that reached it.
     ended: [f64; BINS],
     reached: [f64; BINS],
     /// Odds of each bin's pooled hazard, and −ln of the chance to survive all bins before it.
-    odds: [f64; BINS],
-    cumulative: [f64; BINS + 1],
+    odds: [f32; BINS],
+    cumulative: [f32; BINS + 1],
     /// The mean factor of all models.
     mean: f64,
-    requests: u64,
+    requests: usize,
     /// The model whose open gap is audited next.
     auditor: usize,
 }
 
 impl Default for Gaps {
     fn default() -> Self {
-        let mut edges = [0.0; BINS + 1];
-        for (number, edge) in edges.iter_mut().enumerate().skip(1) {
-            *edge = (index_f64(number) / 2.0).exp2();
-        }
+        // Bin 0 begins at 0, bin n at 2^(n/2).
+        let edge = |number: usize| if number == 0 { 0.0 } else { (index_f64(number) / 2.0).exp2() };
+        let quarters = std::array::from_fn(|bin| 0.25 * (edge(bin + 1) - edge(bin)));
         let mut gaps = Self {
             rows: Vec::new(),
-            edges,
+            quarters,
             ended: [0.0; BINS],
             reached: [0.0; BINS],
             odds: [0.0; BINS],
@@ -97,7 +99,8 @@ impl Gaps {
             expected: 0.0,
             last: None,
             audited: 0,
-            index: Cell::new((0.0, f64::NEG_INFINITY)),
+            roots: [0.0; BINS],
+            unseen: f64::INFINITY,
         });
     }
 
@@ -114,10 +117,12 @@ impl Gaps {
 
     /// The pooled hazard as it is now; a tenth of a gap in ten stands in where nothing was seen.
     fn refresh(&mut self) {
+        let mut cumulative = 0.0;
         for bin in 0..BINS {
             let hazard = ((self.ended[bin] + 0.1) / (self.reached[bin] + 1.0)).min(0.999);
-            self.odds[bin] = hazard / (1.0 - hazard);
-            self.cumulative[bin + 1] = self.cumulative[bin] - (1.0 - hazard).ln();
+            self.odds[bin] = single(hazard / (1.0 - hazard));
+            cumulative -= (1.0 - hazard).ln();
+            self.cumulative[bin + 1] = single(cumulative);
         }
         let (mut sum, mut seen) = (1.0, 1.0);
         for row in self.rows.iter().filter(|row| row.last.is_some()) {
@@ -125,6 +130,11 @@ impl Gaps {
             seen += 1.0;
         }
         self.mean = sum / seen;
+        for model in 0..self.rows.len() {
+            if self.rows[model].last.is_some() {
+                self.fill(model);
+            }
+        }
     }
 
     /// `model` is asked for at `at`.
@@ -136,15 +146,18 @@ impl Gaps {
                 *reached += 1.0;
             }
             self.ended[bin] += 1.0;
-            row.end(bin, self.cumulative[bin + 1]);
+            row.end(bin, f64::from(self.cumulative[bin + 1]));
         }
         let row = &mut self.rows[model];
         row.last = Some(at);
         row.audited = 0;
-        row.index.set((0.0, f64::NEG_INFINITY));
+        row.unseen += 1.0;
+        if row.unseen > row.gaps() * NEWS {
+            self.fill(model);
+        }
         self.audit(at);
         self.requests += 1;
-        if self.requests.is_multiple_of(REFRESH_EVERY) || self.requests == 16 {
+        if self.requests.is_multiple_of(self.rows.len().max(REFRESH_EVERY)) || self.requests == 16 {
             self.refresh();
         }
     }
@@ -162,52 +175,79 @@ impl Gaps {
         row.audited = row.audited.max(bin);
     }
 
-    /// What waiting for the next request of `model` is worth at `at`, per unit of the clock.
-    pub(super) fn index(&self, model: usize, at: f64) -> f64 {
+    /// The root of what waiting for the next request of `model` is worth at `at`, per unit of the clock: the root,
+    /// because whoever asks takes the geometric mean of two clocks.
+    pub(super) fn root_index(&self, model: usize, at: f64) -> f64 {
         let row = &self.rows[model];
         let Some(last) = row.last else { return 0.0 };
-        let age = at - last;
-        let (index, until) = row.index.get();
-        if age < until {
-            return index;
-        }
-        let bin = Self::bin(age);
-        let index = self.gittins(row, bin);
-        row.index.set((index, self.edges[bin + 1]));
-        index
+        f64::from(row.roots[Self::bin(at - last)])
     }
 
-    /// The index of a model in the middle of `bin`.
-    fn gittins(&self, row: &Row, bin: usize) -> f64 {
-        let factor = (FRAILTY * self.mean + row.gaps()) / (FRAILTY + row.expected + self.cumulative[bin]);
-        let hazard = |next: usize| {
-            let odds = factor * self.odds[next];
-            let reached = f64::from(row.reached[next]);
-            let ended = reached - f64::from(row.reached[next + 1]);
-            (ended * (1.0 + odds) + PRIOR * odds) / ((reached + PRIOR) * (1.0 + odds))
-        };
-        let whole = hazard(bin);
-        let first = whole * 0.5 / (1.0 - whole * 0.5);
-        let mut rewarded = first;
-        let mut waited = (self.edges[bin + 1] - self.edges[bin]) * 0.5 * (1.0 - 0.5 * first);
-        let mut alive = 1.0 - first;
-        // The best so far, as a fraction.
-        let (mut above, mut below) = (rewarded, waited);
-        for next in bin + 1..BINS {
-            // Not even a sure use right now would beat what was found.
-            if (rewarded + alive) * below <= above * waited {
-                break;
-            }
-            let reward = alive * hazard(next);
-            rewarded += reward;
-            waited += (self.edges[next + 1] - self.edges[next]) * (alive - 0.5 * reward);
-            alive -= reward;
-            if rewarded * below > above * waited {
-                (above, below) = (rewarded, waited);
-            }
-        }
-        above / below
+    fn fill(&mut self, model: usize) {
+        let roots = self.roots(&self.rows[model]);
+        let row = &mut self.rows[model];
+        (row.roots, row.unseen) = (roots, 0.0);
     }
+
+    /// Works out the roots of the index of a model for every age.
+    ///
+    /// With the chance `s` to be unused at an age and the time `v` that is still spent unused after it, waiting from one
+    /// age to another gives `Δs / Δv`. So the ages are points of a plane, and the best that can be had from one of them
+    /// is the tangent from there to the hull of the later ones: one pass from the last to the first.
+    fn roots(&self, row: &Row) -> [f32; BINS] {
+        let hazards = self.hazards(row);
+        let (mut alive, mut starts) = (1.0, [0.0; BINS + 1]);
+        for bin in 0..BINS {
+            starts[bin] = alive;
+            alive *= 1.0 - f64::from(hazards[bin]);
+        }
+        starts[BINS] = alive;
+        let mut hull = [(0.0, 0.0); BINS + 1];
+        hull[0] = (0.0, alive);
+        let (mut top, mut left) = (0, 0.0);
+        let mut slopes = [0.0_f32; BINS];
+        for bin in (0..BINS).rev() {
+            let middle = 0.5 * (starts[bin] + starts[bin + 1]);
+            let quarter = self.quarters[bin];
+            let point = (left + quarter * (middle + starts[bin + 1]), middle);
+            left = point.0 + quarter * (middle + starts[bin]);
+            // Later ages that are no better than still later ones are never stopped at again.
+            while top > 0 && !is_steeper(point, hull[top], hull[top - 1]) {
+                top -= 1;
+            }
+            slopes[bin] = slope(point, hull[top]);
+            top += 1;
+            hull[top] = point;
+        }
+        slopes.map(f32::sqrt)
+    }
+
+    /// The chance that a model unused until the start of a bin is asked for within it. Its factor is what is known of it
+    /// by then: that it is still unused tells that it is rare.
+    fn hazards(&self, row: &Row) -> [f32; BINS] {
+        let (seen, expected) = (single(FRAILTY * self.mean + row.gaps()), single(FRAILTY + row.expected));
+        std::array::from_fn(|bin| {
+            // The odds are `above / below`.
+            let (above, below) = (self.odds[bin] * seen, expected + self.cumulative[bin]);
+            let (reached, both) = (row.reached[bin], above + below);
+            ((reached - row.reached[bin + 1]) * both + PRIOR * above) / ((reached + PRIOR) * both)
+        })
+    }
+}
+
+/// Whether waiting from `point` until `near` is worth more per unit of time than until `far`.
+fn is_steeper(point: (f64, f64), near: (f64, f64), far: (f64, f64)) -> bool {
+    (point.1 - near.1) * (point.0 - far.0) > (point.1 - far.1) * (point.0 - near.0)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "seven digits are more than is known of any gap")]
+fn slope(point: (f64, f64), later: (f64, f64)) -> f32 {
+    ((point.1 - later.1) / (point.0 - later.0)) as f32
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "seven digits are more than is known of any gap")]
+fn single(number: f64) -> f32 {
+    number as f32
 }
 
 impl Row {

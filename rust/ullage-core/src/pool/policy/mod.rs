@@ -8,8 +8,10 @@
 //! `value`), and re-statements of what other servers do (`ollama`, `llama.cpp`, `localai`), for comparison.
 
 mod clairvoyant;
+mod experts;
 mod gaps;
 mod gdsf;
+mod ghost;
 mod habits;
 mod largest;
 mod lfu;
@@ -27,13 +29,13 @@ pub use gdsf::Gdsf;
 pub use habits::Habits;
 pub use largest::Largest;
 pub use lfu::Lfu;
-pub use llama_cpp::LlamaCpp;
-pub use local_ai::LocalAi;
+pub use llama_cpp::llama_cpp;
+pub use local_ai::local_ai;
 pub use lru::Lru;
 pub use ollama::Ollama;
 pub use rate::Rate;
 pub use select::{EXACT_UP_TO, Selection, Weighed, select};
-pub use ttl::Ttl;
+pub use ttl::ttl;
 pub use value::Value;
 
 use super::event::ModelId;
@@ -131,10 +133,10 @@ pub fn by_name(name: &str) -> Result<Box<dyn Policy>> {
         "gdsf" => Box::new(Gdsf::default()),
         "rate" => Box::new(Rate::default()),
         "largest" => Box::new(Largest),
-        "ttl" => Box::new(Ttl::default()),
+        "ttl" => Box::new(ttl(ttl::IDLE_FOR)),
         "ollama" => Box::new(Ollama::default()),
-        "llama.cpp" => Box::new(LlamaCpp::default()),
-        "localai" => Box::new(LocalAi::default()),
+        "llama.cpp" => Box::new(llama_cpp()),
+        "localai" => Box::new(local_ai()),
         _ => {
             return Err(Error::Argument {
                 name: "policy",

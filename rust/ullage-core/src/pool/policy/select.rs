@@ -40,6 +40,10 @@ pub struct Weighed {
 }
 
 impl Weighed {
+    pub(super) const fn new(place: usize, worth: f64, turn: u64, bytes: u64) -> Self {
+        Self { place, worth, turn, bytes }
+    }
+
     fn goes_before(&self, other: &Self) -> bool {
         self.order(other) == Ordering::Less
     }
@@ -65,13 +69,15 @@ pub fn select(
     chosen: &mut Vec<Weighed>,
 ) {
     chosen.clear();
-    chosen.extend(candidates.enumerate().map(|(place, candidate)| Weighed {
-        place,
-        worth: policy.worth(&candidate, now),
-        turn: candidate.turn,
-        bytes: candidate.bytes.get(),
+    chosen.extend(candidates.enumerate().map(|(place, candidate)| {
+        Weighed::new(place, policy.worth(&candidate, now), candidate.turn, candidate.bytes.get())
     }));
-    match policy.selection() {
+    choose(policy.selection(), missing, least_many, chosen);
+}
+
+/// Leaves the victims in `chosen`, which holds all candidates.
+pub(super) fn choose(selection: Selection, missing: u128, least_many: usize, chosen: &mut Vec<Weighed>) {
+    match selection {
         Selection::Least { slack } if least_many < 2 => least(missing, slack, chosen),
         Selection::Least { .. } | Selection::Ordered => {
             let taken = first(missing, least_many, chosen);
@@ -103,7 +109,11 @@ fn least(missing: u128, slack: f64, chosen: &mut Vec<Weighed>) {
         return;
     }
     let most = chosen.len().min(MOST);
-    chosen[greedy..].sort_unstable_by(Weighed::order);
+    let searched = MOST.saturating_sub(greedy);
+    if searched < chosen[greedy..].len() && searched > 0 {
+        chosen[greedy..].select_nth_unstable_by(searched, Weighed::order);
+    }
+    chosen[greedy..most.max(greedy)].sort_unstable_by(Weighed::order);
     let mut search = Search::new(missing, slack, &chosen[..most]);
     search.go(0, 0.0, 0.0, 0);
     let set = search.set;

@@ -1,41 +1,72 @@
-//! The default: load time × the Gittins index of waiting for the next use / bytes, learned from each model's gaps.
+//! The default: what waiting for a model's next use is worth, learned from its gaps, or whatever rule does better.
 //!
-//! Gaps are measured on two clocks: seconds, on which timers tick, and requests of the whole pool, on which nights and
-//! rushes do not show. The index is the geometric mean of both, so neither has to be chosen.
+//! The worth of a model by its gaps is load time × the Gittins index of waiting for its next use / bytes. Gaps are
+//! measured on two clocks: seconds, on which timers tick, and requests of the whole pool, on which nights and rushes do
+//! not show. The index is the geometric mean of both, so neither has to be chosen.
 //!
 //! Memory freed beyond what is missing is worth as much as will soon be missing: what is loaded between two uses of
-//! a typical model, as its logarithmic mean ([`Policy::slack`]). Where loads are rare that is nothing, and the victims
-//! are those with the least to lose; where loads are many, those with the least to lose per byte.
+//! a typical model, as its logarithmic mean ([`Policy::selection`]). Where loads are rare that is nothing, and the
+//! victims are those with the least to lose; where loads are many, those with the least to lose per byte.
+//!
+//! Beside this rule, simpler ones are tried on ghosts of the pool, and the pool follows the one that does best
+//! ([`Experts`]): what is learned from gaps is a guess, and what a rule would have paid is not. To follow a ghost is to
+//! keep what it keeps, so that no more is paid than it would have; what else goes or stays is decided by gaps.
 
+use super::experts::Experts;
 use super::gaps::Gaps;
+use super::ghost::Known;
 use super::{Candidate, Facts, Policy, Selection, count, seconds};
 use crate::pool::ModelId;
 use crate::units::Time;
 
 /// How much one gap moves the mean of what is loaded in it.
 const LEARN: f64 = 0.01;
+/// How long it takes until a request counts half in a request rate.
+const HALF_LIFE_S: f64 = 3600.0;
 
-#[derive(Clone, Debug)]
+/// What a model is worth that the followed ghost keeps: more than any that it does not.
+const KEPT: f64 = 1e30;
+
+#[derive(Clone, Copy, Debug, Default)]
 struct Row {
-    load_s: f64,
-    bytes: f64,
-    is_resident: bool,
     /// Bytes loaded by the whole pool when it was last asked for; `None` before the first time.
     loaded_at: Option<f64>,
+    /// Its requests, each counting half after a half-life, as of `at_s`.
+    recent: f64,
+    at_s: f64,
+    /// Whether the ghosts have yet to see its latest request.
+    waits: bool,
 }
 
 /// The model with the least expected loss goes first.
 #[derive(Clone, Debug, Default)]
 pub struct Value {
     rows: Vec<Row>,
+    known: Vec<Known>,
     by_time: Gaps,
     by_request: Gaps,
+    experts: Experts,
     /// Requests so far: the second clock.
     requests: f64,
+    turn: u64,
     /// Bytes loaded so far.
     loaded: f64,
     /// The mean of ln(bytes loaded between two requests for the same model).
     slack_ln: f64,
+}
+
+impl Value {
+    /// Every ghost serves a request for `model`.
+    fn try_on_ghosts(&mut self, model: ModelId, now: Time) {
+        let Self { known, by_time, by_request, experts, requests, slack_ln, .. } = self;
+        let now_s = seconds(now);
+        let worth = |model: usize| {
+            by_time.root_index(model, now_s)
+                * by_request.root_index(model, *requests)
+                * known[model].density()
+        };
+        experts.request(model.0, known, slack_ln.exp(), worth);
+    }
 }
 
 impl Policy for Value {
@@ -46,40 +77,67 @@ impl Policy for Value {
     fn on_register(&mut self, facts: &Facts<'_>) {
         self.by_time.add();
         self.by_request.add();
-        let bytes = count(facts.bytes);
-        self.rows.push(Row { load_s: facts.load_s, bytes, is_resident: false, loaded_at: None });
+        self.experts.add();
+        self.rows.push(Row::default());
+        self.known.push(Known { load_s: facts.load_s, bytes: facts.bytes.get(), ..Known::default() });
     }
 
     fn on_request(&mut self, model: ModelId, now: Time) {
         self.requests += 1.0;
-        let row = &mut self.rows[model.0];
+        self.turn = self.turn.saturating_add(1);
+        let (row, known, now_s) = (&mut self.rows[model.0], &mut self.known[model.0], seconds(now));
         if let Some(before) = row.loaded_at {
             self.slack_ln += (((self.loaded - before).max(1.0)).ln() - self.slack_ln) * LEARN;
         }
-        if !row.is_resident {
-            self.loaded += row.bytes;
+        if !known.is_resident {
+            self.loaded += count(crate::units::Bytes::new(known.bytes));
         }
         row.loaded_at = Some(self.loaded);
-        self.by_time.request(model.0, seconds(now));
+        row.recent = row.recent * (-(now_s - row.at_s) / HALF_LIFE_S).exp2() + 1.0;
+        row.at_s = now_s;
+        known.turn = self.turn;
+        known.requests += 1.0;
+        known.level = (row.recent * known.density()).log2() + now_s / HALF_LIFE_S;
+        self.by_time.request(model.0, now_s);
         self.by_request.request(model.0, self.requests);
+        // While nothing had to go yet, nobody knows how much fits: then once it has come.
+        let waits = !self.known[model.0].is_resident && !self.experts.is_full();
+        self.rows[model.0].waits = waits;
+        if !waits {
+            self.try_on_ghosts(model, now);
+        }
     }
 
-    fn on_load(&mut self, model: ModelId, _now: Time) {
-        self.rows[model.0].is_resident = true;
+    fn on_load(&mut self, model: ModelId, now: Time) {
+        let known = &mut self.known[model.0];
+        if !std::mem::replace(&mut known.is_resident, true) {
+            self.experts.loaded(model.0, known);
+            if std::mem::take(&mut self.rows[model.0].waits) {
+                self.try_on_ghosts(model, now);
+            }
+        }
     }
 
     fn on_evict(&mut self, model: ModelId, _now: Time) {
-        self.rows[model.0].is_resident = false;
+        let known = &mut self.known[model.0];
+        if std::mem::replace(&mut known.is_resident, false) {
+            self.experts.evicted(model.0, known);
+        }
     }
 
     fn on_cost(&mut self, model: ModelId, load_s: f64) {
-        self.rows[model.0].load_s = load_s;
+        self.known[model.0].load_s = load_s;
+        self.experts.recount(&self.known);
     }
 
     fn worth(&self, candidate: &Candidate, now: Time) -> f64 {
         let model = candidate.model.0;
-        let product = self.by_time.index(model, seconds(now)) * self.by_request.index(model, self.requests);
-        self.rows[model].load_s * product.sqrt() / count(candidate.bytes).max(1.0)
+        if self.experts.keeps(model) {
+            return KEPT;
+        }
+        let index =
+            self.by_time.root_index(model, seconds(now)) * self.by_request.root_index(model, self.requests);
+        self.known[model].load_s * index / count(candidate.bytes).max(1.0)
     }
 
     fn selection(&self) -> Selection {

@@ -1,0 +1,204 @@
+//! A shadow of the pool: what would be resident, had one rule decided alone, and what that would have cost.
+//!
+//! A ghost holds numbers, no models: a request costs it a look, or a choice among what it holds where the model would
+//! have been loaded.
+
+#![allow(clippy::arithmetic_side_effects, reason = "sums of bytes that a pool holds, and places in lists")]
+
+use super::select::{Selection, Weighed, choose};
+
+/// What a ghost goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// The expected loss, no more than needed going.
+    Gaps,
+    /// The expected loss per byte, the least first.
+    GapsInOrder,
+    /// Least recently used.
+    Recency,
+    /// Fewest requests ever.
+    Frequency,
+    /// Greedy-Dual-Size-Frequency.
+    GreedyDual,
+    /// Request rate × load time / bytes, of the last hour or so.
+    Rate,
+    /// Request rate × load time / bytes, of the whole history.
+    Popularity,
+}
+
+/// What rules may know of a model.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    pub(super) load_s: f64,
+    pub(super) bytes: u64,
+    /// Requests of the whole pool as of its latest.
+    pub(super) turn: u64,
+    /// Its requests, all of them.
+    pub(super) requests: f64,
+    /// The logarithm of its decayed count of requests × load time / bytes, as of a time that is the same for all models.
+    pub(super) level: f64,
+    pub(super) is_resident: bool,
+}
+
+impl Known {
+    /// What a load costs for each byte.
+    #[allow(clippy::cast_precision_loss, reason = "a ratio")]
+    pub(super) fn density(&self) -> f64 {
+        self.load_s / (self.bytes as f64).max(1.0)
+    }
+}
+
+/// No place.
+const NONE: u32 = u32::MAX;
+
+#[derive(Clone, Copy, Debug)]
+struct Resident {
+    model: u32,
+    /// Requests since it came.
+    frequency: f64,
+    /// What keeping it is worth, by a rule whose worths change with requests only.
+    worth: f64,
+}
+
+/// A shadow of the pool.
+#[derive(Clone, Debug)]
+pub(super) struct Ghost {
+    rule: Rule,
+    residents: Vec<Resident>,
+    /// Where each model stands among the residents.
+    places: Vec<u32>,
+    used: u64,
+    /// Greedy-Dual's clock.
+    clock: f64,
+    /// Seconds of loading for what it holds and the pool does not: what it takes to become it.
+    pub(super) ahead_s: f64,
+    /// Seconds of loading by which it is worse than the best, as far as that is remembered.
+    pub(super) behind_s: f64,
+    scratch: Vec<Weighed>,
+}
+
+impl Ghost {
+    pub(super) const fn new(rule: Rule) -> Self {
+        Self {
+            rule,
+            residents: Vec::new(),
+            places: Vec::new(),
+            used: 0,
+            clock: 0.0,
+            ahead_s: 0.0,
+            behind_s: 0.0,
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(super) const fn rule(&self) -> Rule {
+        self.rule
+    }
+
+    pub(super) fn add(&mut self) {
+        self.places.push(NONE);
+    }
+
+    pub(super) fn has(&self, model: usize) -> bool {
+        self.places[model] != NONE
+    }
+
+    /// The worth of a model as it was just asked for, `frequency` times since it came.
+    #[allow(clippy::cast_precision_loss, reason = "an order, not a count")]
+    fn fresh(&self, known: &Known, frequency: f64) -> f64 {
+        match self.rule {
+            Rule::Recency => known.turn as f64,
+            Rule::Frequency => known.requests,
+            Rule::Rate => known.level,
+            Rule::Popularity => known.requests * known.density(),
+            Rule::GreedyDual => self.clock + frequency * known.density(),
+            Rule::Gaps | Rule::GapsInOrder => 0.0,
+        }
+    }
+
+    /// `model` is asked for and the ghost has it.
+    pub(super) fn touch(&mut self, model: usize, known: &Known) {
+        let place = self.places[model] as usize;
+        let frequency = self.residents[place].frequency + 1.0;
+        let worth = self.fresh(known, frequency);
+        let resident = &mut self.residents[place];
+        (resident.frequency, resident.worth) = (frequency, worth);
+    }
+
+    /// Loads `model` into what fits `room` bytes. `gap_worth` is what the gaps say of a model.
+    pub(super) fn load(
+        &mut self,
+        model: usize,
+        known: &[Known],
+        room: u64,
+        slack: f64,
+        gap_worth: impl Fn(usize) -> f64,
+    ) {
+        let facts = &known[model];
+        let needed = self.used.saturating_add(facts.bytes);
+        if needed > room {
+            match self.rule {
+                Rule::Gaps => self.weigh(needed - room, Selection::Least { slack }, known, gap_worth),
+                Rule::GapsInOrder => self.weigh(needed - room, Selection::Ordered, known, gap_worth),
+                _ => self.shrink(room.saturating_sub(facts.bytes), known),
+            }
+        }
+        let worth = self.fresh(facts, 1.0);
+        self.places[model] = u32::try_from(self.residents.len()).unwrap_or(NONE);
+        let number = u32::try_from(model).unwrap_or(NONE);
+        self.residents.push(Resident { model: number, frequency: 1.0, worth });
+        self.used = self.used.saturating_add(facts.bytes);
+        if !facts.is_resident {
+            self.ahead_s += facts.load_s;
+        }
+    }
+
+    /// Sends away what is worth least by its gaps.
+    fn weigh(&mut self, missing: u64, how: Selection, known: &[Known], worth: impl Fn(usize) -> f64) {
+        let mut chosen = std::mem::take(&mut self.scratch);
+        chosen.clear();
+        // By their numbers: places change as residents go.
+        chosen.extend(self.residents.iter().map(|resident| {
+            let model = resident.model as usize;
+            Weighed::new(model, worth(model), known[model].turn, known[model].bytes)
+        }));
+        choose(how, missing.into(), 0, &mut chosen);
+        for victim in &chosen {
+            self.drop(self.places[victim.place] as usize, known);
+        }
+        self.scratch = chosen;
+    }
+
+    /// Sends away what is worth least until no more than `room` bytes are used.
+    fn shrink(&mut self, room: u64, known: &[Known]) {
+        while self.used > room {
+            let turn = |resident: &Resident| known[resident.model as usize].turn;
+            let least = (1..self.residents.len()).fold(0, |best, place| {
+                let (a, b) = (&self.residents[place], &self.residents[best]);
+                let is_less = a.worth < b.worth || (a.worth <= b.worth && turn(a) < turn(b));
+                if is_less { place } else { best }
+            });
+            let Some(resident) = self.residents.get(least) else { return };
+            self.clock = self.clock.max(resident.worth);
+            self.drop(least, known);
+        }
+    }
+
+    fn drop(&mut self, place: usize, known: &[Known]) {
+        let model = self.residents.swap_remove(place).model as usize;
+        self.places[model] = NONE;
+        if let Some(moved) = self.residents.get(place) {
+            self.places[moved.model as usize] = u32::try_from(place).unwrap_or(NONE);
+        }
+        self.used = self.used.saturating_sub(known[model].bytes);
+        if !known[model].is_resident {
+            self.ahead_s -= known[model].load_s;
+        }
+    }
+
+    /// Adds up anew what it takes to become this ghost.
+    pub(super) fn recount(&mut self, known: &[Known]) {
+        let absent = self.residents.iter().map(|resident| &known[resident.model as usize]);
+        self.ahead_s = absent.filter(|known| !known.is_resident).map(|known| known.load_s).sum();
+    }
+}
