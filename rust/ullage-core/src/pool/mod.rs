@@ -31,8 +31,10 @@
 mod brain;
 mod decision;
 mod entry;
+pub mod estimate;
 mod event;
 pub mod policy;
+pub mod pressure;
 mod room;
 mod schedule;
 mod upkeep;
