@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use ullage_core::pool as core;
-use ullage_core::pool::{Action, Denial, Event, ModelId, RequestId};
+use ullage_core::pool::{Action, Demand, Denial, Event, ModelId, PlaceId, RequestId};
 use ullage_core::units::duration_from_secs;
 use ullage_core::{Bytes, Time};
 
@@ -68,12 +68,12 @@ impl Brain {
         let load_time = load_time.map(|seconds| duration_from_secs(seconds, "load_time")).transpose()?;
         let registration = core::Registration {
             load_time,
-            name: name.to_owned(),
             estimated: estimated.0,
-            booked: booked.0,
-            workspace: workspace.0,
             is_pinned: pinned,
             max_concurrency,
+            // The body says at once what failed; who asks again tries again.
+            retries: 0,
+            ..core::Registration::new(name, core::Place::new(booked.0, workspace.0))
         };
         self.with(|pool| pool.register(registration))?;
         Ok(())
@@ -89,7 +89,8 @@ impl Brain {
         deadline: Option<f64>,
     ) -> Outcome<Bound<'py, PyList>> {
         let deadline = deadline.map(Time::from_secs_f64).transpose()?;
-        let event = Event::Request { request: RequestId(request), model: self.model(model)?, deadline };
+        let (request, model) = (RequestId(request), self.model(model)?);
+        let event = Event::Request { request, model, deadline, priority: 0, workspace: None };
         self.tell(py, now, event)
     }
 
@@ -102,19 +103,21 @@ impl Brain {
     }
 
     fn loaded<'py>(&self, py: Python<'py>, now: f64, model: &str) -> Outcome<Bound<'py, PyList>> {
-        self.tell(py, now, Event::Loaded { model: self.model(model)? })
+        self.tell(py, now, Event::Loaded { model: self.model(model)?, place: PlaceId::FIRST })
     }
 
     fn load_failed<'py>(&self, py: Python<'py>, now: f64, model: &str) -> Outcome<Bound<'py, PyList>> {
-        self.tell(py, now, Event::LoadFailed { model: self.model(model)? })
+        let (model, place) = (self.model(model)?, PlaceId::FIRST);
+        self.tell(py, now, Event::LoadFailed { model, place, out_of_memory: None, may_retry: true })
     }
 
     fn unloaded<'py>(&self, py: Python<'py>, now: f64, model: &str) -> Outcome<Bound<'py, PyList>> {
-        self.tell(py, now, Event::Unloaded { model: self.model(model)? })
+        let (model, place) = (self.model(model)?, PlaceId::FIRST);
+        self.tell(py, now, Event::Unloaded { model, place, left: Demand::ZERO })
     }
 
     fn unload_failed<'py>(&self, py: Python<'py>, now: f64, model: &str) -> Outcome<Bound<'py, PyList>> {
-        self.tell(py, now, Event::UnloadFailed { model: self.model(model)? })
+        self.tell(py, now, Event::UnloadFailed { model: self.model(model)?, place: PlaceId::FIRST })
     }
 
     fn measured<'py>(
@@ -124,7 +127,8 @@ impl Brain {
         model: &str,
         bytes: ByteCount,
     ) -> Outcome<Bound<'py, PyList>> {
-        self.tell(py, now, Event::Measured { model: self.model(model)?, bytes: bytes.0 })
+        let (model, place) = (self.model(model)?, PlaceId::FIRST);
+        self.tell(py, now, Event::Measured { model, place, bytes: bytes.0.into() })
     }
 
     fn tick<'py>(&self, py: Python<'py>, now: f64) -> Outcome<Bound<'py, PyList>> {
@@ -194,7 +198,8 @@ fn plan_dict<'py>(
     match &plan.step {
         core::Step::Grant => dict.set_item("decision", "grant")?,
         core::Step::Load => dict.set_item("decision", "load")?,
-        core::Step::Wait { behind, evict, drain } => {
+        core::Step::Promote => dict.set_item("decision", "promote")?,
+        core::Step::Wait { behind, evict, drain, .. } => {
             dict.set_item("decision", "wait")?;
             dict.set_item("behind", behind.name())?;
             dict.set_item("evict", listed(evict))?;
@@ -210,8 +215,8 @@ fn plan_dict<'py>(
 
 /// An action with the names of its models.
 enum Named {
-    Load(String),
-    Unload(String),
+    /// A load, an unload, or any other move of one model.
+    Move(&'static str, String),
     Grant(RequestId, String),
     Queue(RequestId, core::WaitFor),
     Refuse(RequestId, Denial, Vec<String>),
@@ -220,9 +225,13 @@ enum Named {
 impl Named {
     fn of(action: Action, name: impl Fn(ModelId) -> String) -> Self {
         match action {
-            Action::Load { model } => Self::Load(name(model)),
-            Action::Unload { model } => Self::Unload(name(model)),
-            Action::Grant { request, model } => Self::Grant(request, name(model)),
+            Action::Load { model, .. } => Self::Move("load", name(model)),
+            Action::Unload { model, .. } => Self::Move("unload", name(model)),
+            Action::Compress { model, .. } => Self::Move("compress", name(model)),
+            Action::Promote { model, .. } => Self::Move("promote", name(model)),
+            Action::Drop { model, .. } => Self::Move("drop", name(model)),
+            Action::Overdue { model, .. } => Self::Move("overdue", name(model)),
+            Action::Grant { request, model, .. } => Self::Grant(request, name(model)),
             Action::Queue { request, behind } => Self::Queue(request, behind),
             Action::Refuse { request, denial } => {
                 let blockers = match &denial {
@@ -238,8 +247,7 @@ impl Named {
 
     fn into_tuple(self, py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
         match self {
-            Self::Load(model) => ("load", model).into_pyobject(py),
-            Self::Unload(model) => ("unload", model).into_pyobject(py),
+            Self::Move(what, model) => (what, model).into_pyobject(py),
             Self::Grant(request, model) => ("grant", request.0, model).into_pyobject(py),
             Self::Queue(request, behind) => ("queue", request.0, behind.name()).into_pyobject(py),
             Self::Refuse(request, denial, blockers) => {
@@ -260,27 +268,21 @@ fn blockers(denial: &Denial, name: impl Fn(ModelId) -> String) -> Vec<String> {
 
 fn denial_dict<'py>(py: Python<'py>, denial: &Denial, blockers: &[String]) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
+    dict.set_item("reason", denial.name())?;
     match denial {
-        Denial::TooLarge { requested, limit } => {
-            dict.set_item("reason", "too_large")?;
+        Denial::TooLarge { requested, limit, .. } => {
             dict.set_item("requested", requested.get())?;
             dict.set_item("available", limit.get())?;
             dict.set_item("limit", limit.get())?;
         }
-        Denial::Pinned { requested, available, limit, blocked_by: _ } => {
-            dict.set_item("reason", "pinned")?;
+        Denial::Pinned { requested, available, limit, .. } => {
             dict.set_item("requested", requested.get())?;
             dict.set_item("available", available.get())?;
             dict.set_item("limit", limit.get())?;
             dict.set_item("blocked_by", blockers)?;
         }
-        Denial::Timeout { waited } => {
-            dict.set_item("reason", "timeout")?;
-            dict.set_item("waited_s", waited.as_secs_f64())?;
-        }
-        Denial::LoadFailed => dict.set_item("reason", "load_failed")?,
-        Denial::Stuck => dict.set_item("reason", "stuck")?,
-        Denial::Closed => dict.set_item("reason", "closed")?,
+        Denial::Timeout { waited, .. } => dict.set_item("waited_s", waited.as_secs_f64())?,
+        Denial::LoadFailed { .. } | Denial::Stuck | Denial::Pressure { .. } | Denial::Closed => {}
     }
     Ok(dict)
 }

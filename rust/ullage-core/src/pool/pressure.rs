@@ -18,35 +18,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use super::event::Level;
 use crate::error::{Error, Result};
 use crate::units::{Bytes, Time};
-
-/// How pressed a domain is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Not at all.
-    #[default]
-    None,
-    /// Memory is given back.
-    Soft,
-    /// Memory is given back, and nothing is loaded.
-    Hard,
-}
-
-impl Level {
-    /// The word used in events and JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Soft => "soft",
-            Self::Hard => "hard",
-        }
-    }
-}
 
 /// Where the levels begin and end.
 #[derive(Clone, Copy, Debug, PartialEq)]
