@@ -89,6 +89,10 @@ class Worker:
                 self._give_up(future)
             raise
 
+    def apply(self, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - the function's own
+        """Call `function`, one of a module, with the model and `arguments`, there. Raises what `call` raises."""
+        return self.call(words.APPLY, (function, arguments))[1]
+
     async def acall(self, kind: int, content: object) -> tuple[int, Any]:
         """Ask and wait without blocking the event loop.
 
