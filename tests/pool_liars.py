@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ullage import Ledger, Pool
+from ullage.errors import MemoryPressureError
 from ullage.machine import memory
 
 MB = 1_000_000
@@ -28,6 +29,17 @@ def load(size: int) -> list[npt.NDArray[np.uint8]]:
     return parts
 
 
+def use(pool: Pool, name: str) -> int:
+    """Lease a model; come back when told to."""
+    while True:
+        try:
+            with pool.lease_sync(name, timeout=30) as model:
+                assert len(model) == 10
+                return 1
+        except MemoryPressureError as error:
+            time.sleep(error.retry_after or 0.1)
+
+
 def main(percent: int) -> None:
     """Use every model three times; a loader that runs out of memory, or a lease refused for good, ends this."""
     np.ones(1)
@@ -42,10 +54,7 @@ def main(percent: int) -> None:
             pool.register(f"m{number}", load=partial(load, SAID * percent // 100), footprint=SAID, retries=0)
         for _ in range(3):
             for number in range(MODELS):
-                with pool.lease_sync(f"m{number}", timeout=30) as model:
-                    assert len(model) == 10
-                    leases += 1
-                del model
+                leases += use(pool, f"m{number}")
                 used = memory()
                 if used.used > used.limit:
                     failures.append(f"{used.used} of {used.limit}")

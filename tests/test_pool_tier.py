@@ -51,8 +51,8 @@ def parameters(model: Model) -> Any:
 
 @pytest.fixture
 def small() -> Iterator[Pool]:
-    """Give a pool for one model and a compressed one."""
-    with Pool(Ledger(900 * KB), group_wait=0.0) as pool:
+    """Give a pool for a model of 600 kB in both forms."""
+    with Pool(Ledger(1200 * KB), group_wait=0.0) as pool:
         yield pool
 
 
@@ -64,8 +64,8 @@ def assert_same(found: Arrays, expected: Arrays) -> None:
 
 
 def test_a_model_comes_back_bit_for_bit() -> None:
-    model = {**weights(), "name": "a model", "frozen": np.arange(5000)}
-    model["frozen"].flags.writeable = False  # type: ignore[union-attr] # it is the array
+    model: dict[str, Any] = {**weights(), "name": "a model", "frozen": np.arange(5000)}
+    model["frozen"].flags.writeable = False
     expected = dict(model)
     size, arrays = demote(model, Tier(None))
     assert size < sum(array.nbytes for array in arrays) * 0.9
@@ -73,9 +73,9 @@ def test_a_model_comes_back_bit_for_bit() -> None:
     assert model["name"] == "a model"
     promote(model, Tier(None))
     assert model.pop("name") == expected.pop("name")
-    assert_same(model, expected)  # type: ignore[arg-type] # arrays alone are left
+    assert_same(model, expected)
     assert model["layer.tied"] is model["layer.weight"], "one array under two names is one"
-    assert not model["frozen"].flags.writeable  # type: ignore[union-attr]
+    assert not model["frozen"].flags.writeable
 
 
 def test_what_cannot_be_compressed_stays_as_it_is() -> None:
@@ -90,16 +90,11 @@ def test_what_cannot_be_compressed_stays_as_it_is() -> None:
 
 def test_a_victim_is_compressed_and_made_whole(small: Pool) -> None:
     small.register("a", load=weights, footprint=600 * KB, tier="compressed")
-    small.register("b", load=lambda: Thing("b"), footprint=300 * KB)
     loads = []
     with small.lease_sync("a") as model:
         loads.append(model["table"].sum())
     del model
-    with small.lease_sync("b", timeout=PATIENCE_S):
-        pass
-    found = row(small, "a")
-    assert found["state"] in {"ready", "compressed"}
-    small.register("c", load=lambda: Thing("c"), footprint=350 * KB)
+    small.register("c", load=lambda: Thing("c"), footprint=650 * KB)
     with small.lease_sync("c", timeout=PATIENCE_S):
         assert state(small, "a") == "compressed"
         compressed = row(small, "a")["booked"]
@@ -114,7 +109,7 @@ def test_a_victim_is_compressed_and_made_whole(small: Pool) -> None:
 
 def test_a_model_may_say_where_its_weights_are(small: Pool) -> None:
     small.register("a", load=Model, weights=parameters, footprint=600 * KB, tier="compressed")
-    small.register("c", load=lambda: Thing("c"), footprint=450 * KB)
+    small.register("c", load=lambda: Thing("c"), footprint=650 * KB)
     with small.lease_sync("a") as model:
         expected = model.total()
         model.steps = 7
@@ -128,7 +123,7 @@ def test_a_model_may_say_where_its_weights_are(small: Pool) -> None:
 
 def test_an_array_that_somebody_keeps_keeps_its_bytes_booked(small: Pool) -> None:
     small.register("a", load=weights, footprint=600 * KB, tier="compressed")
-    small.register("c", load=lambda: Thing("c"), footprint=450 * KB)
+    small.register("c", load=lambda: Thing("c"), footprint=650 * KB)
     with small.lease_sync("a") as model:
         kept = [model["table"]]
     del model
@@ -150,7 +145,7 @@ def test_what_does_not_get_smaller_is_unloaded(small: Pool) -> None:
         return {"noise": np.random.default_rng(0).integers(0, 256, 400 * KB, np.uint8)}
 
     small.register("a", load=noise, footprint=600 * KB, tier="compressed", tier_bytes=300 * KB)
-    small.register("c", load=lambda: Thing("c"), footprint=450 * KB)
+    small.register("c", load=lambda: Thing("c"), footprint=650 * KB)
     with small.lease_sync("a"):
         pass
     with small.lease_sync("c", timeout=PATIENCE_S):
@@ -160,7 +155,7 @@ def test_what_does_not_get_smaller_is_unloaded(small: Pool) -> None:
 
 def test_a_model_in_a_process_is_compressed_there() -> None:
     mega = 1_000_000
-    with Pool(Ledger(400 * mega), group_wait=0.0) as pool:
+    with Pool(Ledger(450 * mega), group_wait=0.0) as pool:
         pool.register(
             "a",
             load="pool_tier_world:large",
@@ -169,7 +164,7 @@ def test_a_model_in_a_process_is_compressed_there() -> None:
             tier_bytes=150 * mega,
             isolation="process",
         )
-        pool.register("c", load=lambda: Thing("c"), footprint=250 * mega)
+        pool.register("c", load=lambda: Thing("c"), footprint=280 * mega)
         with pool.lease_sync("a", timeout=PATIENCE_S) as model:
             first, whole = model.total(), row(pool, "a")["booked"]
             del model
@@ -201,7 +196,7 @@ def test_a_file_of_compressed_weights_is_a_tier(tmp_path: Path, small: Pool) -> 
         return {name: array.copy() for name, array in arrays.items()}
 
     small.register("a", load=loaded, footprint=600 * KB, tier=store)
-    small.register("c", load=lambda: Thing("c"), footprint=350 * KB)
+    small.register("c", load=lambda: Thing("c"), footprint=650 * KB)
     with small.lease_sync("a"):
         pass
     with small.lease_sync("c", timeout=PATIENCE_S):

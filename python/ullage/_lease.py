@@ -50,10 +50,12 @@ class _Lease:
         self._driver.needs.learn(need, parse_bytes(workspace))
 
     def _ask(self) -> "tuple[int, Any]":
-        need = self._need
+        driver, need = self._driver, self._need
         if need is None:
-            need = self._driver.needs.learned(self._name)
-        return self._driver.ask(self._name, self._timeout, self._priority, None if need is None else need.booked)
+            if not driver.needs.has_learned:
+                return driver.ask(self._name, self._timeout, self._priority)
+            need = driver.needs.learned(self._name)
+        return driver.ask(self._name, self._timeout, self._priority, None if need is None else need.booked)
 
 
 class AsyncLease(_Lease):

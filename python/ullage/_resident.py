@@ -91,11 +91,6 @@ class Instance:
         """The model's name."""
         return self.resident.name
 
-    @property
-    def is_watched(self) -> bool:
-        """Whether it is looked at when a lease ends."""
-        return self.isolated is not None
-
     def of_home(self, size: int) -> dict[str, int]:
         """Give `size` as bytes of the domain that has the most of the model."""
         return {self.domains[0]: size}

@@ -270,6 +270,7 @@ class Pool:
         numbers). `eta_s` is in how many seconds it would be granted, as far as that can be told. Raises
         `UnknownModelError`.
         """
+        self._driver.tick()  # pauses may have ended since anybody asked
         with self._driver.lock:
             return self._driver.brain.plan(name, None if workspace is None else parse_bytes(workspace))
 

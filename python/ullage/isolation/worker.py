@@ -99,6 +99,7 @@ class Worker:
         Cancelled, it cancels a coroutine in the worker; a function there runs on, and its answer is dropped.
         """
         with self._lock:
+            self._check()  # a sender of one that is gone would never be shut down
             if self._sender is None:
                 self._sender = ThreadPoolExecutor(1, thread_name_prefix=f"ullage-sender {self.model}")
             sender = self._sender

@@ -118,7 +118,7 @@ class Driver:
             if self.is_draining:
                 raise PoolClosedError("the pool drains: it takes no more requests")
             plan = self.brain.plan(name)
-        if plan["decision"] not in {"grant", "load"} and plan.get("behind") != "load":
+        if plan["decision"] not in {"grant", "load", "promote"} and plan.get("behind") != "load":
             return False
         request, answer = self.ask(name, None)
         if isinstance(answer, Future):
@@ -139,7 +139,7 @@ class Driver:
         instance = self.leases.get(request)
         if instance is None:
             return
-        if instance.is_watched:
+        if instance.isolated is not None:
             self.mover.look(self, instance)
         with self.lock:
             if self.leases.pop(request, None) is None:

@@ -102,16 +102,23 @@ class Guard:
         self, driver: "Driver", marks: tuple[float, float] | None, read: Read | None, every_s: float = LOOK_S
     ) -> None:
         """Look at once, and from then on in a thread. Raises `ArgumentError` for marks that are none."""
+        self._stop = threading.Event()
+        self._domains: list[_Domain] = []
         soft, hard = (0.90, 0.95) if marks is None else marks
         self._domains = [_Domain(name, account, Gauge(soft, hard)) for name, account in driver.domains.items()]
         self._machine = machine = Machine() if read is None else None
         self._read: Read | None = read if machine is None else machine
         self._lock = threading.Lock()
-        self._stop = threading.Event()
         self.look(driver)
         arguments = (weakref.ref(driver), weakref.ref(self), self._stop, every_s)
         self._thread = threading.Thread(target=_run, args=arguments, name="ullage-pool-guard", daemon=True)
         self._thread.start()
+
+    def __del__(self) -> None:
+        """Give back what is booked for others, where the pool was dropped without being closed."""
+        self._stop.set()
+        for domain in self._domains:
+            domain.give_to_others(0)
 
     def look(self, driver: "Driver") -> None:
         """Look once at every domain and tell the scheduler what follows."""

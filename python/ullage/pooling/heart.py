@@ -5,11 +5,14 @@ model as unloaded when its object is really gone. It knows the driver by a weak 
 not closed can still be collected.
 """
 
+import contextlib
 import queue
 import threading
 import time
 import weakref
 from typing import TYPE_CHECKING
+
+from ullage.errors import ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +81,7 @@ def _run(ref: "weakref.ref[Driver]", calls: "queue.SimpleQueue[Callable[[Driver]
         if callable(call):
             time.sleep(HEARTBEAT_S)  # a finalizer runs before its object's memory is given back
             if (driver := ref()) is not None:
-                call(driver)
+                with contextlib.suppress(ProtocolError):  # the scheduler knows already
+                    call(driver)
                 del driver
         del call

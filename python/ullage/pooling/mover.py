@@ -1,16 +1,17 @@
 """The mover: loads and unloads models, and brings them into their compressed form and back, in worker threads."""
 
 import asyncio
+import contextlib
 import gc
 import inspect
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ullage._resident import Instance, forget_locals, survivors
-from ullage.errors import PoolClosedError
+from ullage.errors import PoolClosedError, ProtocolError
 from ullage.isolation.worker import Worker
 from ullage.machine.growth import Growth
 from ullage.pooling.journal import PLACED
@@ -148,9 +149,13 @@ class Mover:
                 instance.resident.failure = failure
                 forget_locals(failure)
                 name, place = instance.name, instance.place
-                driver.tell(
-                    "compress_failed", PLACED, (name, place), lambda now: driver.brain.compress_failed(now, name, place)
-                )
+                with _unless_lost(instance):
+                    driver.tell(
+                        "compress_failed",
+                        PLACED,
+                        (name, place),
+                        lambda now: driver.brain.compress_failed(now, name, place),
+                    )
                 return
             instance.compressed = size
         # Who still holds an array holds its memory.
@@ -161,7 +166,8 @@ class Mover:
             try:
                 instance.promote()
             except BaseException as failure:  # noqa: BLE001 - as with a load
-                _tell_failed(driver, instance, failure)
+                with _unless_lost(instance):
+                    _tell_failed(driver, instance, failure)
                 return
             _tell_up(driver, instance, "promoted", driver.brain.promoted)
         _check_up(driver, instance)
@@ -188,6 +194,16 @@ class Mover:
         if loop is not None and loop.is_running():
             return asyncio.run_coroutine_threadsafe(outcome, loop).result()
         return asyncio.run(outcome)
+
+
+@contextlib.contextmanager
+def _unless_lost(instance: Instance) -> Iterator[None]:
+    """Let a worker that died in its move be: whoever saw it end has told the scheduler, or is about to."""
+    try:
+        yield
+    except ProtocolError:
+        if instance.isolated is None:
+            raise
 
 
 def _tell_up(driver: "Driver", instance: Instance, event: str, tell: Callable[[float, str, int], Any]) -> None:

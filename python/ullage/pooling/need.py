@@ -34,6 +34,8 @@ class Needs:
         """Know nothing yet. Raises `ArgumentError` for a `quantile` that is none."""
         self.estimates = Estimates(quantile)
         self._residents = residents
+        self.has_learned = False
+        """Whether anything was learned of leases that say nothing of what they need."""
         self._learned: set[str] = set()
 
     def of(self, model: str, context: int, batch: int, workspace: ByteCount | None) -> Need:
@@ -65,6 +67,7 @@ class Needs:
         )
         if not (need.context or need.batch):
             self._learned.add(need.model)
+            self.has_learned = True
 
     def _predicted(self, model: str, context: int, batch: int) -> int:
         resident = self._residents.get(model)

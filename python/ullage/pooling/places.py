@@ -111,10 +111,10 @@ def _best(size: Footprint | ByteCount) -> int:
     return size.total.best if isinstance(size, Footprint) else parse_bytes(size)
 
 
-def _vector(sizes: Mapping[str, ByteCount], names: Sequence[str]) -> dict[str, int]:
+def _vector(sizes: Mapping[str, ByteCount], names: Sequence[str], argument: str = "footprint") -> dict[str, int]:
     unknown = [name for name in sizes if name not in names]
     if unknown:
-        raise refused("footprint", f"the pool has no memory domain {unknown[0]!r}; it has {', '.join(names)}")
+        raise refused(argument, f"the pool has no memory domain {unknown[0]!r}; it has {', '.join(names)}")
     return {name: parse_bytes(size) for name, size in sizes.items()}
 
 
@@ -123,7 +123,7 @@ def _workspace(
 ) -> dict[str, int]:
     """Give the workspace by domain; plain bytes are of the domain with the most of the weights."""
     if isinstance(workspace, Mapping):
-        return _vector(workspace, names)
+        return _vector(workspace, names, "workspace")
     home = max(weights, key=weights.__getitem__, default=names[0])
     return {home: parse_bytes(workspace)}
 

@@ -5,6 +5,8 @@ makes way for a `Compressed`, or for a reference to a file of compressed weights
 stays. Nobody leases the model meanwhile.
 """
 
+import contextlib
+import ctypes
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -109,8 +111,11 @@ def demote(model: object, tier: Tier) -> tuple[int, list[Array]]:
 
 
 def demote_there(model: object, tier: Tier) -> int:
-    """Compress `model` in this process; gives the bytes that it takes now."""
-    return demote(model, tier)[0]
+    """Compress `model` in this process, and give the system what is free; gives the bytes that it takes now."""
+    size = demote(model, tier)[0]
+    with contextlib.suppress(OSError, AttributeError):  # another allocator than glibc's
+        ctypes.CDLL(None).malloc_trim(0)
+    return size
 
 
 def promote(model: object, tier: Tier) -> None:
