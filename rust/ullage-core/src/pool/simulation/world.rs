@@ -181,8 +181,8 @@ impl World {
                 self.spots.insert((model, place), At::Unloading);
             }
             Action::Drop { model, place } => {
-                // After a promotion that failed it is dropped, pinned or not.
-                if !self.failed.contains(&model) {
+                // Pinned or not: after a promotion that failed, and for its own model's sake.
+                if !self.failed.contains(&model) && !self.waiting.values().any(|wish| wish.model == model) {
                     self.check_leaving((model, place), At::Compressed);
                 }
                 self.spots.insert((model, place), At::Unloading);
