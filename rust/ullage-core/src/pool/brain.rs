@@ -236,8 +236,13 @@ impl Pool {
         self.now = self.now.max(now);
         let mut actions = Vec::new();
         // Before deadlines are looked at: who gives up is not told that time is up.
-        if let Event::Cancel { request } = event {
-            self.cancel(request);
+        match event {
+            Event::Cancel { request } => self.cancel(request),
+            // Nor is overdue what is reported just now.
+            Event::Unloaded { model, place, .. } | Event::UnloadFailed { model, place } => {
+                self.hear_of(self.at(model, place));
+            }
+            _ => {}
         }
         self.ring(&mut actions);
         self.expire(&mut actions);

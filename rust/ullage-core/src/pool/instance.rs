@@ -216,6 +216,11 @@ impl Instance {
         !matches!(self.state, State::Cold | State::Unloading { .. } | State::Lost { .. })
     }
 
+    /// Whether it serves, will serve, or would for less than a load.
+    pub(super) const fn is_usable(&self) -> bool {
+        self.holds_seat() && !matches!(self.state, State::Stuck { .. })
+    }
+
     /// What of `workspace` the spare does not cover.
     pub(super) fn gap(&self, workspace: &Demand) -> Demand {
         match &self.state {

@@ -11,7 +11,7 @@ pub(super) struct Lists {
     pub(super) fixed: Vec<InstanceId>,
     /// Those that an earlier unload left something behind of.
     pub(super) residual: Vec<InstanceId>,
-    /// How many count as resident.
+    /// How many count as resident: those that stay whatever happens do not.
     pub(super) seated: usize,
     /// How many are evictable in their compressed form.
     pub(super) compressed: usize,
@@ -45,7 +45,6 @@ impl Pool {
     pub(super) fn turn_into(&mut self, id: InstanceId, state: State) -> State {
         let instance = &mut self.instances[id.0];
         let is_compressed = |state: &State| usize::from(matches!(state, State::Compressed { .. }));
-        let seated = usize::from(instance.holds_seat());
         self.lists.compressed = self
             .lists
             .compressed
@@ -58,8 +57,6 @@ impl Pool {
             instance.draining = None;
             instance.is_closed = false;
         }
-        let is_seated = usize::from(instance.holds_seat());
-        self.lists.seated = self.lists.seated.saturating_sub(seated).saturating_add(is_seated);
         self.restand(id);
         before
     }
@@ -70,6 +67,10 @@ impl Pool {
         let stands = instance.stands(self.entries[instance.model.0].is_pinned);
         let before = std::mem::replace(&mut self.instances[id.0].standing, stands);
         if stands != before {
+            let is_seated =
+                |standing| usize::from(matches!(standing, Standing::Evictable | Standing::Coming));
+            self.lists.seated =
+                self.lists.seated.saturating_sub(is_seated(before)).saturating_add(is_seated(stands));
             if let Some(list) = self.lists.of(before) {
                 Lists::leave(list, id);
             }

@@ -25,7 +25,7 @@
 //!    release is reported: what the pool holds never passes a limit. A failed unload, or what one left behind, stays
 //!    booked and is reported in the status; what is overdue is said once, stays booked, and nobody counts on it any more;
 //! 2. `Unload`, `Drop` and `Compress` are returned only for a model without leases, and for a pinned one only when the
-//!    pool closes;
+//!    pool closes (a compressed form also makes way for its own model, where there is no room for both);
 //! 3. a model is loaded once, however many wait for it: a further instance only where memory is free;
 //! 4. every request ends: granted, refused with a reason, or cancelled by its owner;
 //! 5. among requests that need memory the one of the older *rank* goes first: whoever comes later may pass only with

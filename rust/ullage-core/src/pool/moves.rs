@@ -175,9 +175,14 @@ impl Pool {
         self.alarms.set(deadline, Alarm::Overdue(id));
     }
 
+    /// An unload is reported: it is not missed any more.
+    pub(super) fn hear_of(&mut self, id: InstanceId) {
+        let deadline = self.instance(id).since.saturating_add(self.options.release_deadline);
+        self.alarms.clear(deadline, Alarm::Overdue(id));
+    }
+
     pub(super) fn unloaded(&mut self, id: InstanceId, left: &Demand) {
         let since = self.instance(id).since;
-        self.alarms.clear(since.saturating_add(self.options.release_deadline), Alarm::Overdue(id));
         let before = self.turn_into(id, State::Cold);
         if matches!(before, State::Unloading { .. }) {
             let took_s = self.now.since(since).as_secs_f64();
@@ -192,8 +197,6 @@ impl Pool {
     }
 
     pub(super) fn unload_failed(&mut self, id: InstanceId) {
-        let deadline = self.instance(id).since.saturating_add(self.options.release_deadline);
-        self.alarms.clear(deadline, Alarm::Overdue(id));
         let held = self.turn_into(id, State::Cold).into_booking();
         self.turn_into(id, State::Stuck { held });
     }

@@ -40,7 +40,7 @@ impl Pool {
                 space.incoming = space.incoming.saturating_add(bytes.get().into());
             }
         }
-        let fixed = self.lists.fixed.iter().map(|&id| self.instance(id).booked());
+        let fixed = self.lists.fixed.iter().map(|&id| self.keeps(id));
         let residue = self.lists.residual.iter().map(|&id| self.instance(id).residue.demand());
         for demand in fixed.chain(residue) {
             for &(domain, bytes) in demand.parts() {
@@ -89,7 +89,7 @@ impl Pool {
             return Some(Decision::wait(WaitFor::Concurrency));
         };
         let missing = room.missing_for(&gap);
-        let victims = self.victims(&missing, 0, Reach::Idle, room);
+        let victims = self.victims(&missing, 0, Reach::Idle, Some(id), room);
         Some(match victims {
             Some(chosen) => self.send_away((ask.model, id), chosen, &missing, &gap, room),
             None => Decision::wait(WaitFor::Memory),
@@ -102,7 +102,7 @@ impl Pool {
         if entry.registration.instances < 2 || room.seats() == 0 || entry.failure.is_some() {
             return None;
         }
-        let held = entry.instances().filter(|&id| !matches!(self.instance(id).state, State::Cold)).count();
+        let held = entry.instances().filter(|&id| self.instance(id).is_usable()).count();
         if held >= entry.registration.instances || self.moving(ask.model).is_some() {
             return None;
         }
@@ -162,7 +162,7 @@ impl Pool {
             places.sort_by_key(|&id| (!is_compressed(id), self.instance(id).failures));
         }
         // Of its own instances elsewhere one has to go first if there may be no more.
-        let is_staying = |id: &InstanceId| self.instance(*id).holds_seat() && !room.is_expected(*id);
+        let is_staying = |id: &InstanceId| self.instance(*id).is_usable() && !room.is_expected(*id);
         let staying: Vec<InstanceId> = entry.instances().filter(is_staying).collect();
         let others = staying.iter().filter(|&&id| !is_compressed(id)).count();
         if others >= entry.registration.instances {
@@ -201,7 +201,8 @@ impl Pool {
             let missing = room.missing_for(&self.asks(&needed, room));
             let seats = usize::from(!matches!(instance.state, State::Compressed { .. }) && room.seats() == 0);
             let is_hopeless = !missing.is_empty() && room.is_short_for(&needed);
-            let victims = if is_hopeless { None } else { self.victims(&missing, seats, Reach::Leased, room) };
+            let victims =
+                if is_hopeless { None } else { self.victims(&missing, seats, Reach::Leased, Some(id), room) };
             if let Some(chosen) = victims
                 && best.as_ref().is_none_or(|best| chosen.cost < best.3.cost)
             {
@@ -224,8 +225,11 @@ impl Pool {
 
     /// One of its own instances makes way for the request, which needs more than that place has.
     fn send_own_away(&self, ask: Ask, staying: &[InstanceId], room: &mut Room) -> Decision {
-        let may_go = |id: &&InstanceId| self.instance(**id).is_ready() && !self.entry(ask.model).is_pinned;
-        let Some(&id) = staying.iter().filter(may_go).min_by_key(|id| self.instance(**id).leases) else {
+        if self.entry(ask.model).is_pinned {
+            return Decision::Refuse(self.refusal(staying, ask, room));
+        }
+        let ready = staying.iter().filter(|id| self.instance(**id).is_ready());
+        let Some(&id) = ready.min_by_key(|id| self.instance(**id).leases) else {
             return Decision::wait(WaitFor::Memory);
         };
         let own = Chosen { ids: vec![id], cost: 0.0 };
@@ -247,7 +251,8 @@ impl Pool {
     /// What a load of `needed` bytes asks to be free: more than that, by some policies' habit, beside other models that
     /// can be sent away.
     fn asks(&self, needed: &Demand, room: &Room) -> Demand {
-        if self.lists.seated == 0 || (self.habits.share_of_free >= 1.0 && self.habits.margin.is_zero()) {
+        let is_alone = self.lists.seated == 0 && self.lists.fixed.is_empty();
+        if is_alone || (self.habits.share_of_free >= 1.0 && self.habits.margin.is_zero()) {
             return needed.clone();
         }
         let asked = Demand::of(needed.parts().iter().map(|&(domain, bytes)| {
@@ -255,7 +260,7 @@ impl Pool {
             (domain, self.habits.asks(bytes, limit))
         }));
         let missing = room.missing_for(&asked);
-        let can_be_had = missing.is_empty() || self.victims(&missing, 0, Reach::Leased, room).is_some();
+        let can_be_had = missing.is_empty() || self.victims(&missing, 0, Reach::Leased, None, room).is_some();
         if can_be_had { asked } else { needed.clone() }
     }
 

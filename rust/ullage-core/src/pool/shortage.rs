@@ -43,11 +43,23 @@ impl Pool {
         shortages.max_by_key(Shortage::short_by)
     }
 
+    /// What `id` never gives up of its own accord: of the workspaces of a resident one, that of one lease, which it has in
+    /// use or keeps.
+    pub(super) fn keeps(&self, id: InstanceId) -> Demand {
+        let instance = self.instance(id);
+        match &instance.state {
+            State::Ready { weights, spare } if spare.is_some() || instance.leases > 0 => {
+                weights.demand().plus(&self.entry_of(id).place(instance.place).workspace)
+            }
+            _ => instance.booked(),
+        }
+    }
+
     /// What `limit` leaves to `id` beside the others that may not go.
     fn available_to(&self, id: InstanceId, domain: DomainId, limit: Bytes, room: &Room) -> Bytes {
         let instance = self.instance(id);
         let own = if instance.standing == Standing::Fixed && !instance.is_overdue {
-            instance.booked_in(domain)
+            self.keeps(id).bytes_in(domain)
         } else {
             Bytes::ZERO
         };
@@ -75,7 +87,7 @@ impl Pool {
     fn blockers(&self, id: InstanceId, domain: DomainId) -> Vec<ModelId> {
         let holds = |bytes: Bytes| !bytes.is_zero();
         let fixed = self.lists.fixed.iter().filter(|&&other| {
-            (other != id || self.instance(other).is_overdue) && holds(self.instance(other).booked_in(domain))
+            (other != id || self.instance(other).is_overdue) && holds(self.keeps(other).bytes_in(domain))
         });
         let residual =
             self.lists.residual.iter().filter(|&&other| holds(self.instance(other).residue.bytes_in(domain)));

@@ -429,7 +429,10 @@ fn events_that_cannot_have_happened_are_errors_and_change_nothing() {
             workspace: None,
         },
     ] {
-        assert!(matches!(bench.pool.handle(Time::ZERO, event), Err(Error::Protocol { .. })), "{event:?}");
+        assert!(
+            matches!(bench.pool.handle(Time::ZERO, event.clone()), Err(Error::Protocol { .. })),
+            "{event:?}"
+        );
     }
     bench.ask("a");
     let twice =

@@ -139,7 +139,7 @@ impl Pool {
         let mut room = Room::default();
         self.survey(&mut room);
         let missing = [(domain, u128::from(left.get()))];
-        let ids = match self.victims(&missing, 0, Reach::Pressed, &room) {
+        let ids = match self.victims(&missing, 0, Reach::Pressed, None, &room) {
             Some(chosen) => chosen.ids,
             None => {
                 let all = self.lists.evictable.iter().copied();

@@ -26,9 +26,9 @@ pub(super) struct Chosen {
     pub(super) cost: f64,
 }
 
-/// Who goes before whom, whatever they are worth: idle ones before leased ones, those that drain already before others,
+/// Who goes before whom, whatever they are worth: others before the asking model's own instances elsewhere, idle ones before leased ones, those that drain already before others,
 /// second instances before only ones, those that nobody waits for before others.
-type Class = (bool, u64, bool, bool);
+type Class = (bool, bool, u64, bool, bool);
 
 impl Pool {
     /// The instances to send away for what is `missing` in each domain, and for `seats`; by class, and among one class the
@@ -39,12 +39,13 @@ impl Pool {
         missing: &[(DomainId, u128)],
         seats: usize,
         reach: Reach,
+        to: Option<InstanceId>,
         room: &Room,
     ) -> Option<Chosen> {
         if missing.is_empty() && seats == 0 {
             return Some(Chosen::default());
         }
-        let classes = self.classes(reach, room);
+        let classes = self.classes(reach, to, room);
         let mut chosen = Chosen::default();
         let mut groups = 0;
         if missing.is_empty() {
@@ -62,19 +63,22 @@ impl Pool {
         Some(chosen)
     }
 
-    /// Those that may go, by class.
-    fn classes(&self, reach: Reach, room: &Room) -> Vec<(Class, InstanceId)> {
+    /// Those that may go for the sake of `to`, by class.
+    fn classes(&self, reach: Reach, to: Option<InstanceId>, room: &Room) -> Vec<(Class, InstanceId)> {
         let mut classes: Vec<(Class, InstanceId)> = Vec::with_capacity(self.lists.evictable.len());
         let is_queueless = self.queue.is_empty();
+        let own = to.map(|id| self.instance(id).model);
         for &id in &self.lists.evictable {
             let instance = self.instance(id);
+            let is_own = own == Some(instance.model) && to != Some(id);
             let may_go = (instance.leases == 0 || reach == Reach::Leased)
-                && !room.is_wanted(instance.model)
+                && (is_own || !room.is_wanted(instance.model))
                 && !room.is_expected(id)
                 && (reach == Reach::Pressed || self.is_settled(id));
             if may_go {
                 let is_only = self.entry_of(id).registration.instances < 2 || !self.has_sibling(id);
                 let class = (
+                    is_own,
                     instance.leases > 0,
                     instance.draining.unwrap_or(u64::MAX),
                     is_only,

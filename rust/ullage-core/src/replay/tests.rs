@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ledger::Ledger;
 use crate::pool::policy::NAMES;
-use crate::pool::{Action, Demand, Event, ModelId, Place, PlaceId, Pool, Registration, RequestId};
+use crate::pool::{Action, Demand, Event, ModelId, Place, Pool, Registration, RequestId};
 use crate::units::{Bytes, Time};
 
 /// A trace of whole seconds, from sizes and (seconds passed, model) pairs.
