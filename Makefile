@@ -20,7 +20,7 @@ say = @printf '\n== %s\n'
 export PYTHON
 .NOTPARALLEL:
 .PHONY: help venv build browser demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench bench-pack bench-pack-differential score docs wheels \
-	freethreaded ledger-costs kernel-costs lossless-costs soak fuzz catalog pins format clean cargo-ready missing-extension
+	freethreaded ledger-costs kernel-costs lossless-costs pool-costs soak fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
@@ -127,6 +127,9 @@ kernel-costs: $(BUILT) $(BENCH_VENV) ## print what decoding and multiplying take
 
 lossless-costs: $(BUILT) $(BENCH_VENV) ## print what lossless decompression costs beside a fill and the compressors of PyPI
 	@$(BIN)/python benches/lossless_costs.py
+
+pool-costs: $(BUILT) $(BENCH_VENV) ## print what a warm lease costs beside a look-up in the caches of PyPI
+	@$(BIN)/python benches/pool_costs.py
 
 score: $(BUILT) ## score the estimates against the truth files of ULLAGE_DATA
 	$(say) "ullage score footprint"

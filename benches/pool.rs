@@ -1,12 +1,13 @@
-//! Decisions of the scheduler: a warm request with its release, one that evicts, and one behind a long queue.
+//! Decisions of the scheduler at a thousand models: a hit, one that evicts, and either behind ten thousand that wait.
 
 #![allow(clippy::arithmetic_side_effects, reason = "bench arithmetic on small numbers")]
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use ullage_core::pool::policy::by_name;
-use ullage_core::pool::{Action, Event, ModelId, Pool, Registration, RequestId};
+use ullage_core::pool::{Action, Demand, Event, ModelId, Place, PlaceId, Pool, Registration, RequestId};
 use ullage_core::{Bytes, Ledger, Time};
 
 const SIZE: u64 = 1 << 30;
@@ -26,16 +27,8 @@ impl Driver {
         let mut pool = Pool::new(account, by_name("value").expect("a known policy"));
         let models = (0..models)
             .map(|number| {
-                let registration = Registration {
-                    name: format!("model-{number}"),
-                    estimated: Bytes::new(SIZE),
-                    booked: Bytes::new(SIZE),
-                    workspace: Bytes::ZERO,
-                    is_pinned: false,
-                    max_concurrency: None,
-                    load_time: None,
-                };
-                pool.register(registration).expect("a new name")
+                let place = Place::new(Bytes::new(SIZE), Bytes::ZERO);
+                pool.register(Registration::new(format!("model-{number}"), place)).expect("a new name")
             })
             .collect();
         Self { pool, models, micros: 0, requests: 0 }
@@ -49,16 +42,20 @@ impl Driver {
     fn request(&mut self, model: ModelId) -> (RequestId, Vec<Action>) {
         self.requests += 1;
         let request = RequestId(self.requests);
-        (request, self.tell(Event::Request { request, model, deadline: None }))
+        (request, self.tell(Event::Request { request, model, deadline: None, priority: 0, workspace: None }))
     }
 
     /// A request and everything that follows from it, to its release.
     fn serve(&mut self, index: usize) {
-        let (request, mut actions) = self.request(self.models[index]);
+        let (request, actions) = self.request(self.models[index]);
+        self.finish(request, actions);
+    }
+
+    fn finish(&mut self, request: RequestId, mut actions: Vec<Action>) {
         while !actions.iter().any(|action| matches!(action, Action::Grant { .. })) {
             let done = actions.iter().find_map(|action| match *action {
-                Action::Load { model } => Some(Event::Loaded { model }),
-                Action::Unload { model } => Some(Event::Unloaded { model }),
+                Action::Load { model, place } => Some(Event::Loaded { model, place }),
+                Action::Unload { model, place } => Some(Event::Unloaded { model, place, left: Demand::ZERO }),
                 _ => None,
             });
             actions = self.tell(done.expect("something is under way"));
@@ -91,26 +88,87 @@ fn evicting(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A tick while so many requests wait for models that do not fit, every resident model being in use.
+/// A thousand models, a hundred of which fit.
+fn deciding(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pool/1000 models, 100 fit");
+    let mut driver = Driver::new(1_000, 100);
+    (0..2_000).for_each(|number| driver.serve(number % 1_000));
+    let mut next = (0..1_000).cycle();
+    // The decision alone: who goes for the sake of a request.
+    group.bench_function("request that evicts", |bencher| {
+        bencher.iter_custom(|times| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..times {
+                let model = driver.models[next.next().unwrap_or(0)];
+                let start = Instant::now();
+                let (request, actions) = black_box(driver.request(model));
+                spent += start.elapsed();
+                driver.finish(request, actions);
+            }
+            spent
+        });
+    });
+    group.finish();
+}
+
+/// Half of the models that fit are in use, and so many requests wait for others.
 fn queued(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("pool/tick with 100 models, 50 of them in use");
-    for waiting in [10, 100, 1_000] {
-        let mut driver = Driver::new(100, 50);
-        for index in 0..50 {
+    let mut group = criterion.benchmark_group("pool/1000 models, 100 in use");
+    for waiting in [100, 1_000, 10_000] {
+        let mut driver = Driver::new(1_000, 100);
+        for index in 0..100 {
             let (_, actions) = driver.request(driver.models[index]);
             for action in actions {
-                if let Action::Load { model } = action {
-                    driver.tell(Event::Loaded { model });
+                if let Action::Load { model, place } = action {
+                    driver.tell(Event::Loaded { model, place });
                 }
             }
         }
-        (0..waiting).for_each(|number| drop(driver.request(driver.models[50 + number % 50])));
-        group.bench_function(BenchmarkId::new("waiting", waiting), |bencher| {
+        // Within the time for which those in use go on serving.
+        (0..waiting).for_each(|number| drop(driver.request(driver.models[100 + number % 900])));
+        group.bench_function(BenchmarkId::new("tick, waiting", waiting), |bencher| {
             bencher.iter(|| driver.tell(Event::Tick));
+        });
+        group.bench_function(BenchmarkId::new("hit and release, waiting", waiting), |bencher| {
+            bencher.iter(|| driver.serve(3));
+        });
+        group.bench_function(BenchmarkId::new("hit, waiting", waiting), |bencher| {
+            bencher.iter_custom(|times| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..times {
+                    let start = Instant::now();
+                    let (request, actions) = black_box(driver.request(driver.models[3]));
+                    spent += start.elapsed();
+                    drop(actions);
+                    driver.tell(Event::Released { request });
+                }
+                spent
+            });
         });
     }
     group.finish();
 }
 
-criterion_group!(benches, warm, evicting, queued);
+/// Ten thousand wait for one model that comes.
+fn storm(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pool/10000 wait for one model");
+    group.bench_function("loaded: all are granted", |bencher| {
+        bencher.iter_batched(
+            || {
+                let mut driver = Driver::new(1_000, 100);
+                (0..10_000).for_each(|_| drop(driver.request(driver.models[0])));
+                driver
+            },
+            |mut driver| {
+                let loaded = Event::Loaded { model: driver.models[0], place: PlaceId::FIRST };
+                let actions = driver.tell(loaded);
+                (driver, actions)
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, warm, evicting, deciding, queued, storm);
 criterion_main!(benches);

@@ -59,7 +59,7 @@ def pool() -> Iterator[Pool]:
     yield pool
     gc.collect()
     pool.close(PATIENCE_S)
-    assert not pool._leases  # noqa: SLF001 - a wrong count would silence the measurements for ever
+    assert not pool._driver.leases  # noqa: SLF001 - a wrong count would silence the measurements for ever
     stuck = sum(row["booked"] for row in pool.status() if row["state"] == "stuck")
     assert (ledger.used, ledger.peak <= 100) == (stuck, True)
     until(lambda: not {thread for thread in set(threading.enumerate()) - before if "ullage" in thread.name})

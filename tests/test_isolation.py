@@ -214,7 +214,7 @@ def test_a_worker_that_is_killed_ends_its_calls_and_is_replaced(pool: Pool, numb
         with pytest.raises(WorkerDiedError, match=number.name):
             model(1)
         until(lambda: state(pool, "a") == "cold")
-        assert (row(pool, "a")["leases"], row(pool, "a")["pid"]) == (0, None)
+        assert (row(pool, "a")["leases"], row(pool, "a")["pid"]) == (1, None), "a lease goes on until it ends"
         assert other(5) == 5, "the others are not touched"
         assert pool.plan("a")["decision"] == "load"
         with pool.lease_sync("a", timeout=PATIENCE_S) as anew:
@@ -308,12 +308,12 @@ def test_loads_that_fail_leave_nothing(
     pool: Pool, load: Any, options: dict[str, Any], cause: type[BaseException], text: str
 ) -> None:
     before = workers()
-    register(pool, load=load, **options)
+    register(pool, load=load, retries=0, **options)
     with pytest.raises(LoadFailedError) as caught, pool.lease_sync("a", timeout=PATIENCE_S):
         pass
     assert isinstance(caught.value.__cause__, cause)
     assert text in str(caught.value.__cause__)
-    assert (state(pool, "a"), pool.account.used, workers()) == ("cold", 0, before)
+    assert (state(pool, "a"), pool.account.used, workers()) == ("failed", 0, before)
 
 
 def test_a_limit_that_suffices_is_no_hindrance(pool: Pool) -> None:
@@ -430,7 +430,7 @@ def test_a_prefetch_loads_and_sends_nobody_away(pool: Pool) -> None:
 def test_a_prefetch_that_fails_bothers_nobody(pool: Pool) -> None:
     register(pool, load=world.load_and_fail)
     assert pool.prefetch("a")
-    until(lambda: state(pool, "a") == "cold" and row(pool, "a")["waiting"] == 0)
+    until(lambda: state(pool, "a") == "failed" and row(pool, "a")["waiting"] == 0)
     assert pool.account.used == 0
 
 

@@ -175,7 +175,16 @@ def test_what_a_pool_tells_is_ready_for_json(pool: Pool) -> None:
     pool.register("a", load=Thing, footprint=60)
     pool.register("b", load=Thing, footprint=60)
     pool.register("whale", load=Thing, footprint="1GB")
-    assert pool.plan("a") == {"model": "a", "needed": 60, "available": 100, "ahead": 0, "decision": "load"}
+    assert pool.plan("a") == {
+        "model": "a",
+        "place": 0,
+        "needed": 60,
+        "demand": {"host": 60},
+        "available": 100,
+        "ahead": 0,
+        "eta_s": pytest.approx(0.5),
+        "decision": "load",
+    }
     use(pool, "a")
     assert pool.plan("a")["decision"] == "grant"
     with pool.lease_sync("a"):

@@ -60,9 +60,25 @@ def test_a_model_is_loaded_once_however_many_wait(pool: Pool, waiters: int) -> N
         "estimated": 60,
         "booked": 60,
         "measured": None,
+        "residue": 0,
         "loads": 0,
+        "promotions": 0,
         "evictions": 0,
+        "failures": 0,
+        "retry_at_s": None,
         "last_used_s": 0,
+        "domains": {"host": 60},
+        "places": [
+            {
+                "place": 0,
+                "state": "loading",
+                "leases": 0,
+                "booked": {"host": 60},
+                "measured": None,
+                "residue": {},
+                "overdue": False,
+            }
+        ],
     }
     go.set()
     assert [user.result(PATIENCE_S) for user in users] == ["thing"] * waiters
@@ -119,7 +135,7 @@ def test_a_failed_load_tells_everyone_and_is_tried_again(pool: Pool) -> None:
             raise OSError("the disk is gone")
         return Thing()
 
-    pool.register("a", load=load, footprint=60)
+    pool.register("a", load=load, footprint=60, retries=0)
     users = [in_thread(lambda: use(pool, "a")) for _ in range(3)]
     until(lambda: row(pool, "a")["waiting"] == 3)
     go.set()
@@ -127,7 +143,9 @@ def test_a_failed_load_tells_everyone_and_is_tried_again(pool: Pool) -> None:
         failure = user.exception(PATIENCE_S)
         assert isinstance(failure, LoadFailedError)
         assert (failure.model, repr(failure.__cause__)) == ("a", "OSError('the disk is gone')")
-    assert (state(pool, "a"), pool.account.used) == ("cold", 0)
+        assert 0 < (failure.retry_after or 0) <= 0.1
+    assert (state(pool, "a"), pool.account.used) == ("failed", 0)
+    until(lambda: pool.plan("a")["decision"] == "load")  # once the pause is over
     assert use(pool, "a") == "thing"
 
 

@@ -38,6 +38,7 @@ class Storm:
                 footprint=SIZE,
                 workspace=number % 3,
                 max_concurrency=1 + number % 4,
+                retries=number % 2,
             )
 
     def nap_s(self) -> float:
@@ -135,7 +136,7 @@ def test_in_a_storm_every_promise_holds(seed: int) -> None:
     assert ends.count("used") > 300
     assert {"LeaseTimeoutError", "LoadFailedError"} <= set(ends)
     assert (storm.ledger.used, storm.ledger.peak <= SIZE * MODELS // 5) == (0, True)
-    assert {row["state"] for row in storm.pool.status()} == {"cold"}
+    assert {row["state"] for row in storm.pool.status()} <= {"cold", "failed"}
     assert sum(row["evictions"] for row in storm.pool.status()) > 50
     until(lambda: not {thread for thread in set(threading.enumerate()) - before if "ullage" in thread.name})
 

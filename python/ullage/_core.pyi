@@ -25,7 +25,9 @@ __all__ = [
     "Buffer",
     "Chain",
     "Compression",
+    "Estimates",
     "Footprint",
+    "Gauge",
     "Interval",
     "Layout",
     "Ledger",
@@ -1587,38 +1589,135 @@ def policy_names() -> list[str]:
     """Give the names of the policies that a pool may have."""
 
 @final
-class Brain:
-    """The scheduler of one memory domain: events in, actions out, no I/O, no clock.
+class Estimates:
+    """Learned sizes: by how much real peaks pass what was predicted, for each model, context and batch.
 
-    Every event method takes the time in seconds on a clock of the caller's and returns the actions to carry out, in
-    order: `("load", model)`, `("unload", model)`, `("grant", request, model)`, `("queue", request, behind)`,
-    `("refuse", request, denial)`. Raises `ProtocolError` for an event that cannot have happened and
-    `UnknownModelError` for a model that was not registered.
+    A cell is one model in one bucket (power of two) of context and batch; zero where that is not said. It keeps its
+    latest 256 samples. While they are few, what is booked covers the largest peak seen and a margin that shrinks; from
+    `quantile / (1 - quantile)` samples on it is the quantile of what was seen, so that the next peak passes it with a
+    probability of at most `1 - quantile`. A cell without samples is taken to be as wrong as the worst one of its model.
     """
 
-    def __new__(cls, account: Account, policy: str) -> Self:
-        """Make an empty pool that books on `account`. Raises `ArgumentError` for an unknown policy."""
+    def __new__(cls, quantile: float = 0.95) -> Self:
+        """Know nothing yet. Raises `ArgumentError` for a `quantile` that does not lie between 0 and 1."""
+
+    def observe(
+        self,
+        model: str,
+        *,
+        predicted: ByteCount,
+        booked: ByteCount,
+        peak: ByteCount,
+        context: int = 0,
+        batch: int = 0,
+    ) -> None:
+        """Take in what a load or lease really took, in bytes."""
+
+    def book(self, model: str, predicted: ByteCount, *, context: int = 0, batch: int = 0) -> int:
+        """Give what to book, in bytes, where `predicted` is predicted."""
+
+    def knows(self, model: str, *, context: int = 0, batch: int = 0) -> bool:
+        """Tell whether anything was seen of a model in this shape."""
+
+    def forget(self, model: str) -> None:
+        """Forget a model."""
+
+    @property
+    def breaches(self) -> int:
+        """Peaks above what was booked, so far."""
+
+    def learned(self) -> list[dict[str, Any]]:
+        """Give every cell: `model`, `context`, `batch`, `samples`, `excess` (added to a prediction), `breaches`."""
+
+@final
+class Gauge:
+    """Watches one memory domain: readings of the machine in, what the pool has to give back out.
+
+    The soft level begins at the share `soft` of the limit, the hard one at `hard`; each ends a twentieth of the limit
+    below that. What was asked for is not asked for again for two seconds.
+    """
+
+    def __new__(cls, soft: float = 0.90, hard: float = 0.95) -> Self:
+        """Make one that has seen nothing. Raises `ArgumentError` unless `0 < soft <= hard <= 1`."""
+
+    def read(
+        self,
+        now: float,
+        *,
+        limit: ByteCount,
+        used: ByteCount,
+        stalled: float | None = None,
+        offered: ByteCount | None = None,
+        coming: ByteCount | None = None,
+    ) -> tuple[str, int, int]:
+        """Take a reading, in bytes, at `now` in seconds; gives the level, the bytes to shed and the bytes others took.
+
+        `stalled` is the percentage of time in which some task waited for memory, `offered` what the ledger would give
+        out but for what others took, `coming` what is booked for loads under way. The level is `none`, `soft` or
+        `hard`.
+        """
+
+@final
+class Brain:
+    """The scheduler: events in, actions out, no I/O, no clock.
+
+    Every event method takes the time in seconds on a clock of the caller's and returns the actions to carry out, in
+    order: `("load", model, place)` and likewise `unload`, `compress`, `promote`, `drop`;
+    `("grant", request, model, place)`, `("queue", request, behind)`, `("refuse", request, denial)`,
+    `("overdue", model, place, bytes)`. Places are numbered in the order of registration; bytes of several memory
+    domains are a dictionary by their names. Raises `ProtocolError` for an event that cannot have happened,
+    `UnknownModelError` for a model that was not registered and `ArgumentError` for an unknown domain.
+    """
+
+    def __new__(
+        cls,
+        domains: dict[str, Account],
+        policy: str,
+        *,
+        group_wait: float = 1.0,
+        age_step: float = 10.0,
+        min_residency: float = 0.0,
+        release_deadline: float = 30.0,
+    ) -> Self:
+        """Make an empty pool that books on the account of each domain.
+
+        Raises `ArgumentError` for no account, one given twice, an unknown policy and times that are none.
+        """
 
     def register(
         self,
         name: str,
         *,
         estimated: ByteCount,
-        booked: ByteCount,
-        workspace: ByteCount,
+        places: Sequence[tuple[Mapping[str, ByteCount], Mapping[str, ByteCount]]],
+        instances: int,
         pinned: bool,
         max_concurrency: int | None,
-        load_time: float | None = None,
+        load_time: float | None,
+        retries: int,
+        compressed: tuple[Mapping[str, ByteCount], float] | None,
     ) -> None:
         """Add a model, cold.
 
-        `booked` bytes are booked for a load and `workspace` bytes for each lease. `load_time` is how many seconds a
-        load is likely to take, until one was seen. Raises `ArgumentError` for a name in use or a `max_concurrency` of
-        0, `BudgetExceeded` for pins that cannot be in memory together.
+        Each of `places` is what is booked for a load, and what each lease books beside that. `load_time` is how many
+        seconds a load is likely to take, until one was seen; `compressed` what the compressed form takes, and how many
+        seconds it takes to make it whole. Raises `ArgumentError` for a name in use and numbers that make no sense,
+        `BudgetExceeded` for pins that cannot be in memory together.
         """
 
-    def request(self, now: float, request: int, model: str, deadline: float | None) -> list[tuple[Any, ...]]:
-        """Tell that `request`, a number not in use, wants `model` until `deadline`."""
+    def request(
+        self,
+        now: float,
+        request: int,
+        model: str,
+        deadline: float | None,
+        priority: int = 0,
+        workspace: ByteCount | None = None,
+    ) -> int | list[tuple[Any, ...]]:
+        """Tell that `request`, a number not in use, wants `model` until `deadline`.
+
+        Gives the number of the place where it is granted at once, if nothing else is to be done.
+        """
 
     def cancel(self, now: float, request: int) -> list[tuple[Any, ...]]:
         """Tell that `request` is no longer wanted, granted or not."""
@@ -1626,40 +1725,90 @@ class Brain:
     def released(self, now: float, request: int) -> list[tuple[Any, ...]]:
         """Tell that the lease of `request` ended."""
 
-    def loaded(self, now: float, model: str) -> list[tuple[Any, ...]]:
+    def loaded(self, now: float, model: str, place: int) -> list[tuple[Any, ...]]:
         """Tell that a load succeeded."""
 
-    def load_failed(self, now: float, model: str) -> list[tuple[Any, ...]]:
-        """Tell that a load failed and holds no memory."""
+    def load_failed(
+        self, now: float, model: str, place: int, out_of_memory: Mapping[str, ByteCount] | None, may_retry: bool
+    ) -> list[tuple[Any, ...]]:
+        """Tell that a load or promotion failed and holds no memory beyond what there was before.
 
-    def unloaded(self, now: float, model: str) -> list[tuple[Any, ...]]:
-        """Tell that a model's memory was seen to be free again."""
+        `out_of_memory` is what was seen in use if memory ran out, perhaps nothing: the next load books more.
+        """
 
-    def unload_failed(self, now: float, model: str) -> list[tuple[Any, ...]]:
+    def unloaded(self, now: float, model: str, place: int, left: Mapping[str, ByteCount]) -> list[tuple[Any, ...]]:
+        """Tell that a model's memory was seen to be free again, but for what is `left`, which stays booked."""
+
+    def unload_failed(self, now: float, model: str, place: int) -> list[tuple[Any, ...]]:
         """Tell that a model could not be unloaded; its bytes stay booked."""
 
-    def measured(self, now: float, model: str, bytes: ByteCount) -> list[tuple[Any, ...]]:  # noqa: A002
-        """Tell what a model was seen to use, workspaces not counted."""
+    def returned(
+        self,
+        now: float,
+        model: str,
+        place: int,
+        bytes: Mapping[str, ByteCount],  # noqa: A002 - the quantity's name
+    ) -> list[tuple[Any, ...]]:
+        """Tell that what was left behind, overdue or stuck came back after all."""
+
+    def lost(self, now: float, model: str, place: int) -> list[tuple[Any, ...]]:
+        """Tell that a model is not there any more: its worker died. Its bytes stay booked until `unloaded`."""
+
+    def measured(
+        self,
+        now: float,
+        model: str,
+        place: int,
+        bytes: Mapping[str, ByteCount],  # noqa: A002 - the quantity's name
+    ) -> list[tuple[Any, ...]]:
+        """Tell what a model was seen to use, workspaces of leases not counted."""
+
+    def compressed(
+        self,
+        now: float,
+        model: str,
+        place: int,
+        bytes: Mapping[str, ByteCount],  # noqa: A002 - the quantity's name
+    ) -> list[tuple[Any, ...]]:
+        """Tell that a model is in its compressed form, what that takes, and that the other is gone."""
+
+    def compress_failed(self, now: float, model: str, place: int) -> list[tuple[Any, ...]]:
+        """Tell that a model could not be compressed; it is as it was."""
+
+    def promoted(self, now: float, model: str, place: int) -> list[tuple[Any, ...]]:
+        """Tell that a model is whole again, and its compressed form gone."""
+
+    def pin(self, now: float, model: str) -> list[tuple[Any, ...]]:
+        """Tell that a model stays once it is loaded."""
+
+    def unpin(self, now: float, model: str) -> list[tuple[Any, ...]]:
+        """Tell that a model may go like any other."""
+
+    def pressure(self, now: float, domain: str, level: str, shed: ByteCount) -> list[tuple[Any, ...]]:
+        """Tell that a domain is short of memory (`soft`, `hard`) or is so no more (`none`), and how much to give up."""
 
     def tick(self, now: float) -> list[tuple[Any, ...]]:
-        """Tell that time passed."""
+        """Tell that nothing but time passed."""
 
     def close(self, now: float) -> list[tuple[Any, ...]]:
-        """Take no request any more; what is idle goes."""
+        """Tell that no request is taken any more."""
 
     @property
     def next_deadline(self) -> float | None:
-        """When the next waiting request gives up."""
+        """When something is due; `None` if nothing is."""
 
     @property
     def idle_for(self) -> float | None:
         """After how many idle seconds the policy sends a model away; `None` if it does not."""
 
     def status(self) -> list[dict[str, Any]]:
-        """Give every model in order of registration: state, leases, estimated, booked and measured bytes."""
+        """Give every model in order of registration."""
 
-    def plan(self, model: str) -> dict[str, Any]:
+    def plan(self, model: str, workspace: ByteCount | None = None) -> dict[str, Any]:
         """Give what a request for `model` would meet now; nothing changes."""
+
+    def coming(self) -> dict[str, int]:
+        """Give the bytes, by domain, that are booked for loads under way."""
 
 def pack(
     items: Mapping[str, ByteCount]

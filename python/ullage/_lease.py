@@ -1,11 +1,17 @@
 """Leases: a model for the time of a `with` or `async with` block."""
 
 import asyncio
+from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ullage._core import parse_bytes
+from ullage._types import ByteCount
+from ullage.errors import ProtocolError
+
 if TYPE_CHECKING:
-    from ullage.pool import Pool
+    from ullage.pooling.driver import Driver
+    from ullage.pooling.need import Need
 
 __all__ = ["AsyncLease", "SyncLease"]
 
@@ -13,14 +19,43 @@ __all__ = ["AsyncLease", "SyncLease"]
 class _Lease:
     """What both kinds of lease share. Entered again, a lease is one more lease."""
 
-    __slots__ = ("_name", "_pool", "_requests", "_timeout")
+    __slots__ = ("_driver", "_name", "_need", "_priority", "_requests", "_timeout")
 
-    def __init__(self, pool: "Pool", name: str, timeout: float | None) -> None:
+    def __init__(
+        self, driver: "Driver", name: str, timeout: float | None, priority: int = 0, need: "Need | None" = None
+    ) -> None:
         """Made by `Pool.lease` and `Pool.lease_sync`."""
-        self._pool = pool
+        self._driver = driver
         self._name = name
         self._timeout = timeout
+        self._priority = priority
+        self._need = need
         self._requests: list[int] = []
+
+    @property
+    def place(self) -> int:
+        """The number of the place where the model stands, among those it was registered with: 0 for most models.
+
+        Raises `ProtocolError` outside of the block.
+        """
+        if not self._requests:
+            raise ProtocolError(
+                "place: the lease has not begun", event="place", subject=self._name, reason="the lease has not begun"
+            )
+        return self._driver.leases[self._requests[-1]].place
+
+    def report_peak(self, workspace: ByteCount) -> None:
+        """Tell how much the lease really took beside the model, at most; the pool learns from it what to book."""
+        need = self._need or self._driver.needs.plain(self._name)
+        self._driver.needs.learn(need, parse_bytes(workspace))
+
+    def _ask(self) -> "tuple[int, Any]":
+        driver, need = self._driver, self._need
+        if need is None:
+            if not driver.needs.has_learned:
+                return driver.ask(self._name, self._timeout, self._priority)
+            need = driver.needs.learned(self._name)
+        return driver.ask(self._name, self._timeout, self._priority, None if need is None else need.booked)
 
 
 class AsyncLease(_Lease):
@@ -30,24 +65,22 @@ class AsyncLease(_Lease):
 
     async def __aenter__(self) -> Any:  # noqa: ANN401 - whatever the loader made
         """Wait for the model; gives the object that its loader made."""
-        pool = self._pool
-        request, future = pool._ask(self._name, self._timeout)
-        if future is not None:
+        request, got = self._ask()
+        if got.__class__ is Future:
             try:
-                await asyncio.wrap_future(future)
+                got = await asyncio.wrap_future(got)
             except BaseException:  # a cancellation, the end of the coroutine, or the refusal itself
-                pool._cancel(request)
+                self._driver.cancel(request)
+                del got  # it holds its exception, whose traceback holds this frame
                 raise
-            finally:
-                del future  # it holds its exception, whose traceback holds this frame
         self._requests.append(request)
-        return pool._residents[self._name].value
+        return got.value
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Give the model back."""
-        self._pool._release(self._requests.pop())
+        self._driver.release(self._requests.pop())
 
 
 class SyncLease(_Lease):
@@ -57,22 +90,20 @@ class SyncLease(_Lease):
 
     def __enter__(self) -> Any:  # noqa: ANN401 - whatever the loader made
         """Wait for the model; gives the object that its loader made."""
-        pool = self._pool
-        request, future = pool._ask(self._name, self._timeout)
-        if future is not None:
+        request, got = self._ask()
+        if got.__class__ is Future:
             try:
-                pool._check_thread("lease_sync", "lease")
-                future.result()
+                self._driver.check_thread("lease_sync", "lease")
+                got = got.result()
             except BaseException:  # whatever a signal handler raised, or the refusal itself
-                pool._cancel(request)
+                self._driver.cancel(request)
+                del got  # as above
                 raise
-            finally:
-                del future  # it holds its exception, whose traceback holds this frame
         self._requests.append(request)
-        return pool._residents[self._name].value
+        return got.value
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Give the model back."""
-        self._pool._release(self._requests.pop())
+        self._driver.release(self._requests.pop())

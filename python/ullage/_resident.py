@@ -5,9 +5,9 @@ import os
 import threading
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ullage._core import parse_bytes
 from ullage._types import ByteCount
@@ -16,7 +16,13 @@ from ullage.isolation.proxy import Proxy
 from ullage.isolation.task import Task
 from ullage.isolation.worker import Worker
 
-__all__ = ["Isolated", "Resident", "forget_locals", "isolated", "watch"]
+if TYPE_CHECKING:
+    from ullage.pooling.tier import Tier
+
+__all__ = ["Instance", "Isolated", "Resident", "forget_locals", "isolated", "survivors"]
+
+HOST: Final = "host"
+"""What the domain is called that processes are measured in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +45,37 @@ class Isolated:
 
 @dataclass(slots=True)
 class Resident:
-    """What the body knows of one model."""
+    """What was registered of one model."""
 
-    load: Callable[[], Any]
+    name: str
     unload: Callable[[Any], Any] | None
-    measure: Callable[[Any], int] | None
+    measure: Callable[[Any], Any] | None
     workspace: int
-    isolated: Isolated | None
-    value: Any = None
+    """What each lease books, unless it says otherwise."""
+    predict: Callable[[int, int], ByteCount] | None = None
+    """Gives the workspace of a lease with a context and batch."""
+    tier: "Tier | None" = None
+    tier_bytes: int = 0
+    """The most that its compressed form may take."""
     failure: BaseException | None = None
+    instances: "list[Instance]" = field(default_factory=list)
+    """One for each of its places."""
+
+
+@dataclass(slots=True, eq=False)
+class Instance:
+    """A model at one of its places."""
+
+    resident: Resident
+    place: int
+    """The number of the place."""
+    load: Callable[[], Any]
+    domains: tuple[str, ...]
+    """The memory domains it books on, that with the most of its weights first."""
+    isolated: Isolated | None = None
+    value: Any = None
+    compressed: int | None = None
+    """Bytes of the compressed form, while the model is in it."""
     growth: int | None = None
     """By how much the process grew in the latest load that nothing else disturbed."""
     worker: Worker | None = None
@@ -55,10 +83,74 @@ class Resident:
     """Whether the worker is expected to live."""
     highest: int = 0
     """The most bytes that the worker was told to have held."""
-    reloads: int = 0
-    """Loads that the scheduler did not ask for: in place of a worker that died."""
     moving: threading.Lock = field(default_factory=threading.Lock)
     """Held while the model comes up or goes down."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.resident.name
+
+    def of_home(self, size: int) -> dict[str, int]:
+        """Give `size` as bytes of the domain that has the most of the model."""
+        return {self.domains[0]: size}
+
+    def of_host(self, size: int | None) -> dict[str, int] | None:
+        """Give what a process holds as bytes of the domain it is in, if the model books there."""
+        if size is None:
+            return None
+        if len(self.domains) == 1:
+            return {self.domains[0]: size}
+        return {HOST: size} if HOST in self.domains else None
+
+    def measured(self, said: object) -> dict[str, int]:
+        """Read what `measure` said: bytes, or bytes by domain. Raises `QuantityError`, `ArgumentError`."""
+        if not isinstance(said, Mapping):
+            return self.of_home(parse_bytes(said))  # type: ignore[arg-type] # whatever it gave is judged there
+        unknown = [domain for domain in said if domain not in self.domains]
+        if unknown:
+            raise _refused("measure", f"{self.name} books nothing on {unknown[0]!r}")
+        return {domain: parse_bytes(size) for domain, size in said.items()}
+
+    def demote(self) -> tuple[int, list[Any]]:
+        """Compress the model where it is; gives the bytes that it takes now, and what it has let go here."""
+        from ullage.pooling import tier as tiers  # noqa: PLC0415 - NumPy is not for everybody
+
+        tier = self.tier
+        if self.worker is None:
+            size, arrays = tiers.demote(self.value, tier)
+        else:
+            size, arrays = self.worker.apply(tiers.demote_there, tier), []
+            self.worker.memory.begin()
+            held = self.worker.memory.read()
+            self.highest, size = 0, size if held is None else held
+        most = self.resident.tier_bytes
+        if size > most:
+            arrays.clear()
+            self.promote()
+            reason = f"takes {size} bytes, where {most} were expected"
+            raise ArgumentError(
+                f"tier_bytes: the compressed form of {self.name} {reason}", name="tier_bytes", reason=reason
+            )
+        return size, arrays
+
+    def promote(self) -> None:
+        """Make the model whole again."""
+        from ullage.pooling import tier as tiers  # noqa: PLC0415 - as above
+
+        if self.worker is None:
+            tiers.promote(self.value, self.tier)
+        else:
+            self.worker.apply(tiers.promote, self.tier)
+            self.worker.memory.begin()
+            self.highest = self.worker.memory.read() or 0
+        self.compressed = None
+
+    @property
+    def tier(self) -> "Tier":
+        """How it is compressed: the scheduler has that done only with what was registered so."""
+        assert self.resident.tier is not None  # noqa: S101 - see above
+        return self.resident.tier
 
     def stand(self, worker: Worker) -> None:
         """Take a worker that has loaded."""
@@ -75,7 +167,7 @@ class Resident:
         held = worker.memory.read() if worker is not None else None
         if held is None:
             return None
-        held -= self.workspace * leases
+        held -= self.resident.workspace * leases
         if held <= self.highest:
             return None
         self.highest = held
@@ -83,7 +175,13 @@ class Resident:
 
 
 def isolated(
-    resident: Resident, isolation: str, load_timeout: float | None, grace: float, memory_limit: ByteCount | None
+    load: Callable[[], Any],
+    resident: Resident,
+    isolation: str,
+    *,
+    load_timeout: float | None,
+    grace: float,
+    memory_limit: ByteCount | None,
 ) -> Isolated | None:
     """Give how `resident` is run in a process, or `None` for a thread. Raises `ArgumentError` for what cannot be."""
     if isolation == "thread":
@@ -100,19 +198,26 @@ def isolated(
     if not 0 <= grace < math.inf:
         raise _refused("unload_grace", f"{grace!r} is no time to end in; give seconds from 0")
     limit = None if memory_limit is None else parse_bytes(memory_limit)
-    return Isolated(Task.of(resident.load, resident.unload, resident.measure, limit), load_timeout, grace)
+    return Isolated(Task.of(load, resident.unload, resident.measure, limit), load_timeout, grace)
 
 
 def _refused(name: str, reason: str) -> ArgumentError:
     return ArgumentError(f"{name}: {reason}", name=name, reason=reason)
 
 
-def watch(value: object) -> Callable[[], object]:
-    """Give a function that tells whether `value` is still there; one that says no where that cannot be seen."""
-    try:
-        return weakref.ref(value)
-    except TypeError:
-        return lambda: None
+def survivors(values: list[Any]) -> "list[weakref.ref[Any]]":
+    """Empty `values`; gives weak references to those that live on, as far as that can be seen."""
+    refs = list(_references(values))
+    values.clear()
+    return [ref for ref in refs if ref() is not None]
+
+
+def _references(values: Iterable[object]) -> "Iterable[weakref.ref[Any]]":
+    for value in values:
+        try:
+            yield weakref.ref(value)
+        except TypeError:  # such as a number: its end cannot be seen
+            continue
 
 
 def forget_locals(failure: BaseException) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "LeaseTimeoutError",
     "LoadFailedError",
     "MeasureError",
+    "MemoryPressureError",
     "ModelFileError",
     "ModelNotFoundError",
     "PoolClosedError",
@@ -144,6 +145,11 @@ class BudgetExceeded(UllageError, MemoryError):  # noqa: N818 - the public name,
     """The largest reservations below that account, largest first."""
     blocked_by: list[str]
     """In a pool: the models whose pins or leases stand in the way. Absent elsewhere."""
+    nearest: dict[str, Any] | None
+    """In a pool: what would fit: `place`, `domain`, `short_by` bytes, and the largest `workspace` or `None`. Absent
+    elsewhere."""
+    retry_after: float | None
+    """In a pool: in how many seconds it is worth asking again; `None` where time does not help. Absent elsewhere."""
 
 
 class WaitTimeoutError(BudgetExceeded, TimeoutError):
@@ -376,6 +382,17 @@ class LeaseTimeoutError(UllageError, TimeoutError):
     """The model asked for."""
     waited_s: float
     """Seconds waited."""
+    retry_after: float | None
+    """How many seconds more it might have taken, as far as that can be told."""
+
+
+class MemoryPressureError(UllageError, MemoryError):
+    """A model that is not loaded now, because the machine is short of memory."""
+
+    model: str
+    """The model asked for."""
+    retry_after: float | None
+    """In how many seconds it is worth asking again."""
 
 
 class LoadFailedError(UllageError, RuntimeError):
@@ -383,6 +400,10 @@ class LoadFailedError(UllageError, RuntimeError):
 
     model: str
     """The model."""
+    attempts: int
+    """Loads that failed in a row."""
+    retry_after: float | None
+    """In how many seconds a load will be tried again for whoever asks; `None` where none will be."""
 
 
 class PoolClosedError(UllageError, RuntimeError):

@@ -174,6 +174,9 @@ class Servant:
             name, value = message.open()
             setattr(self._model, name, value)
             return words.VALUE, None
+        if message.kind == words.APPLY:
+            function, arguments = message.open()
+            return words.VALUE, function(self._model, *arguments)
         name, arguments, named = message.open()
         function = self._model if name is None else getattr(self._model, name)
         return words.VALUE, function(*arguments, **named)

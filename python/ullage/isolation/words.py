@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ullage.errors import WorkerError
 
 __all__ = [
+    "APPLY",
     "CALL",
     "CANCEL",
     "GET",
@@ -25,6 +26,10 @@ LOAD, CALL, GET, SET, CANCEL, UNLOAD = range(6)
 """What a worker is told: load, call the model or a method of it, read an attribute, set one, give a call up, end."""
 VALUE, METHOD, OWN_METHOD, RAISED = range(6, 10)
 """What it answers: a value, that an attribute can be called, that it can be for ever, an exception."""
+
+
+APPLY = 10
+"""A worker is told to call a function with its model."""
 
 
 class Raised(NamedTuple):

@@ -89,12 +89,17 @@ class Worker:
                 self._give_up(future)
             raise
 
+    def apply(self, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - the function's own
+        """Call `function`, one of a module, with the model and `arguments`, there. Raises what `call` raises."""
+        return self.call(words.APPLY, (function, arguments))[1]
+
     async def acall(self, kind: int, content: object) -> tuple[int, Any]:
         """Ask and wait without blocking the event loop.
 
         Cancelled, it cancels a coroutine in the worker; a function there runs on, and its answer is dropped.
         """
         with self._lock:
+            self._check()  # a sender of one that is gone would never be shut down
             if self._sender is None:
                 self._sender = ThreadPoolExecutor(1, thread_name_prefix=f"ullage-sender {self.model}")
             sender = self._sender

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use libfuzzer_sys::fuzz_target;
 use ullage_core::pool::policy::by_name;
-use ullage_core::pool::{Action, Event, ModelId, Pool, Registration, RequestId};
+use ullage_core::pool::{Action, Demand, Event, ModelId, Place, PlaceId, Pool, Registration, RequestId};
 use ullage_core::{Bytes, Error, Ledger, Reservation, Time};
 
 const LIMIT: u64 = 100;
@@ -36,6 +36,9 @@ struct World {
     loading: BTreeSet<ModelId>,
     ready: BTreeSet<ModelId>,
     unloading: BTreeSet<ModelId>,
+    lost: BTreeSet<ModelId>,
+    /// Leases of models that were lost.
+    orphans: BTreeMap<RequestId, ModelId>,
     neighbour: Vec<Reservation>,
     is_closed: bool,
 }
@@ -51,13 +54,9 @@ impl World {
             let is_pinned = bytes[2] & 7 == 7;
             let max_concurrency = (bytes[2] & 8 != 0).then(|| u64::from(bytes[2] >> 6) + 1);
             let registration = |is_pinned| Registration {
-                name: index.to_string(),
-                estimated: size,
-                booked: size,
-                workspace: Bytes::new(u64::from(bytes[1] % 20)),
                 is_pinned,
                 max_concurrency,
-                load_time: None,
+                ..Registration::new(index.to_string(), Place::new(size, Bytes::new(u64::from(bytes[1] % 20))))
             };
             let pin = pool.register(registration(is_pinned));
             if is_pinned && let Ok(id) = &pin {
@@ -81,6 +80,8 @@ impl World {
             loading: BTreeSet::new(),
             ready: BTreeSet::new(),
             unloading: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            orphans: BTreeMap::new(),
             neighbour: Vec::new(),
             is_closed: false,
         }
@@ -89,20 +90,28 @@ impl World {
     fn happen(&mut self, [kind, which, number]: [u8; 3]) {
         let model = self.models[usize::from(which) % self.models.len()];
         let request = RequestId(u64::from(which % REQUESTS));
-        let bytes = Bytes::new(u64::from(number));
+        let (bytes, place) = (Bytes::new(u64::from(number)), PlaceId::FIRST);
         match kind % 14 {
             0..=2 => {
                 let model = self.models[usize::from(number & 7) % self.models.len()];
                 let deadline = (number & 8 != 0).then(|| Time::from_nanos(self.now + u64::from(number >> 4)));
-                self.tell(Event::Request { request, model, deadline });
+                let workspace = (number == 255).then(|| Bytes::new(9));
+                self.tell(Event::Request { request, model, deadline, priority: i32::from(number >> 6), workspace });
             }
-            3 | 4 => self.tell(Event::Loaded { model }),
-            5 => self.tell(Event::LoadFailed { model }),
-            6 | 7 => self.tell(Event::Unloaded { model }),
-            8 if number == 0 => self.tell(Event::UnloadFailed { model }),
+            3 | 4 => self.tell(Event::Loaded { model, place }),
+            5 => {
+                let out_of_memory = (number & 1 != 0).then_some(Demand::ZERO);
+                self.tell(Event::LoadFailed { model, place, out_of_memory, may_retry: number & 2 != 0 });
+            }
+            6 | 7 => {
+                let left = if number == 255 { Bytes::new(1).into() } else { Demand::ZERO };
+                self.tell(Event::Unloaded { model, place, left });
+            }
+            8 if number == 0 => self.tell(Event::UnloadFailed { model, place }),
+            8 if number == 1 => self.tell(Event::Lost { model, place }),
             8 | 9 => self.tell(Event::Released { request }),
             10 => self.tell(Event::Cancel { request }),
-            11 => self.tell(Event::Measured { model, bytes }),
+            11 => self.tell(Event::Measured { model, place, bytes: bytes.into() }),
             12 => {
                 let reserved = self.ledger.root().reserve(bytes, "neighbour");
                 if which & 1 == 0 {
@@ -121,11 +130,11 @@ impl World {
     fn tell(&mut self, event: Event) {
         self.now += 1;
         let before = (self.pool.status(), self.ledger.snapshot());
-        let can_be = self.can_be(event);
-        match self.pool.handle(Time::from_nanos(self.now), event) {
+        let can_be = self.can_be(&event);
+        match self.pool.handle(Time::from_nanos(self.now), event.clone()) {
             Ok(actions) => {
                 assert!(can_be, "took {event:?}");
-                self.note(event);
+                self.note(&event);
                 for action in actions {
                     self.apply(&action);
                 }
@@ -139,48 +148,70 @@ impl World {
         self.check();
     }
 
-    fn can_be(&self, event: Event) -> bool {
-        match event {
+    fn can_be(&self, event: &Event) -> bool {
+        match *event {
             Event::Request { request, .. } => {
-                !self.waiting.contains_key(&request) && !self.leases.contains_key(&request)
+                let is_leased = self.leases.contains_key(&request) || self.orphans.contains_key(&request);
+                !self.waiting.contains_key(&request) && !is_leased
             }
-            Event::Released { request } => self.leases.contains_key(&request),
-            Event::Loaded { model } | Event::LoadFailed { model } => self.loading.contains(&model),
-            Event::Unloaded { model } | Event::UnloadFailed { model } => self.unloading.contains(&model),
-            Event::Cancel { .. } | Event::Measured { .. } | Event::Tick | Event::Close => true,
+            Event::Released { request } => {
+                self.leases.contains_key(&request) || self.orphans.contains_key(&request)
+            }
+            Event::Loaded { model, .. } | Event::LoadFailed { model, .. } => self.loading.contains(&model),
+            Event::Unloaded { model, .. } => self.unloading.contains(&model) || self.lost.contains(&model),
+            Event::UnloadFailed { model, .. } => self.unloading.contains(&model),
+            Event::Lost { model, .. } => self.ready.contains(&model),
+            // Not told here: the simulation in the core does that.
+            Event::Compressed { .. } | Event::CompressFailed { .. } | Event::Promoted { .. } => false,
+            Event::Cancel { .. }
+            | Event::Measured { .. }
+            | Event::Returned { .. }
+            | Event::Pin { .. }
+            | Event::Unpin { .. }
+            | Event::Pressure { .. }
+            | Event::Tick
+            | Event::Close => true,
         }
     }
 
-    fn note(&mut self, event: Event) {
-        match event {
+    fn note(&mut self, event: &Event) {
+        match *event {
             Event::Request { request, model, .. } => {
                 self.waiting.insert(request, model);
             }
             Event::Released { request } => {
                 self.leases.remove(&request);
+                self.orphans.remove(&request);
             }
             Event::Cancel { request } => {
                 self.waiting.remove(&request);
                 self.leases.remove(&request);
+                self.orphans.remove(&request);
             }
-            Event::Loaded { model } => {
+            Event::Loaded { model, .. } => {
                 self.loading.remove(&model);
                 self.ready.insert(model);
             }
-            Event::LoadFailed { model } => {
+            Event::LoadFailed { model, .. } => {
                 self.loading.remove(&model);
             }
-            Event::Unloaded { model } | Event::UnloadFailed { model } => {
+            Event::Unloaded { model, .. } | Event::UnloadFailed { model, .. } => {
                 self.unloading.remove(&model);
+                self.lost.remove(&model);
+            }
+            Event::Lost { model, .. } => {
+                self.ready.remove(&model);
+                self.lost.insert(model);
+                self.orphans.extend(self.leases.extract_if(.., |_, leased| *leased == model));
             }
             Event::Close => self.is_closed = true,
-            Event::Measured { .. } | Event::Tick => {}
+            _ => {}
         }
     }
 
     fn apply(&mut self, action: &Action) {
         match *action {
-            Action::Load { model } => {
+            Action::Load { model, .. } => {
                 assert!(!self.is_closed, "loads after the close");
                 assert!(
                     !self.ready.contains(&model) && !self.unloading.contains(&model),
@@ -188,7 +219,7 @@ impl World {
                 );
                 assert!(self.loading.insert(model), "loads twice");
             }
-            Action::Unload { model } => {
+            Action::Unload { model, .. } => {
                 assert!(!self.leases.values().any(|leased| *leased == model), "unloads what is leased");
                 assert!(self.is_closed || !self.pinned.contains(&model), "unloads what is pinned");
                 assert!(
@@ -196,12 +227,18 @@ impl World {
                     "unloads what is not ready"
                 );
             }
-            Action::Grant { request, model } => {
+            Action::Grant { request, model, .. } => {
                 assert_eq!(self.waiting.remove(&request), Some(model), "grants what nobody waits for");
                 assert!(self.ready.contains(&model), "grants what is not ready");
                 self.leases.insert(request, model);
                 let leases = self.leases.values().filter(|leased| **leased == model).count();
                 assert!(self.most.get(&model).is_none_or(|&most| leases as u64 <= most), "grants too many");
+            }
+            Action::Overdue { model, .. } => {
+                assert!(self.unloading.contains(&model) || self.lost.contains(&model), "overdue though there");
+            }
+            Action::Compress { .. } | Action::Promote { .. } | Action::Drop { .. } => {
+                panic!("nobody told of a smaller form");
             }
             Action::Queue { request, .. } => assert!(self.waiting.contains_key(&request), "queues nobody"),
             Action::Refuse { request, .. } => {
@@ -226,15 +263,22 @@ impl World {
         self.neighbour.clear();
         self.tell(Event::Tick);
         for _ in 0..1_000 {
+            let place = PlaceId::FIRST;
             if let Some(&model) = self.loading.first() {
-                self.tell(Event::Loaded { model });
-            } else if let Some(&model) = self.unloading.first() {
-                self.tell(Event::Unloaded { model });
-            } else if let Some((&request, _)) = self.leases.first_key_value() {
+                self.tell(Event::Loaded { model, place });
+            } else if let Some(&model) = self.unloading.first().or(self.lost.first()) {
+                self.tell(Event::Unloaded { model, place, left: Demand::ZERO });
+            } else if let Some((&request, _)) = self.leases.first_key_value().or(self.orphans.first_key_value()) {
                 self.tell(Event::Released { request });
             } else {
-                assert!(self.waiting.is_empty(), "{:?} wait for nothing", self.waiting);
-                return;
+                if self.waiting.is_empty() {
+                    return;
+                }
+                // A pause after a failed load, or whatever else has a time of its own.
+                let next = self.pool.next_deadline();
+                assert!(next.is_some(), "{:?} wait for nothing", self.waiting);
+                self.now = self.now.max(next.map_or(0, Time::as_nanos));
+                self.tell(Event::Tick);
             }
         }
         panic!("the pool does not come to rest");

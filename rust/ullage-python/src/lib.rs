@@ -88,7 +88,7 @@ mod _core {
     #[pymodule_export]
     use super::plan::{Plan, PlannedBin};
     #[pymodule_export]
-    use super::pool::Brain;
+    use super::pool::{Brain, Estimates, Gauge};
     #[pymodule_export]
     use super::replay::{Trace, policy_names};
     #[pymodule_export]

@@ -1,170 +1,152 @@
-//! One model of the pool: what was registered, and the state it is in.
+//! One model of the pool: what was registered, and its history.
 
-use crate::ledger::Reservation;
-use std::time::Duration;
+use std::borrow::Cow;
+use std::ops::Range;
 
+use super::demand::Demand;
+use super::instance::{Instance, InstanceId};
+use super::registration::{Place, PlaceId, Registration};
 use crate::units::{Bytes, Time};
 
-/// What is told of a model when it joins a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registration {
-    /// A name not in use.
-    pub name: String,
-    /// The most likely size, for display.
-    pub estimated: Bytes,
-    /// What to book before a load: the most it can be.
-    pub booked: Bytes,
-    /// What each lease books on top (activations, key-value cache).
-    pub workspace: Bytes,
-    /// Whether it stays in memory once loaded.
-    pub is_pinned: bool,
-    /// The most leases at once; `None` for as many as memory allows.
-    pub max_concurrency: Option<u64>,
-    /// How long a load is likely to take, until one was seen; `None` for half a second and a second for each GB.
-    pub load_time: Option<Duration>,
-}
+/// How much one sight moves what is expected of the next.
+const LEARN: f64 = 0.3;
 
-/// Where a model's bytes are.
-#[derive(Debug)]
-pub(super) enum State {
-    Cold,
-    /// Booked with the workspace of one lease, so that a loaded model can always be used.
-    Loading {
-        weights: Reservation,
-        workspace: Reservation,
-    },
-    /// `spare` is the workspace of one lease, kept while nobody uses it: a hit never waits for others' memory.
-    Ready {
-        weights: Reservation,
-        spare: Option<Reservation>,
-    },
-    Unloading {
-        weights: Reservation,
-    },
-    Stuck {
-        weights: Reservation,
-    },
-}
-
-impl State {
-    pub(super) const fn name(&self) -> &'static str {
-        match self {
-            Self::Cold => "cold",
-            Self::Loading { .. } => "loading",
-            Self::Ready { .. } => "ready",
-            Self::Unloading { .. } => "unloading",
-            Self::Stuck { .. } => "stuck",
-        }
-    }
-
-    /// Bytes booked for the model itself and a lease to come; those of live leases come on top.
-    pub(super) fn booked(&self) -> Bytes {
-        match self {
-            Self::Cold => Bytes::ZERO,
-            Self::Loading { weights, workspace } | Self::Ready { weights, spare: Some(workspace) } => {
-                weights.bytes().saturating_add(workspace.bytes())
-            }
-            Self::Ready { weights, spare: None } | Self::Unloading { weights } | Self::Stuck { weights } => {
-                weights.bytes()
-            }
-        }
-    }
+/// Loads that failed in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) attempts: u32,
+    /// When to try again.
+    pub(super) until: Time,
+    /// Nobody waits for that.
+    pub(super) is_final: bool,
 }
 
 /// A model and its history.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) registration: Registration,
-    pub(super) state: State,
-    /// Live leases. Only a `Ready` model has any.
-    pub(super) leases: u64,
-    /// Workspaces of the live leases.
-    pub(super) leased: Bytes,
-    /// Chosen to go for an older request's sake once its leases end; a lower number was chosen earlier. Kept from one
-    /// walk of the queue to the next, so that the choice does not move on each time another model is used.
-    pub(super) draining: Option<u64>,
-    /// The largest size ever measured.
-    pub(super) measured: Option<Bytes>,
+    /// The number of its first instance; the others follow, one for each place.
+    pub(super) first: usize,
+    pub(super) is_pinned: bool,
+    pub(super) failure: Option<Failure>,
+    /// Since when its first request has found whom to send away, but in use.
+    pub(super) turn_since: Option<Time>,
     pub(super) last_used: Time,
     /// The number of its latest use among all uses in the pool.
     pub(super) turn: u64,
-    /// When the load under way began.
-    pub(super) load_began: Time,
     /// What a load costs, in seconds: what was told, then what was seen.
     pub(super) load_s: f64,
+    /// What a promotion costs, likewise.
+    pub(super) promote_s: f64,
+    /// How long a lease and an unload take, as far as was seen.
+    pub(super) hold_s: f64,
+    pub(super) unload_s: f64,
     pub(super) loads: u64,
+    pub(super) promotions: u64,
     pub(super) evictions: u64,
+    /// Leases of instances that are gone.
+    pub(super) orphans: u64,
+    pub(super) orphaned: Demand,
 }
 
 impl Entry {
-    pub(super) fn new(registration: Registration) -> Self {
+    pub(super) fn new(registration: Registration, first: usize) -> Self {
         let load_s = match registration.load_time {
             Some(time) => time.as_secs_f64(),
             None => assumed_load_s(registration.estimated),
         };
+        let promote_s = registration.compressed.as_ref().map_or(0.0, |form| form.promote_time.as_secs_f64());
         Self {
-            turn: 0,
-            load_began: Time::ZERO,
-            load_s,
+            is_pinned: registration.is_pinned,
             registration,
-            state: State::Cold,
-            leases: 0,
-            leased: Bytes::ZERO,
-            draining: None,
-            measured: None,
+            first,
+            failure: None,
+            turn_since: None,
             last_used: Time::ZERO,
+            turn: 0,
+            load_s,
+            promote_s,
+            hold_s: 0.0,
+            unload_s: 0.0,
             loads: 0,
+            promotions: 0,
             evictions: 0,
+            orphans: 0,
+            orphaned: Demand::ZERO,
         }
     }
 
-    /// What to book for the next load: the registered size, or what was measured if that was more.
-    pub(super) fn weights_needed(&self) -> Bytes {
-        self.registration.booked.max(self.measured.unwrap_or(Bytes::ZERO))
+    /// The numbers of its instances.
+    pub(super) fn range(&self) -> Range<usize> {
+        self.first..self.first.saturating_add(self.registration.places.len())
+    }
+
+    pub(super) fn instances(&self) -> impl Iterator<Item = InstanceId> + use<> {
+        self.range().map(InstanceId)
+    }
+
+    /// Its instance at `place`, if it has such a place.
+    pub(super) fn instance(&self, place: PlaceId) -> Option<InstanceId> {
+        let number = self.first.saturating_add(place.index());
+        self.range().contains(&number).then_some(InstanceId(number))
+    }
+
+    pub(super) fn place(&self, place: PlaceId) -> &Place {
+        &self.registration.places[place.index()]
+    }
+
+    /// What a lease at `place` books: as registered, unless the request said otherwise.
+    pub(super) fn workspace(&self, place: PlaceId, asked: Option<Bytes>) -> Cow<'_, Demand> {
+        match asked {
+            None => Cow::Borrowed(&self.place(place).workspace),
+            Some(total) => Cow::Owned(self.place(place).workspace_of(total)),
+        }
+    }
+
+    /// What to book for the next load of `instance`: the registered size, or what was measured or ran out if that was
+    /// more.
+    pub(super) fn weights_needed(&self, instance: &Instance) -> Demand {
+        let mut needed = self.place(instance.place).weights.max(&instance.raised);
+        if let Some(measured) = &instance.measured {
+            needed = needed.max(measured);
+        }
+        needed
     }
 
     /// What a first lease needs: the model and its workspace.
-    pub(super) fn needed(&self) -> Bytes {
-        self.weights_needed().saturating_add(self.registration.workspace)
+    pub(super) fn needed(&self, instance: &Instance, asked: Option<Bytes>) -> Demand {
+        self.weights_needed(instance).plus(&self.workspace(instance.place, asked))
     }
 
-    pub(super) fn has_place(&self) -> bool {
-        self.registration.max_concurrency.is_none_or(|most| self.leases < most)
+    pub(super) fn has_place(&self, instance: &Instance) -> bool {
+        self.registration.max_concurrency.is_none_or(|most| instance.leases < most)
     }
 
-    pub(super) const fn state_name(&self) -> &'static str {
-        if self.draining.is_some() { "draining" } else { self.state.name() }
+    /// Takes in how long a load took. A virtual clock may let loads take no time.
+    pub(super) fn learn_load(&mut self, took_s: f64) -> bool {
+        if took_s > 0.0 {
+            // The first load seen replaces what was told; later ones move it.
+            let is_first = self.loads == 1;
+            self.load_s = if is_first { took_s } else { moved(self.load_s, took_s) };
+        }
+        took_s > 0.0
     }
 
-    pub(super) const fn has_spare(&self) -> bool {
-        matches!(self.state, State::Ready { spare: Some(_), .. })
+    pub(super) fn learn_promotion(&mut self, took_s: f64) {
+        self.promote_s = if self.promotions == 1 { took_s } else { moved(self.promote_s, took_s) };
     }
 
-    /// Whether one more lease needs nothing that is not there.
-    pub(super) fn is_free(&self) -> bool {
-        let needs_nothing = self.has_spare() || self.registration.workspace.is_zero();
-        self.is_ready() && self.has_place() && needs_nothing
+    pub(super) fn learn_hold(&mut self, took_s: f64) {
+        self.hold_s = moved(self.hold_s, took_s);
     }
 
-    pub(super) const fn is_ready(&self) -> bool {
-        matches!(self.state, State::Ready { .. })
+    pub(super) fn learn_unload(&mut self, took_s: f64) {
+        self.unload_s = moved(self.unload_s, took_s);
     }
+}
 
-    /// Whether it counts as resident: not one that is leaving.
-    pub(super) const fn holds_place(&self) -> bool {
-        !matches!(self.state, State::Cold | State::Unloading { .. })
-    }
-
-    /// Whether it is resident for nobody, and may go.
-    pub(super) const fn is_idle(&self) -> bool {
-        self.is_ready() && self.leases == 0 && !self.registration.is_pinned
-    }
-
-    /// Whether its memory cannot be had by evicting it.
-    pub(super) const fn is_fixed(&self) -> bool {
-        let is_held = !matches!(self.state, State::Cold | State::Unloading { .. });
-        (self.registration.is_pinned && is_held) || matches!(self.state, State::Stuck { .. })
-    }
+fn moved(before: f64, seen: f64) -> f64 {
+    if before == 0.0 { seen } else { before + LEARN * (seen - before) }
 }
 
 /// A load of which nothing is known: reading at 1 GB/s, and what every load takes.

@@ -1,7 +1,8 @@
 //! What the pool is told, and what it answers.
 
-use std::time::Duration;
-
+use super::demand::{Demand, DomainId};
+use super::denial::Denial;
+use super::registration::PlaceId;
 use crate::units::{Bytes, Time};
 
 /// A registered model.
@@ -20,8 +21,32 @@ impl ModelId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
+/// How short of memory a machine is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Not at all.
+    #[default]
+    None,
+    /// What is idle has to shrink.
+    Soft,
+    /// Nothing may be loaded either.
+    Hard,
+}
+
+impl Level {
+    /// The word used in events and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Soft => "soft",
+            Self::Hard => "hard",
+        }
+    }
+}
+
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Somebody wants to use a model, and will wait until `deadline`.
     Request {
@@ -31,6 +56,10 @@ pub enum Event {
         model: ModelId,
         /// When to give up; `None` waits as long as it takes.
         deadline: Option<Time>,
+        /// Higher goes first, for as long as the others have not waited too long; usually 0.
+        priority: i32,
+        /// Bytes of workspace, if other than registered; spread over the domains as the registered ones are.
+        workspace: Option<Bytes>,
     },
     /// A waiting request is no longer wanted. One that was granted meanwhile is released.
     Cancel {
@@ -46,28 +75,103 @@ pub enum Event {
     Loaded {
         /// The model.
         model: ModelId,
+        /// Where.
+        place: PlaceId,
     },
-    /// A load failed and holds no memory.
+    /// A load or a promotion failed and holds no memory beyond what there was before it.
     LoadFailed {
         /// The model.
         model: ModelId,
+        /// Where.
+        place: PlaceId,
+        /// Set if memory ran out: what was in use by then, as far as it was seen. The next load books more.
+        out_of_memory: Option<Demand>,
+        /// Whether trying again makes sense.
+        may_retry: bool,
     },
-    /// A model's memory was seen to be free again.
+    /// A model, or its compressed form, is gone, and its memory was seen to be free again but for `left`.
     Unloaded {
         /// The model.
         model: ModelId,
+        /// Where.
+        place: PlaceId,
+        /// What was not seen to come back; it stays booked.
+        left: Demand,
     },
     /// A model could not be unloaded; its memory may still be in use.
     UnloadFailed {
         /// The model.
         model: ModelId,
+        /// Where.
+        place: PlaceId,
+    },
+    /// What was left behind, overdue or stuck came back after all.
+    Returned {
+        /// The model.
+        model: ModelId,
+        /// Where.
+        place: PlaceId,
+        /// How much of it.
+        bytes: Demand,
+    },
+    /// A resident model is not there any more: its worker died. Its leases go on until they are released, its bytes are
+    /// booked until `Unloaded`.
+    Lost {
+        /// The model.
+        model: ModelId,
+        /// Where.
+        place: PlaceId,
     },
     /// A model was seen to use so much, workspaces of leases not counted.
     Measured {
         /// The model.
         model: ModelId,
+        /// Where.
+        place: PlaceId,
         /// Bytes in use.
-        bytes: Bytes,
+        bytes: Demand,
+    },
+    /// A model is in its compressed form, and the other is gone.
+    Compressed {
+        /// The model.
+        model: ModelId,
+        /// Where.
+        place: PlaceId,
+        /// What it takes.
+        bytes: Demand,
+    },
+    /// A model could not be compressed; it is as it was.
+    CompressFailed {
+        /// The model.
+        model: ModelId,
+        /// Where.
+        place: PlaceId,
+    },
+    /// A model is usable again, and its compressed form is gone.
+    Promoted {
+        /// The model.
+        model: ModelId,
+        /// Where.
+        place: PlaceId,
+    },
+    /// From now on the model stays once it is loaded.
+    Pin {
+        /// The model.
+        model: ModelId,
+    },
+    /// From now on the model may go like any other.
+    Unpin {
+        /// The model.
+        model: ModelId,
+    },
+    /// A domain of the machine is short of memory, or is so no more.
+    Pressure {
+        /// The domain.
+        domain: DomainId,
+        /// How short.
+        level: Level,
+        /// How much to give up of what nobody uses, what is on its way out included.
+        shed: Bytes,
     },
     /// Nothing but time passed.
     Tick,
@@ -82,11 +186,38 @@ pub enum Action {
     Load {
         /// The model.
         model: ModelId,
+        /// Where.
+        place: PlaceId,
     },
     /// Unload the model; its bytes stay booked. Answer with `Unloaded` or `UnloadFailed`.
     Unload {
         /// The model.
         model: ModelId,
+        /// Where.
+        place: PlaceId,
+    },
+    /// Bring the model into its compressed form; both forms are booked. Answer with `Compressed`, `CompressFailed` or
+    /// `Lost`.
+    Compress {
+        /// The model.
+        model: ModelId,
+        /// Where.
+        place: PlaceId,
+    },
+    /// Make the model usable from its compressed form; both forms are booked. Answer with `Promoted`, `LoadFailed` or
+    /// `Lost`.
+    Promote {
+        /// The model.
+        model: ModelId,
+        /// Where.
+        place: PlaceId,
+    },
+    /// Give the compressed form up; its bytes stay booked. Answer with `Unloaded` or `UnloadFailed`.
+    Drop {
+        /// The model.
+        model: ModelId,
+        /// Where.
+        place: PlaceId,
     },
     /// The request may use the model until it reports `Released`.
     Grant {
@@ -94,6 +225,8 @@ pub enum Action {
         request: RequestId,
         /// The model, loaded.
         model: ModelId,
+        /// Where.
+        place: PlaceId,
     },
     /// The request waits.
     Queue {
@@ -109,6 +242,15 @@ pub enum Action {
         /// Why.
         denial: Denial,
     },
+    /// An unload has not been reported in time. Its bytes stay booked, and nobody counts on them any more.
+    Overdue {
+        /// The model.
+        model: ModelId,
+        /// Where.
+        place: PlaceId,
+        /// What is not back.
+        bytes: Demand,
+    },
 }
 
 /// What a request waits for.
@@ -120,6 +262,8 @@ pub enum WaitFor {
     Memory,
     /// A place: the model serves as many as it may.
     Concurrency,
+    /// The pause after a load that failed.
+    Backoff,
 }
 
 impl WaitFor {
@@ -130,40 +274,7 @@ impl WaitFor {
             Self::Load => "load",
             Self::Memory => "memory",
             Self::Concurrency => "concurrency",
+            Self::Backoff => "backoff",
         }
     }
-}
-
-/// Why a request is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Denial {
-    /// More than the limit: it could not be granted on an empty machine.
-    TooLarge {
-        /// Model and workspace together.
-        requested: Bytes,
-        /// The tightest limit on the pool's account.
-        limit: Bytes,
-    },
-    /// More than the limit leaves beside models that may not go.
-    Pinned {
-        /// Model and workspace together.
-        requested: Bytes,
-        /// What is left beside them.
-        available: Bytes,
-        /// The tightest limit on the pool's account.
-        limit: Bytes,
-        /// The pinned or stuck models in memory.
-        blocked_by: Vec<ModelId>,
-    },
-    /// Its deadline passed.
-    Timeout {
-        /// How long it waited.
-        waited: Duration,
-    },
-    /// Its model could not be loaded.
-    LoadFailed,
-    /// An earlier unload of its model failed, so nobody knows what state it is in.
-    Stuck,
-    /// The pool is closing.
-    Closed,
 }

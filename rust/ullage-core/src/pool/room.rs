@@ -1,96 +1,163 @@
 //! The bytes that one walk through the queue can give out, and what the requests walked past have claimed.
 
+use super::demand::{Demand, DomainId};
 use super::event::ModelId;
+use super::instance::InstanceId;
 use crate::units::Bytes;
 
-/// Bytes free, coming free and claimed, as a walk through the queue sees them.
-#[derive(Debug)]
-pub(super) struct Room {
+/// So many requests at a time choose models in use that are to make way for them; those behind wait for these. It
+/// bounds the work of a walk, and how many models take no new leases.
+const MOST_DRAINERS: u32 = 16;
+
+/// One domain, as a walk through the queue sees it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Space {
     /// Free in the ledger now.
-    free: u128,
-    /// Held by models that are being unloaded, or will be when their leases end.
-    incoming: u128,
+    pub(super) free: u128,
+    /// Held by what is being unloaded, or will be when its leases end.
+    pub(super) incoming: u128,
     /// Needed by older requests that wait.
-    claimed: u128,
-    /// Models that take no new lease, because an older request needs their memory.
-    draining: Vec<bool>,
-    /// Models that an older request waits for.
-    wanted: Vec<bool>,
-    /// How many more models may be resident; those on their way out do not count.
-    places: usize,
+    pub(super) claimed: u128,
+    /// The tightest limit on its account.
+    pub(super) limit: Option<Bytes>,
+    /// Held by what may not go.
+    pub(super) fixed: Bytes,
+    /// An older request misses more than can be had: there is nothing for those behind it.
+    is_short: bool,
+}
+
+/// Bytes free, coming free and claimed, as a walk through the queue sees them. Scratch space, kept from walk to walk.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    pub(super) spaces: Vec<Space>,
+    /// The number of the walk; what carries an older one is not set.
+    walk: u64,
+    /// Models that a request waits for which was walked past.
+    wanted: Vec<u64>,
+    /// Instances that make way.
+    expected: Vec<u64>,
+    /// Instances among them that take no new lease.
+    closed: Vec<u64>,
+    /// How many more instances may be resident; those on their way out do not count.
+    seats: usize,
+    drainers: u32,
 }
 
 impl Room {
-    pub(super) fn new(
-        free: Bytes,
-        incoming: impl Iterator<Item = Bytes>,
-        models: usize,
-        places: usize,
-    ) -> Self {
-        Self {
-            free: free.get().into(),
-            incoming: incoming.map(|bytes| u128::from(bytes.get())).sum(),
-            claimed: 0,
-            draining: vec![false; models],
-            wanted: vec![false; models],
-            places,
-        }
+    /// Begins a walk.
+    pub(super) fn begin(&mut self, domains: usize, models: usize, instances: usize, seats: usize) {
+        self.walk = self.walk.saturating_add(1);
+        self.spaces.clear();
+        self.spaces.resize_with(domains, Space::default);
+        self.wanted.resize(models, 0);
+        self.expected.resize(instances, 0);
+        self.closed.resize(instances, 0);
+        self.seats = seats;
+        self.drainers = 0;
     }
 
-    /// Takes `bytes` if they are free now and no older request will miss them.
-    pub(super) fn take(&mut self, bytes: Bytes) -> bool {
-        let bytes = u128::from(bytes.get());
-        let spare = self.free.saturating_add(self.incoming).saturating_sub(self.claimed);
-        let fits = bytes <= self.free && bytes <= spare;
+    /// Takes `demand` if it is free now and no older request will miss it.
+    pub(super) fn take(&mut self, demand: &Demand) -> bool {
+        let fits = demand.parts().iter().all(|&(domain, bytes)| {
+            let space = &self.spaces[domain.index()];
+            let bytes = u128::from(bytes.get());
+            let spare = space.free.saturating_add(space.incoming).saturating_sub(space.claimed);
+            bytes <= space.free && bytes <= spare
+        });
         if fits {
-            self.free = self.free.saturating_sub(bytes);
+            for &(domain, bytes) in demand.parts() {
+                let space = &mut self.spaces[domain.index()];
+                space.free = space.free.saturating_sub(bytes.get().into());
+            }
         }
         fits
     }
 
-    /// Whether `bytes` more would be free than is taken and claimed.
-    pub(super) fn has(&self, bytes: Bytes) -> bool {
-        self.missing_for(bytes) == 0
+    /// Whether `demand` more would be free than is taken and claimed.
+    pub(super) fn has(&self, demand: &Demand) -> bool {
+        demand.parts().iter().all(|&(domain, bytes)| self.missing_in(domain, bytes) == 0)
     }
 
-    /// How many more models may be resident.
-    pub(super) const fn places(&self) -> usize {
-        self.places
+    /// Sets `demand` aside for a request that waits.
+    pub(super) fn claim(&mut self, demand: &Demand) {
+        for &(domain, bytes) in demand.parts() {
+            let space = &mut self.spaces[domain.index()];
+            space.claimed = space.claimed.saturating_add(bytes.get().into());
+        }
     }
 
-    /// Takes the place of one more model.
-    pub(super) fn take_place(&mut self) {
-        self.places = self.places.saturating_sub(1);
+    /// How much of `bytes` and all that is claimed in `domain` has no source yet.
+    pub(super) fn missing_in(&self, domain: DomainId, bytes: Bytes) -> u128 {
+        let space = &self.spaces[domain.index()];
+        let wanted = space.claimed.saturating_add(bytes.get().into());
+        wanted.saturating_sub(space.free.saturating_add(space.incoming))
     }
 
-    /// Sets `bytes` aside for a request that waits.
-    pub(super) fn claim(&mut self, bytes: Bytes) {
-        self.claimed = self.claimed.saturating_add(bytes.get().into());
+    /// The same for each domain of `demand` in which something is missing.
+    pub(super) fn missing_for(&self, demand: &Demand) -> Vec<(DomainId, u128)> {
+        let missing = demand.parts().iter().map(|&(domain, bytes)| (domain, self.missing_in(domain, bytes)));
+        missing.filter(|&(_, missing)| missing > 0).collect()
     }
 
-    /// How much of `bytes` and all that is claimed has no source yet.
-    pub(super) fn missing_for(&self, bytes: Bytes) -> u128 {
-        let wanted = self.claimed.saturating_add(bytes.get().into());
-        wanted.saturating_sub(self.free.saturating_add(self.incoming))
+    /// Notes that an older request misses more in these domains than can be had.
+    pub(super) fn fall_short(&mut self, missing: &[(DomainId, u128)]) {
+        for &(domain, _) in missing {
+            self.spaces[domain.index()].is_short = true;
+        }
     }
 
-    /// Counts on the memory of a model that is on its way out.
-    pub(super) fn expect(&mut self, model: ModelId, bytes: Bytes) {
-        self.draining[model.0] = true;
-        self.places = self.places.saturating_add(1);
-        self.incoming = self.incoming.saturating_add(bytes.get().into());
+    /// Whether nothing can be had for `demand`, which asks for something where older requests go short.
+    pub(super) fn is_short_for(&self, demand: &Demand) -> bool {
+        demand.parts().iter().any(|&(domain, _)| self.spaces[domain.index()].is_short)
     }
 
-    pub(super) fn is_draining(&self, model: ModelId) -> bool {
-        self.draining[model.0]
+    /// Notes that a request lets models in use make way; the last that may do so leaves none for others.
+    pub(super) fn count_drainer(&mut self) {
+        self.drainers = self.drainers.saturating_add(1);
+        if self.drainers >= MOST_DRAINERS {
+            self.spaces.iter_mut().for_each(|space| space.is_short = true);
+        }
     }
 
-    /// Notes that a request waits for `model`; true if it is the first.
-    pub(super) fn want(&mut self, model: ModelId) -> bool {
-        !std::mem::replace(&mut self.wanted[model.0], true)
+    /// How many more instances may be resident.
+    pub(super) const fn seats(&self) -> usize {
+        self.seats
+    }
+
+    /// Takes the seat of one more instance.
+    pub(super) fn take_seat(&mut self) {
+        self.seats = self.seats.saturating_sub(1);
+    }
+
+    /// Counts on `bytes` of an instance that makes way, and on its seat.
+    pub(super) fn expect(&mut self, instance: InstanceId, bytes: &Demand, is_closed: bool) {
+        self.expected[instance.0] = self.walk;
+        if is_closed {
+            self.closed[instance.0] = self.walk;
+        }
+        self.seats = self.seats.saturating_add(1);
+        for &(domain, bytes) in bytes.parts() {
+            let space = &mut self.spaces[domain.index()];
+            space.incoming = space.incoming.saturating_add(bytes.get().into());
+        }
+    }
+
+    /// Whether `instance` makes way for somebody.
+    pub(super) fn is_expected(&self, instance: InstanceId) -> bool {
+        self.expected[instance.0] == self.walk
+    }
+
+    /// Whether it takes no new lease because of that.
+    pub(super) fn is_closed(&self, instance: InstanceId) -> bool {
+        self.closed[instance.0] == self.walk
+    }
+
+    /// Notes that a request waits for `model`.
+    pub(super) fn want(&mut self, model: ModelId) {
+        self.wanted[model.0] = self.walk;
     }
 
     pub(super) fn is_wanted(&self, model: ModelId) -> bool {
-        self.wanted[model.0]
+        self.wanted[model.0] == self.walk
     }
 }

@@ -1,218 +1,315 @@
-//! The decisions: what one request may do now, and whom it would send away.
+//! The decisions: what one request may do now.
 
 use super::brain::Pool;
-use super::decision::Decision;
-use super::entry::{Entry, State};
-use super::event::{Denial, ModelId, WaitFor};
-use super::policy::{Candidate, select};
+use super::decision::{Decision, Way};
+use super::demand::{Demand, DomainId};
+use super::denial::Denial;
+use super::event::{Level, ModelId, WaitFor};
+use super::instance::{InstanceId, State};
+use super::queue::Waiting;
 use super::room::Room;
+use super::victims::{Chosen, Reach};
 use crate::units::Bytes;
 
-/// Which models may have to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reach {
-    /// Those that nobody uses.
-    Idle,
-    /// Those in use too, once their leases end.
-    Leased,
+/// What a request asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask {
+    pub(super) model: ModelId,
+    /// Bytes of workspace, if other than registered.
+    pub(super) workspace: Option<Bytes>,
+}
+
+impl Ask {
+    pub(super) const fn of(waiting: &Waiting) -> Self {
+        Self { model: waiting.model, workspace: waiting.workspace }
+    }
 }
 
 impl Pool {
     /// Room for a walk through the queue from its head.
-    pub(super) fn room(&self) -> Room {
-        let free = self.account().available().unwrap_or(Bytes::MAX);
-        let leaving = self.entries().iter().filter(|entry| matches!(entry.state, State::Unloading { .. }));
-        let held = self.entries().iter().filter(|entry| entry.holds_place()).count();
-        let places = self.habits().most_models.map_or(usize::MAX, |most| most.saturating_sub(held));
-        Room::new(free, leaving.map(|entry| entry.state.booked()), self.entries().len(), places)
-    }
-
-    /// Decides on a request for `model`, older requests having taken and claimed their part of `room`.
-    pub(super) fn decide(&self, model: ModelId, room: &mut Room) -> Decision {
-        let entry = self.entry(model);
-        let is_first = room.want(model);
-        match &entry.state {
-            State::Stuck { .. } => Decision::Refuse(Denial::Stuck),
-            State::Loading { .. } => Decision::wait(WaitFor::Load),
-            State::Ready { .. } if !room.is_draining(model) => self.decide_hit(model, room),
-            State::Cold => self.decide_miss(model, is_first, room),
-            State::Ready { .. } | State::Unloading { .. } if is_first => {
-                // It leaves for an older request's sake and will have to be loaded again.
-                self.make_room(entry.needed(), room)
+    pub(super) fn survey(&self, room: &mut Room) {
+        let seats = self.habits.most_models.map_or(usize::MAX, |most| most.saturating_sub(self.lists.seated));
+        room.begin(self.accounts.len(), self.entries.len(), self.instances.len(), seats);
+        for (space, account) in room.spaces.iter_mut().zip(&self.accounts) {
+            space.free = account.available().unwrap_or(Bytes::MAX).get().into();
+            space.limit = account.tightest_limit();
+        }
+        for &id in &self.lists.leaving {
+            for &(domain, bytes) in self.instance(id).booked().parts() {
+                let space = &mut room.spaces[domain.index()];
+                space.incoming = space.incoming.saturating_add(bytes.get().into());
             }
-            // An older request for the same model has claimed what it needs.
-            State::Ready { .. } | State::Unloading { .. } => Decision::wait(WaitFor::Memory),
+        }
+        let fixed = self.lists.fixed.iter().map(|&id| self.keeps(id));
+        let residue = self.lists.residual.iter().map(|&id| self.instance(id).residue.demand());
+        for demand in fixed.chain(residue) {
+            for &(domain, bytes) in demand.parts() {
+                let space = &mut room.spaces[domain.index()];
+                space.fixed = space.fixed.saturating_add(bytes);
+            }
         }
     }
 
-    /// A hit takes the spare workspace or free memory; for more leases at once it may send idle models away, but not
-    /// others' leases: its own model's leases end too, and leave it their workspace.
-    fn decide_hit(&self, model: ModelId, room: &mut Room) -> Decision {
-        let entry = self.entry(model);
-        if !entry.has_place() {
-            return Decision::wait(WaitFor::Concurrency);
+    /// Decides on a request, older requests having taken and claimed their part of `room`.
+    pub(super) fn decide(&self, ask: Ask, room: &mut Room) -> Decision {
+        room.want(ask.model);
+        self.decide_hit(ask, room).unwrap_or_else(|| self.decide_miss(ask, room))
+    }
+
+    /// A hit takes the spare workspace or free memory; for more leases at once it may load another instance where memory
+    /// is free, or send idle models away, but not others' leases: its own model's leases end too, and leave it their
+    /// workspace. `None` where no instance could ever serve it.
+    fn decide_hit(&self, ask: Ask, room: &mut Room) -> Option<Decision> {
+        let entry = self.entry(ask.model);
+        let is_open = |id: &InstanceId| self.instance(*id).is_ready() && !room.is_closed(*id);
+        let mut open: Vec<InstanceId> = entry.instances().filter(is_open).collect();
+        if open.is_empty() {
+            return None;
         }
-        let workspace = entry.registration.workspace;
-        if entry.has_spare() || workspace.is_zero() || room.take(workspace) {
-            return Decision::Grant;
+        open.sort_by_key(|id| self.instance(*id).leases);
+        let mut gaps = Vec::new();
+        for &id in &open {
+            let instance = self.instance(id);
+            if !entry.has_place(instance) {
+                continue;
+            }
+            let gap = instance.gap(&entry.workspace(instance.place, ask.workspace));
+            if gap.is_zero() || room.take(&gap) {
+                return Some(Decision::Grant(id));
+            }
+            gaps.push((id, gap));
         }
-        match self.victims(room.missing_for(workspace), 0, Reach::Idle, room) {
-            Some(victims) => self.send_away(victims, workspace, room),
+        if !open.iter().any(|&id| self.shortage(id, ask, room).is_none()) {
+            return None;
+        }
+        if let Some(id) = self.scale_out(ask, room) {
+            return Some(Decision::Load(id));
+        }
+        let Some((id, gap)) = gaps.into_iter().find(|(id, _)| self.shortage(*id, ask, room).is_none()) else {
+            return Some(Decision::wait(WaitFor::Concurrency));
+        };
+        let missing = room.missing_for(&gap);
+        let victims = self.victims(&missing, 0, Reach::Idle, Some(id), room);
+        Some(match victims {
+            Some(chosen) => self.send_away((ask.model, id), chosen, &missing, &gap, room),
             None => Decision::wait(WaitFor::Memory),
-        }
-    }
-
-    fn decide_miss(&self, model: ModelId, is_first: bool, room: &mut Room) -> Decision {
-        let needed = self.entry(model).needed();
-        if let Some(denial) = self.denial(model, needed) {
-            return Decision::Refuse(denial);
-        }
-        if !is_first {
-            return Decision::wait(WaitFor::Memory);
-        }
-        if room.places() > 0 && room.has(self.asks(needed, room)) && room.take(needed) {
-            room.take_place();
-            Decision::Load
-        } else {
-            self.make_room(needed, room)
-        }
-    }
-
-    /// Why `model` can never hold `requested` bytes beside what may not go; `None` if it can.
-    fn denial(&self, model: ModelId, requested: Bytes) -> Option<Denial> {
-        let limit = self.account().tightest_limit()?;
-        if requested > limit {
-            return Some(Denial::TooLarge { requested, limit });
-        }
-        let fixed = || self.ids().filter(|&other| other != model && self.entry(other).is_fixed());
-        let held =
-            fixed().fold(Bytes::ZERO, |sum, other| sum.saturating_add(self.entry(other).state.booked()));
-        let available = limit.saturating_sub(held);
-        (requested > available).then(|| Denial::Pinned {
-            requested,
-            available,
-            limit,
-            blocked_by: fixed().collect(),
         })
     }
 
-    /// Picks the models that have to go for `needed` bytes, those in use among them, and claims the bytes.
-    fn make_room(&self, needed: Bytes, room: &mut Room) -> Decision {
-        let missing = room.missing_for(self.asks(needed, room));
-        let places = usize::from(room.places() == 0);
-        let victims = self.victims(missing, places, Reach::Leased, room).unwrap_or_default();
-        let decision = self.send_away(victims, needed, room);
-        room.take_place();
+    /// One more instance for those who would wait for one that is in use, where its memory is free.
+    fn scale_out(&self, ask: Ask, room: &mut Room) -> Option<InstanceId> {
+        let entry = self.entry(ask.model);
+        if entry.registration.instances < 2 || room.seats() == 0 || entry.failure.is_some() {
+            return None;
+        }
+        let held = entry.instances().filter(|&id| self.instance(id).is_usable()).count();
+        if held >= entry.registration.instances || self.moving(ask.model).is_some() {
+            return None;
+        }
+        let mut cold = entry.instances().filter(|&id| matches!(self.instance(id).state, State::Cold));
+        let id = cold.find(|&id| {
+            let may = !self.is_pressed(id, ask) && self.shortage(id, ask, room).is_none();
+            may && room.take(&entry.needed(self.instance(id), ask.workspace))
+        })?;
+        room.take_seat();
+        Some(id)
+    }
+
+    /// What its instances are doing that it has to wait for.
+    pub(super) fn moving(&self, model: ModelId) -> Option<WaitFor> {
+        self.entry(model).instances().find_map(|id| match self.instance(id).state {
+            State::Loading { .. } | State::Promoting { .. } => Some(WaitFor::Load),
+            State::Compressing { .. } => Some(WaitFor::Memory),
+            _ => None,
+        })
+    }
+
+    fn decide_miss(&self, ask: Ask, room: &mut Room) -> Decision {
+        let entry = self.entry(ask.model);
+        if let Some(behind) = self.moving(ask.model) {
+            return Decision::wait(behind);
+        }
+        let mut places: Vec<InstanceId> = entry.instances().collect();
+        places.retain(|&id| !matches!(self.instance(id).state, State::Stuck { .. }));
+        if places.is_empty() {
+            return Decision::Refuse(Denial::Stuck);
+        }
+        if !places.iter().any(|&id| self.shortage(id, ask, room).is_none()) {
+            return Decision::Refuse(self.refusal(&places, ask, room));
+        }
+        if let Some(failure) = entry.failure.filter(|failure| failure.until > self.now) {
+            let retry_after = failure.until.since(self.now);
+            let denial = Denial::LoadFailed { attempts: failure.attempts, retry_after };
+            return if failure.is_final {
+                Decision::Refuse(denial)
+            } else {
+                Decision::wait(WaitFor::Backoff)
+            };
+        }
+        places.retain(|&id| self.shortage(id, ask, room).is_none());
+        places.retain(|&id| !self.is_pressed(id, ask));
+        if places.is_empty() {
+            return Decision::Refuse(Denial::Pressure { retry_after: self.options.pressure_retry });
+        }
+        self.come(ask, places, room)
+    }
+
+    /// Loads at the first of `places` where there is room, else makes room at one of them.
+    fn come(&self, ask: Ask, mut places: Vec<InstanceId>, room: &mut Room) -> Decision {
+        let entry = self.entry(ask.model);
+        let is_compressed = |id: InstanceId| matches!(self.instance(id).state, State::Compressed { .. });
+        if places.len() > 1 {
+            places.sort_by_key(|&id| (!is_compressed(id), self.instance(id).failures));
+        }
+        // Of its own instances elsewhere one has to go first if there may be no more.
+        let is_staying = |id: &InstanceId| self.instance(*id).is_usable() && !room.is_expected(*id);
+        let staying: Vec<InstanceId> = entry.instances().filter(is_staying).collect();
+        let others = staying.iter().filter(|&&id| !is_compressed(id)).count();
+        if others >= entry.registration.instances {
+            return self.send_own_away(ask, &staying, room);
+        }
+        for &id in &places {
+            let instance = self.instance(id);
+            let needed = entry.needed(instance, ask.workspace);
+            match instance.state {
+                State::Compressed { .. } if !self.fits_beside_form(id, &needed, room) => {
+                    let missing = room.missing_for(&needed);
+                    let own = Chosen { ids: vec![id], cost: 0.0 };
+                    return self.send_away((ask.model, id), own, &missing, &needed, room);
+                }
+                State::Compressed { .. } if room.take(&needed) => return Decision::Load(id),
+                State::Cold
+                    if room.seats() > 0 && room.has(&self.asks(&needed, room)) && room.take(&needed) =>
+                {
+                    room.take_seat();
+                    return Decision::Load(id);
+                }
+                _ => {}
+            }
+        }
+        self.make_room(ask, &places, room)
+    }
+
+    /// Picks the instances that have to go for the request, those in use among them, at the place where that costs
+    /// least, and claims the bytes there.
+    fn make_room(&self, ask: Ask, places: &[InstanceId], room: &mut Room) -> Decision {
+        let entry = self.entry(ask.model);
+        let mut best: Option<(InstanceId, Demand, Vec<_>, Chosen)> = None;
+        for &id in places {
+            let instance = self.instance(id);
+            let needed = entry.needed(instance, ask.workspace);
+            let missing = room.missing_for(&self.asks(&needed, room));
+            let seats = usize::from(!matches!(instance.state, State::Compressed { .. }) && room.seats() == 0);
+            let is_hopeless = !missing.is_empty() && room.is_short_for(&needed);
+            let victims =
+                if is_hopeless { None } else { self.victims(&missing, seats, Reach::Leased, Some(id), room) };
+            if let Some(chosen) = victims
+                && best.as_ref().is_none_or(|best| chosen.cost < best.3.cost)
+            {
+                best = Some((id, needed, missing, chosen));
+            }
+        }
+        let (id, needed, missing, chosen) = best.unwrap_or_else(|| {
+            let needed = entry.needed(self.instance(places[0]), ask.workspace);
+            let missing = room.missing_for(&needed);
+            room.fall_short(&missing);
+            (places[0], needed, missing, Chosen::default())
+        });
+        let is_seated = self.instance(id).holds_seat();
+        let decision = self.send_away((ask.model, id), chosen, &missing, &needed, room);
+        if !is_seated || room.is_expected(id) {
+            room.take_seat();
+        }
         decision
+    }
+
+    /// One of its own instances makes way for the request, which needs more than that place has.
+    fn send_own_away(&self, ask: Ask, staying: &[InstanceId], room: &mut Room) -> Decision {
+        if self.entry(ask.model).is_pinned {
+            return Decision::Refuse(self.refusal(staying, ask, room));
+        }
+        let ready = staying.iter().filter(|id| self.instance(**id).is_ready());
+        let Some(&id) = ready.min_by_key(|id| self.instance(**id).leases) else {
+            return Decision::wait(WaitFor::Memory);
+        };
+        let own = Chosen { ids: vec![id], cost: 0.0 };
+        self.send_away((ask.model, id), own, &[], &Demand::ZERO, room)
+    }
+
+    /// Whether the model fits beside its own compressed form, by the limits.
+    fn fits_beside_form(&self, id: InstanceId, needed: &Demand, room: &Room) -> bool {
+        let both = needed.plus(&self.instance(id).booked());
+        both.parts().iter().all(|&(domain, bytes)| {
+            let space = &room.spaces[domain.index()];
+            let own =
+                if self.entry_of(id).is_pinned { self.instance(id).booked_in(domain) } else { Bytes::ZERO };
+            let fixed = space.fixed.saturating_sub(own);
+            space.limit.is_none_or(|limit| bytes <= limit.saturating_sub(fixed))
+        })
     }
 
     /// What a load of `needed` bytes asks to be free: more than that, by some policies' habit, beside other models that
     /// can be sent away.
-    fn asks(&self, needed: Bytes, room: &Room) -> Bytes {
-        if !self.entries().iter().any(Entry::holds_place) {
-            return needed;
+    fn asks(&self, needed: &Demand, room: &Room) -> Demand {
+        let is_alone = self.lists.seated == 0 && self.lists.fixed.is_empty();
+        if is_alone || (self.habits.share_of_free >= 1.0 && self.habits.margin.is_zero()) {
+            return needed.clone();
         }
-        let asked = self.habits().asks(needed, self.account().tightest_limit().unwrap_or(Bytes::MAX));
-        let missing = room.missing_for(asked);
-        let can_be_had =
-            asked == needed || missing == 0 || self.victims(missing, 0, Reach::Leased, room).is_some();
-        if can_be_had { asked } else { needed }
+        let asked = Demand::of(needed.parts().iter().map(|&(domain, bytes)| {
+            let limit = room.spaces[domain.index()].limit.unwrap_or(Bytes::MAX);
+            (domain, self.habits.asks(bytes, limit))
+        }));
+        let missing = room.missing_for(&asked);
+        let can_be_had = missing.is_empty() || self.victims(&missing, 0, Reach::Leased, None, room).is_some();
+        if can_be_had { asked } else { needed.clone() }
     }
 
-    /// Claims `needed` bytes and counts on those of `victims`.
-    fn send_away(&self, mut victims: Vec<ModelId>, needed: Bytes, room: &mut Room) -> Decision {
+    /// Claims `needed` bytes and counts on those of `chosen`.
+    fn send_away(
+        &self,
+        (model, to): (ModelId, InstanceId),
+        chosen: Chosen,
+        missing: &[(DomainId, u128)],
+        needed: &Demand,
+        room: &mut Room,
+    ) -> Decision {
         room.claim(needed);
-        victims.sort_unstable();
-        let (drain, unload): (Vec<_>, Vec<_>) =
-            victims.into_iter().partition(|&id| self.entry(id).leases > 0);
-        for &victim in drain.iter().chain(&unload) {
-            room.expect(victim, self.bytes_of(victim));
-        }
-        Decision::Wait { behind: WaitFor::Memory, unload, drain }
-    }
-
-    /// Everything a resident model holds, workspaces included.
-    fn bytes_of(&self, model: ModelId) -> Bytes {
-        let entry = self.entry(model);
-        entry.state.booked().saturating_add(entry.leased)
-    }
-
-    /// The models to send away for `missing` bytes and `places`: idle ones before leased ones, those that drain already
-    /// before others, those that nobody waits for before others; among such, the policy's victims. `None` where even all
-    /// of them would not be enough: that room has to come from elsewhere.
-    fn victims(&self, missing: u128, places: usize, reach: Reach, room: &Room) -> Option<Vec<ModelId>> {
-        let mut classes: Vec<((bool, u64, bool), ModelId)> = Vec::new();
-        for id in self.ids() {
-            let entry = self.entry(id);
-            let may_go = entry.is_ready()
-                && (entry.leases == 0 || reach == Reach::Leased)
-                && !entry.registration.is_pinned
-                && !room.is_wanted(id)
-                && !room.is_draining(id);
-            if may_go {
-                let class = (
-                    entry.leases > 0,
-                    entry.draining.unwrap_or(u64::MAX),
-                    !self.is_queueless() && self.is_awaited(id),
-                );
-                classes.push((class, id));
+        let mut ids = chosen.ids;
+        ids.sort_unstable();
+        let is_closed = self.is_turn_over(model);
+        let may_serve = |id: InstanceId| !is_closed && self.instance(id).is_ready() && self.is_awaited(id);
+        let own = |id: InstanceId| self.instance(id).model == model;
+        let mut way = Way { to: Some(to), is_closed, ..Way::default() };
+        for &id in &ids {
+            let is_kept = self.instance(id).leases > 0 || (may_serve(id) && !own(id));
+            if is_kept {
+                way.drain.push(id)
+            } else {
+                way.unload.push(id)
             }
+            room.expect(id, &self.goes_with(id), is_closed);
         }
-        classes.sort_unstable();
-        let mut chosen = Vec::new();
-        let (mut freed, mut groups) = (0_u128, 0_u32);
-        for group in classes.chunk_by(|(a, _), (b, _)| a == b) {
-            if freed >= missing && chosen.len() >= places {
-                break;
-            }
-            let group: Vec<ModelId> = group.iter().map(|&(_, id)| id).collect();
-            groups = groups.saturating_add(1);
-            let still = missing.saturating_sub(freed);
-            for id in self.select(still, places.saturating_sub(chosen.len()), &group) {
-                freed = freed.saturating_add(self.bytes_of(id).get().into());
-                chosen.push(id);
-            }
+        way.demote = self.demotions(&ids, missing, room);
+        way.demote.retain(|id| !own(*id) && !way.drain.contains(id));
+        way.unload.retain(|id| !way.demote.contains(id));
+        if !way.drain.is_empty() {
+            room.count_drainer();
         }
-        if freed < missing || chosen.len() < places {
-            return None;
-        }
-        // A victim of a later class may have made those of earlier ones needless.
-        if groups > 1 {
-            self.spare(missing, places, &mut chosen);
-        }
-        Some(chosen)
+        Decision::Wait { behind: WaitFor::Memory, way }
     }
 
-    /// The policy's victims among `group`.
-    fn select(&self, missing: u128, places: usize, group: &[ModelId]) -> Vec<ModelId> {
-        let mut weighed = Vec::new();
-        let candidates = group.iter().map(|&model| self.candidate(model));
-        select(self.policy(), missing, places, candidates, self.now(), &mut weighed);
-        weighed.iter().map(|weighed| group[weighed.place]).collect()
+    /// Whether the first request for `model` has waited long enough for others' models in use.
+    fn is_turn_over(&self, model: ModelId) -> bool {
+        let wait = self.options.group_wait;
+        wait.is_zero() || self.entry(model).turn_since.is_some_and(|since| self.now.since(since) >= wait)
     }
 
-    /// The model among `models` that the policy gives the least worth.
-    pub(super) fn least_worth(&self, models: impl Iterator<Item = ModelId>) -> Option<ModelId> {
-        let worth = |id: ModelId| (self.policy().worth(&self.candidate(id), self.now()), self.entry(id).turn);
-        models.min_by(|&a, &b| {
-            let (a, b) = (worth(a), worth(b));
-            a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
-        })
-    }
-
-    fn candidate(&self, model: ModelId) -> Candidate {
-        Candidate { model, bytes: self.bytes_of(model), turn: self.entry(model).turn }
-    }
-
-    fn spare(&self, missing: u128, places: usize, chosen: &mut Vec<ModelId>) {
-        let size = |id: ModelId| u128::from(self.bytes_of(id).get());
-        let mut freed: u128 = chosen.iter().map(|&id| size(id)).sum();
-        for index in (0..chosen.len()).rev() {
-            let without = freed.saturating_sub(size(chosen[index]));
-            if without >= missing && chosen.len() > places {
-                freed = without;
-                chosen.remove(index);
-            }
+    /// Whether a domain that the request would need at `id` refuses loads.
+    fn is_pressed(&self, id: InstanceId, ask: Ask) -> bool {
+        if self.pressure.iter().all(|level| *level < Level::Hard) {
+            return false;
         }
+        let needed = self.entry(ask.model).needed(self.instance(id), ask.workspace);
+        needed.parts().iter().any(|&(domain, _)| self.pressure[domain.index()] == Level::Hard)
     }
 }

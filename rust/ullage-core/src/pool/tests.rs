@@ -1,5 +1,7 @@
 #![allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
 
+use std::time::Duration;
+
 use super::*;
 use crate::ledger::Ledger;
 use crate::units::{Bytes, Time};
@@ -10,14 +12,36 @@ fn bytes(count: u64) -> Bytes {
 }
 
 fn model(name: &str, size: u64) -> Registration {
-    Registration {
-        name: name.to_owned(),
-        estimated: bytes(size),
-        booked: bytes(size),
-        workspace: Bytes::ZERO,
-        is_pinned: false,
-        max_concurrency: None,
-        load_time: None,
+    Registration { retries: 0, ..Registration::new(name, Place::new(bytes(size), Bytes::ZERO)) }
+}
+
+fn load(model: ModelId) -> Action {
+    Action::Load { model, place: PlaceId::FIRST }
+}
+
+fn unload(model: ModelId) -> Action {
+    Action::Unload { model, place: PlaceId::FIRST }
+}
+
+fn grant(request: RequestId, model: ModelId) -> Action {
+    Action::Grant { request, model, place: PlaceId::FIRST }
+}
+
+fn load_failed(model: ModelId) -> Event {
+    Event::LoadFailed { model, place: PlaceId::FIRST, out_of_memory: None, may_retry: true }
+}
+
+/// A refusal after so many failures, to be tried again after so many milliseconds.
+fn failed(attempts: u32, millis: u64) -> Denial {
+    Denial::LoadFailed { attempts, retry_after: Duration::from_millis(millis) }
+}
+
+fn nearest(short_by: u64, workspace: Option<u64>) -> Nearest {
+    Nearest {
+        place: PlaceId::FIRST,
+        domain: DomainId::FIRST,
+        short_by: bytes(short_by),
+        workspace: workspace.map(Bytes::new),
     }
 }
 
@@ -36,7 +60,9 @@ impl Bench {
 
     fn of(policy: &str, limit: u64, models: &[Registration]) -> Self {
         let ledger = Ledger::new(Some(bytes(limit)));
-        let mut pool = Pool::new(ledger.root(), by_name(policy).unwrap());
+        // Whoever wants a model gone has it drained at once, so that a test need not wait.
+        let options = Options { group_wait: Duration::ZERO, ..Options::default() };
+        let mut pool = Pool::new(ledger.root(), by_name(policy).unwrap()).with_options(options);
         for model in models {
             pool.register(model.clone()).unwrap();
         }
@@ -55,15 +81,24 @@ impl Bench {
     fn ask(&mut self, name: &str) -> (RequestId, Vec<Action>) {
         self.requests += 1;
         let request = RequestId(self.requests);
-        (request, self.tell(Event::Request { request, model: self.id(name), deadline: None }))
+        (
+            request,
+            self.tell(Event::Request {
+                request,
+                model: self.id(name),
+                deadline: None,
+                priority: 0,
+                workspace: None,
+            }),
+        )
     }
 
     fn loaded(&mut self, name: &str) -> Vec<Action> {
-        self.tell(Event::Loaded { model: self.id(name) })
+        self.tell(Event::Loaded { model: self.id(name), place: PlaceId::FIRST })
     }
 
     fn unloaded(&mut self, name: &str) -> Vec<Action> {
-        self.tell(Event::Unloaded { model: self.id(name) })
+        self.tell(Event::Unloaded { model: self.id(name), place: PlaceId::FIRST, left: Demand::ZERO })
     }
 
     fn release(&mut self, request: RequestId) -> Vec<Action> {
@@ -91,14 +126,14 @@ fn a_cold_model_is_booked_loaded_once_and_granted_to_all() {
     let mut bench = Bench::new(10, &[model("a", 6)]);
     let a = bench.id("a");
     let (first, actions) = bench.ask("a");
-    assert_eq!(actions, [Action::Queue { request: first, behind: WaitFor::Load }, Action::Load { model: a }]);
+    assert_eq!(actions, [Action::Queue { request: first, behind: WaitFor::Load }, load(a)]);
     assert_eq!(bench.used(), 6, "booked before the load");
     let (second, actions) = bench.ask("a");
     assert_eq!(actions, [Action::Queue { request: second, behind: WaitFor::Load }]);
-    let granted = [first, second].map(|request| Action::Grant { request, model: a });
+    let granted = [first, second].map(|request| grant(request, a));
     assert_eq!(bench.loaded("a"), granted);
     let (third, actions) = bench.ask("a");
-    assert_eq!(actions, [Action::Grant { request: third, model: a }], "a hit is granted at once");
+    assert_eq!(actions, [grant(third, a)], "a hit is granted at once");
 }
 
 #[test]
@@ -108,13 +143,13 @@ fn the_least_recently_used_goes_and_its_bytes_stay_booked_until_they_are_free() 
         bench.warm_or_hit(name);
     }
     let (request, actions) = bench.ask("c");
-    assert_eq!(actions[1], Action::Unload { model: bench.id("b") });
+    assert_eq!(actions[1], unload(bench.id("b")));
     assert_eq!((bench.used(), bench.state("b")), (8, "unloading"));
     assert!(bench.tell(Event::Tick).is_empty());
     let actions = bench.unloaded("b");
-    assert_eq!(actions, [Action::Load { model: bench.id("c") }]);
+    assert_eq!(actions, [load(bench.id("c"))]);
     assert_eq!(bench.used(), 9);
-    assert_eq!(bench.loaded("c"), [Action::Grant { request, model: bench.id("c") }]);
+    assert_eq!(bench.loaded("c"), [grant(request, bench.id("c"))]);
 }
 
 impl Bench {
@@ -136,11 +171,7 @@ fn no_more_is_evicted_than_needed() {
     let (_, actions) = bench.ask("new");
     let unloads: Vec<_> =
         actions.into_iter().filter(|action| matches!(action, Action::Unload { .. })).collect();
-    assert_eq!(
-        unloads,
-        [Action::Unload { model: bench.id("large") }],
-        "the small one, though older, is spared"
-    );
+    assert_eq!(unloads, [unload(bench.id("large"))], "the small one, though older, is spared");
 }
 
 #[test]
@@ -153,12 +184,12 @@ fn a_model_in_use_is_drained_not_destroyed_and_takes_no_new_lease() {
     let (late, actions) = bench.ask("a");
     assert_eq!(actions, [Action::Queue { request: late, behind: WaitFor::Memory }], "hits cannot starve b");
     let actions = bench.release(first);
-    assert_eq!(actions, [Action::Unload { model: bench.id("a") }]);
-    assert_eq!(bench.unloaded("a"), [Action::Load { model: bench.id("b") }]);
-    assert_eq!(bench.loaded("b"), [Action::Grant { request: for_b, model: bench.id("b") }]);
-    assert_eq!(bench.release(for_b), [Action::Unload { model: bench.id("b") }]);
-    assert_eq!(bench.unloaded("b"), [Action::Load { model: bench.id("a") }]);
-    assert_eq!(bench.loaded("a"), [Action::Grant { request: late, model: bench.id("a") }]);
+    assert_eq!(actions, [unload(bench.id("a"))]);
+    assert_eq!(bench.unloaded("a"), [load(bench.id("b"))]);
+    assert_eq!(bench.loaded("b"), [grant(for_b, bench.id("b"))]);
+    assert_eq!(bench.release(for_b), [unload(bench.id("b"))]);
+    assert_eq!(bench.unloaded("b"), [load(bench.id("a"))]);
+    assert_eq!(bench.loaded("a"), [grant(late, bench.id("a"))]);
 }
 
 #[test]
@@ -169,7 +200,7 @@ fn a_cancelled_request_leaves_nothing_behind() {
     let (for_b, _) = bench.ask("b");
     let (late, _) = bench.ask("a");
     let actions = bench.tell(Event::Cancel { request: for_b });
-    assert_eq!(actions, [Action::Grant { request: late, model: bench.id("a") }], "a drains no longer");
+    assert_eq!(actions, [grant(late, bench.id("a"))], "a drains no longer");
     bench.tell(Event::Cancel { request: first });
     bench.tell(Event::Cancel { request: RequestId(999) });
     assert_eq!(bench.pool.status()[0].leases, 1, "a cancelled grant is a released lease");
@@ -178,7 +209,7 @@ fn a_cancelled_request_leaves_nothing_behind() {
 #[test]
 fn a_load_that_nobody_waits_for_any_more_ends_idle() {
     let mut roomy = model("a", 6);
-    roomy.workspace = bytes(2);
+    roomy.places[0].workspace = bytes(2).into();
     let mut bench = Bench::new(10, &[roomy]);
     let (request, _) = bench.ask("a");
     assert_eq!(bench.used(), 8);
@@ -190,7 +221,7 @@ fn a_load_that_nobody_waits_for_any_more_ends_idle() {
 #[test]
 fn a_hit_is_not_held_up_by_an_older_request_that_waits_for_memory() {
     let mut resident = model("resident", 4);
-    resident.workspace = bytes(1);
+    resident.places[0].workspace = bytes(1).into();
     resident.is_pinned = true;
     let mut bench = Bench::new(10, &[resident, model("busy", 3), model("large", 5)]);
     bench.warm("resident");
@@ -199,20 +230,20 @@ fn a_hit_is_not_held_up_by_an_older_request_that_waits_for_memory() {
     let (large, actions) = bench.ask("large");
     assert_eq!(actions, [Action::Queue { request: large, behind: WaitFor::Memory }]);
     let (first, actions) = bench.ask("resident");
-    assert_eq!(actions, [Action::Grant { request: first, model: bench.id("resident") }]);
+    assert_eq!(actions, [grant(first, bench.id("resident"))]);
     let (second, actions) = bench.ask("resident");
     assert_eq!(
         actions,
         [Action::Queue { request: second, behind: WaitFor::Memory }],
         "more is for the older one"
     );
-    assert_eq!(bench.release(first), [Action::Grant { request: second, model: bench.id("resident") }]);
+    assert_eq!(bench.release(first), [grant(second, bench.id("resident"))]);
 }
 
 #[test]
 fn workspace_is_booked_by_the_lease_and_bounds_concurrency() {
     let mut bounded = model("a", 4);
-    bounded.workspace = bytes(3);
+    bounded.places[0].workspace = bytes(3).into();
     let mut bench = Bench::new(10, &[bounded]);
     let (first, _) = bench.ask("a");
     bench.loaded("a");
@@ -221,7 +252,7 @@ fn workspace_is_booked_by_the_lease_and_bounds_concurrency() {
     assert_eq!(bench.used(), 10);
     let (third, actions) = bench.ask("a");
     assert_eq!(actions, [Action::Queue { request: third, behind: WaitFor::Memory }]);
-    assert_eq!(bench.release(first), [Action::Grant { request: third, model: bench.id("a") }]);
+    assert_eq!(bench.release(first), [grant(third, bench.id("a"))]);
 
     let mut single = model("b", 1);
     single.max_concurrency = Some(1);
@@ -230,7 +261,7 @@ fn workspace_is_booked_by_the_lease_and_bounds_concurrency() {
     bench.loaded("b");
     let (second, actions) = bench.ask("b");
     assert_eq!(actions, [Action::Queue { request: second, behind: WaitFor::Concurrency }]);
-    assert_eq!(bench.release(first), [Action::Grant { request: second, model: bench.id("b") }]);
+    assert_eq!(bench.release(first), [grant(second, bench.id("b"))]);
 }
 
 #[test]
@@ -242,7 +273,7 @@ fn a_younger_request_may_pass_only_with_bytes_the_older_does_not_need() {
     let (_, actions) = bench.ask("small");
     assert_eq!(actions.len(), 1, "3 of the 4 free bytes are spoken for");
     let (_, actions) = bench.ask("tiny");
-    assert!(!actions.contains(&Action::Load { model: bench.id("tiny") }), "small is ahead of it");
+    assert!(!actions.contains(&load(bench.id("tiny"))), "small is ahead of it");
     bench.tell(Event::Cancel { request: RequestId(3) });
     assert_eq!(bench.state("tiny"), "loading");
 }
@@ -253,12 +284,18 @@ fn what_can_never_fit_is_refused_with_the_numbers() {
     pinned.is_pinned = true;
     let mut bench = Bench::new(10, &[pinned, model("huge", 11), model("big", 7)]);
     let (request, actions) = bench.ask("huge");
-    let denial = Denial::TooLarge { requested: bytes(11), limit: bytes(10) };
+    let denial = Denial::TooLarge { requested: bytes(11), limit: bytes(10), nearest: nearest(1, None) };
     assert_eq!(actions, [Action::Refuse { request, denial }]);
     bench.warm("pinned");
     let (request, actions) = bench.ask("big");
     let blocked_by = vec![bench.id("pinned")];
-    let denial = Denial::Pinned { requested: bytes(7), available: bytes(6), limit: bytes(10), blocked_by };
+    let denial = Denial::Pinned {
+        requested: bytes(7),
+        available: bytes(6),
+        limit: bytes(10),
+        blocked_by,
+        nearest: nearest(1, None),
+    };
     assert_eq!(actions, [Action::Refuse { request, denial }]);
 
     let mut second = model("also pinned", 7);
@@ -274,11 +311,16 @@ fn a_failed_load_refuses_its_waiters_and_frees_its_bytes() {
     let mut bench = Bench::new(10, &[model("a", 6)]);
     let (first, _) = bench.ask("a");
     let (second, _) = bench.ask("a");
-    let refused = [first, second].map(|request| Action::Refuse { request, denial: Denial::LoadFailed });
-    assert_eq!(bench.tell(Event::LoadFailed { model: bench.id("a") }), refused);
+    let refused = [first, second].map(|request| Action::Refuse { request, denial: failed(1, 100) });
+    assert_eq!(bench.tell(load_failed(bench.id("a"))), refused);
     assert_eq!(bench.used(), 0);
+    let (early, actions) = bench.ask("a");
+    assert!(
+        matches!(&actions[..], [Action::Refuse { request, denial: Denial::LoadFailed { .. } }] if *request == early)
+    );
+    bench.now += 100_000_000;
     let (_, actions) = bench.ask("a");
-    assert!(actions.contains(&Action::Load { model: bench.id("a") }), "the next request tries again");
+    assert!(actions.contains(&load(bench.id("a"))), "after a pause the next request tries again");
 }
 
 #[test]
@@ -286,9 +328,15 @@ fn a_failed_unload_keeps_its_bytes_booked_and_says_so() {
     let mut bench = Bench::new(10, &[model("a", 6), model("b", 6)]);
     bench.warm("a");
     let (request, _) = bench.ask("b");
-    let actions = bench.tell(Event::UnloadFailed { model: bench.id("a") });
+    let actions = bench.tell(Event::UnloadFailed { model: bench.id("a"), place: PlaceId::FIRST });
     let blocked_by = vec![bench.id("a")];
-    let denial = Denial::Pinned { requested: bytes(6), available: bytes(4), limit: bytes(10), blocked_by };
+    let denial = Denial::Pinned {
+        requested: bytes(6),
+        available: bytes(4),
+        limit: bytes(10),
+        blocked_by,
+        nearest: nearest(2, None),
+    };
     assert_eq!(actions, [Action::Refuse { request, denial }]);
     assert_eq!((bench.used(), bench.state("a")), (6, "stuck"));
     let (request, actions) = bench.ask("a");
@@ -301,7 +349,8 @@ fn a_deadline_ends_a_wait() {
     bench.ask("a");
     bench.loaded("a");
     let (request, deadline) = (RequestId(50), Some(Time::from_nanos(100)));
-    bench.tell(Event::Request { request, model: bench.id("b"), deadline });
+    let model = bench.id("b");
+    bench.tell(Event::Request { request, model, deadline, priority: 0, workspace: None });
     assert_eq!(bench.pool.next_deadline(), deadline);
     bench.now = 98;
     assert!(bench.tell(Event::Tick).is_empty());
@@ -315,9 +364,9 @@ fn a_model_that_turns_out_larger_is_booked_larger() {
     let mut bench = Bench::new(10, &[model("a", 4), model("b", 3)]);
     bench.warm("a");
     let a = bench.id("a");
-    bench.tell(Event::Measured { model: a, bytes: bytes(6) });
+    bench.tell(Event::Measured { model: a, place: PlaceId::FIRST, bytes: bytes(6).into() });
     assert_eq!(bench.used(), 6);
-    bench.tell(Event::Measured { model: a, bytes: bytes(11) });
+    bench.tell(Event::Measured { model: a, place: PlaceId::FIRST, bytes: bytes(11).into() });
     assert_eq!(bench.used(), 6, "there is no room for the truth; the status shows both");
     assert_eq!(bench.pool.status()[0].measured, Some(bytes(11)));
     let plan = bench.pool.plan(a);
@@ -332,7 +381,9 @@ fn a_plan_says_what_would_happen_and_changes_nothing() {
     let step = |bench: &Bench, name| bench.pool.plan(bench.id(name)).step;
     assert_eq!(step(&bench, "a"), Step::Grant);
     let evict = vec![bench.id("a")];
-    assert_eq!(step(&bench, "b"), Step::Wait { behind: WaitFor::Memory, evict, drain: vec![] });
+    let whom = evict.clone();
+    let wait = Step::Wait { behind: WaitFor::Memory, whom, evict, demote: vec![], drain: vec![] };
+    assert_eq!(step(&bench, "b"), wait);
     assert!(matches!(step(&bench, "c"), Step::Refuse(Denial::TooLarge { .. })));
     assert_eq!(bench.pool.status(), before);
 }
@@ -348,10 +399,10 @@ fn a_closing_pool_refuses_drains_and_empties_the_ledger() {
     let (waiting, _) = bench.ask("b");
     let actions = bench.tell(Event::Close);
     let refused = Action::Refuse { request: waiting, denial: Denial::Closed };
-    assert_eq!(actions, [refused, Action::Unload { model: bench.id("p") }]);
+    assert_eq!(actions, [refused, unload(bench.id("p"))]);
     let (request, actions) = bench.ask("a");
     assert_eq!(actions, [Action::Refuse { request, denial: Denial::Closed }]);
-    assert_eq!(bench.release(lease), [Action::Unload { model: bench.id("a") }]);
+    assert_eq!(bench.release(lease), [unload(bench.id("a"))]);
     bench.unloaded("a");
     bench.unloaded("p");
     assert_eq!(bench.used(), 0);
@@ -363,19 +414,29 @@ fn events_that_cannot_have_happened_are_errors_and_change_nothing() {
     let a = bench.id("a");
     let before = bench.pool.status();
     for event in [
-        Event::Loaded { model: a },
-        Event::LoadFailed { model: a },
-        Event::Unloaded { model: a },
-        Event::UnloadFailed { model: a },
+        Event::Loaded { model: a, place: PlaceId::FIRST },
+        load_failed(a),
+        Event::Unloaded { model: a, place: PlaceId::FIRST, left: Demand::ZERO },
+        Event::UnloadFailed { model: a, place: PlaceId::FIRST },
         Event::Released { request: RequestId(1) },
-        Event::Measured { model: ModelId(7), bytes: bytes(1) },
-        Event::Loaded { model: ModelId(7) },
-        Event::Request { request: RequestId(1), model: ModelId(7), deadline: None },
+        Event::Measured { model: ModelId(7), place: PlaceId::FIRST, bytes: bytes(1).into() },
+        Event::Loaded { model: ModelId(7), place: PlaceId::FIRST },
+        Event::Request {
+            request: RequestId(1),
+            model: ModelId(7),
+            deadline: None,
+            priority: 0,
+            workspace: None,
+        },
     ] {
-        assert!(matches!(bench.pool.handle(Time::ZERO, event), Err(Error::Protocol { .. })), "{event:?}");
+        assert!(
+            matches!(bench.pool.handle(Time::ZERO, event.clone()), Err(Error::Protocol { .. })),
+            "{event:?}"
+        );
     }
     bench.ask("a");
-    let twice = Event::Request { request: RequestId(1), model: a, deadline: None };
+    let twice =
+        Event::Request { request: RequestId(1), model: a, deadline: None, priority: 0, workspace: None };
     assert!(matches!(bench.pool.handle(Time::ZERO, twice), Err(Error::Protocol { .. })));
     assert_ne!(bench.pool.status(), before);
     assert!(matches!(bench.pool.model("z"), Err(Error::UnknownModel { .. })));

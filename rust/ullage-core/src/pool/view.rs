@@ -1,8 +1,10 @@
-//! What the pool looks like from outside: its models, and what a request would meet.
+//! What the pool looks like from outside: its models, instance by instance.
 
 use super::brain::Pool;
-use super::decision::Decision;
-use super::event::{Denial, ModelId, WaitFor};
+use super::demand::Demand;
+use super::event::{Level, ModelId};
+use super::instance::{Instance, InstanceId};
+use super::registration::PlaceId;
 use crate::units::{Bytes, Time};
 
 /// One model at one instant.
@@ -10,7 +12,8 @@ use crate::units::{Bytes, Time};
 pub struct ModelStatus {
     /// Registered name.
     pub name: String,
-    /// `cold`, `loading`, `ready`, `draining`, `unloading` or `stuck`.
+    /// The state of the instance that can serve soonest: `ready`, `draining`, `loading`, `promoting`, `compressing`,
+    /// `compressed`, `unloading`, `lost`, `stuck`, `cold`; or `failed`, when it is cold and its last load failed.
     pub state: &'static str,
     /// Whether it stays once loaded.
     pub is_pinned: bool,
@@ -20,94 +23,140 @@ pub struct ModelStatus {
     pub waiting: u64,
     /// The most likely size, as registered.
     pub estimated: Bytes,
-    /// Bytes held in the ledger now, workspaces included.
+    /// Bytes held in the ledger now, in all domains, workspaces and residue included.
     pub booked: Bytes,
-    /// The largest size measured so far.
+    /// The largest size measured so far, in all domains.
     pub measured: Option<Bytes>,
+    /// What unloads left behind and did not give back.
+    pub residue: Bytes,
     /// Loads so far.
     pub loads: u64,
+    /// Promotions so far.
+    pub promotions: u64,
     /// Times it was sent away.
     pub evictions: u64,
+    /// Loads that failed in a row.
+    pub failures: u32,
+    /// When a failed load is tried again.
+    pub retry_at: Option<Time>,
     /// When it was last granted or released.
     pub last_used: Time,
+    /// Each of its places.
+    pub instances: Vec<InstanceStatus>,
 }
 
-/// What a request for a model would meet now.
+/// One model at one of its places.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolPlan {
-    /// The model and its workspace.
-    pub needed: Bytes,
-    /// Free on the pool's account; `None` without a limit.
-    pub available: Option<Bytes>,
-    /// Requests ahead of it.
-    pub ahead: u64,
-    /// What would happen.
-    pub step: Step,
+pub struct InstanceStatus {
+    /// Where.
+    pub place: PlaceId,
+    /// As [`ModelStatus::state`], but for `failed`.
+    pub state: &'static str,
+    /// Live leases.
+    pub leases: u64,
+    /// Bytes held in the ledger now, workspaces included, residue not.
+    pub booked: Demand,
+    /// The largest size measured so far.
+    pub measured: Option<Demand>,
+    /// What unloads left behind and did not give back.
+    pub residue: Demand,
+    /// Whether an unload has not been reported in time.
+    pub is_overdue: bool,
 }
 
-/// What would happen to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Granted at once.
-    Grant,
-    /// Loaded into free memory, then granted.
-    Load,
-    /// Granted after a wait, for which some models go.
-    Wait {
-        /// What it waits for first.
-        behind: WaitFor,
-        /// Idle models that would go at once.
-        evict: Vec<ModelId>,
-        /// Models in use that would go after their last lease.
-        drain: Vec<ModelId>,
-    },
-    /// Refused.
-    Refuse(Denial),
+/// Who can serve soonest comes first.
+fn order(state: &str) -> usize {
+    let states = [
+        "ready",
+        "draining",
+        "loading",
+        "promoting",
+        "compressing",
+        "compressed",
+        "unloading",
+        "lost",
+        "stuck",
+    ];
+    states.iter().position(|name| *name == state).unwrap_or(states.len())
 }
 
 impl Pool {
     /// Every model in order of registration.
     #[must_use]
     pub fn status(&self) -> Vec<ModelStatus> {
-        let mut waiting = vec![0_u64; self.entries().len()];
-        for model in self.awaited() {
-            waiting[model.index()] = waiting[model.index()].saturating_add(1);
-        }
-        let rows = self.entries().iter().zip(waiting).map(|(entry, waiting)| ModelStatus {
-            name: entry.registration.name.clone(),
-            state: entry.state_name(),
-            is_pinned: entry.registration.is_pinned,
-            leases: entry.leases,
-            waiting,
-            estimated: entry.registration.estimated,
-            booked: entry.state.booked().saturating_add(entry.leased),
-            measured: entry.measured,
-            loads: entry.loads,
-            evictions: entry.evictions,
-            last_used: entry.last_used,
-        });
-        rows.collect()
+        (0..self.entries.len()).map(|number| self.status_of(ModelId(number))).collect()
     }
 
-    /// What a request for `model` would meet now; nothing changes.
+    /// One model.
+    ///
+    /// # Panics
+    /// If the model is another pool's.
     #[must_use]
-    pub fn plan(&self, model: ModelId) -> PoolPlan {
-        let mut room = self.room();
-        let mut ahead = 0_u64;
-        for waiting in self.awaited() {
-            let _ = self.decide(waiting, &mut room);
-            ahead = ahead.saturating_add(1);
+    pub fn status_of(&self, model: ModelId) -> ModelStatus {
+        let entry = self.entry(model);
+        let own = || entry.instances().map(|id| self.instance(id));
+        let instances: Vec<InstanceStatus> = entry.instances().map(|id| self.instance_status(id)).collect();
+        let total = |sum: Bytes, demand: &Demand| sum.saturating_add(demand.total());
+        let residue = instances.iter().map(|row| &row.residue).fold(Bytes::ZERO, total);
+        let booked = instances.iter().map(|row| &row.booked).fold(residue, total);
+        let measured = own().filter_map(|instance| instance.measured.as_ref()).map(Demand::total).max();
+        let state = instances.iter().map(|row| row.state).min_by_key(|state| order(state)).unwrap_or("cold");
+        let is_failed = state == "cold" && entry.failure.is_some();
+        ModelStatus {
+            name: entry.registration.name.clone(),
+            state: if is_failed { "failed" } else { state },
+            is_pinned: entry.is_pinned,
+            leases: own().fold(entry.orphans, |sum, instance| sum.saturating_add(instance.leases)),
+            waiting: self.queue.len_of(model) as u64,
+            estimated: entry.registration.estimated,
+            booked: booked.saturating_add(entry.orphaned.total()),
+            measured,
+            residue,
+            loads: entry.loads,
+            promotions: entry.promotions,
+            evictions: entry.evictions,
+            failures: entry.failure.map_or(0, |failure| failure.attempts),
+            retry_at: entry.failure.map(|failure| failure.until),
+            last_used: entry.last_used,
+            instances,
         }
-        let step = match self.decide(model, &mut room) {
-            Decision::Grant => Step::Grant,
-            Decision::Load => Step::Load,
-            Decision::Wait { behind, unload, drain } => Step::Wait { behind, evict: unload, drain },
-            Decision::Refuse(denial) => Step::Refuse(denial),
-        };
-        PoolPlan { needed: self.entry(model).needed(), available: self.account().available(), ahead, step }
+    }
+
+    fn instance_status(&self, id: InstanceId) -> InstanceStatus {
+        let instance: &Instance = self.instance(id);
+        InstanceStatus {
+            place: instance.place,
+            state: instance.state_name(),
+            leases: instance.leases,
+            booked: self.goes_with(id),
+            measured: instance.measured.clone(),
+            residue: instance.residue.demand(),
+            is_overdue: instance.is_overdue,
+        }
+    }
+
+    /// How short of memory each domain is said to be.
+    #[must_use]
+    pub fn pressure(&self) -> &[Level] {
+        &self.pressure
+    }
+
+    /// Whether nobody waits or holds a lease.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.queue.is_empty() && self.leases.is_empty()
+    }
+
+    /// How many requests wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
     }
 
     /// The registered name of `model`.
+    ///
+    /// # Panics
+    /// If the model is another pool's.
     #[must_use]
     pub fn name(&self, model: ModelId) -> &str {
         &self.entry(model).registration.name

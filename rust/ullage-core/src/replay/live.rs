@@ -10,7 +10,7 @@ use super::trace::Trace;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::pool::policy::Policy;
-use crate::pool::{Action, Event, ModelId, Pool, Registration, RequestId};
+use crate::pool::{Action, Demand, Event, ModelId, Place, PlaceId, Pool, Registration, RequestId};
 use crate::solving::Random;
 use crate::units::{Bytes, Time};
 
@@ -114,13 +114,11 @@ impl<'a> Machine<'a> {
         for (number, model) in trace.models().iter().enumerate() {
             let (estimated, booked) = estimates(model.bytes, number, conditions.estimate_error);
             pool.register(Registration {
-                name: model.name.clone(),
                 estimated,
-                booked,
-                workspace: conditions.workspace,
                 is_pinned: model.is_pinned,
                 max_concurrency: conditions.max_concurrency,
                 load_time: Some(Duration::try_from_secs_f64(model.load_s).unwrap_or(Duration::MAX)),
+                ..Registration::new(model.name.as_str(), Place::new(booked, conditions.workspace))
             })?;
         }
         let count = trace.models().len();
@@ -152,7 +150,7 @@ impl<'a> Machine<'a> {
             row.requests = row.requests.saturating_add(1);
             let deadline = self.conditions.patience.map(|patience| self.now.saturating_add(patience));
             let (request, model) = (RequestId(number as u64), ModelId(request.model));
-            self.tell(Event::Request { request, model, deadline })?;
+            self.tell(Event::Request { request, model, deadline, priority: 0, workspace: None })?;
         }
         self.run_until(None)
     }
@@ -181,7 +179,7 @@ impl<'a> Machine<'a> {
     }
 
     fn is_at_rest(&self) -> bool {
-        self.pool.status().iter().all(|status| status.waiting == 0 && status.leases == 0)
+        self.pool.is_at_rest()
     }
 
     fn happen(&mut self) -> Result<()> {
@@ -192,7 +190,8 @@ impl<'a> Machine<'a> {
             }
             Some(Reverse((_, _, Due::Unloaded(model)))) => {
                 self.use_less(self.trace.models()[model].bytes);
-                self.tell(Event::Unloaded { model: ModelId(model) })
+                let (model, place) = (ModelId(model), PlaceId::FIRST);
+                self.tell(Event::Unloaded { model, place, left: Demand::ZERO })
             }
             None => Ok(()),
         }
@@ -209,9 +208,10 @@ impl<'a> Machine<'a> {
         self.plan_loads();
         let id = ModelId(model);
         if self.conditions.estimate_error > 0.0 {
-            self.tell(Event::Measured { model: id, bytes: self.trace.models()[model].bytes })?;
+            let bytes = self.trace.models()[model].bytes.into();
+            self.tell(Event::Measured { model: id, place: PlaceId::FIRST, bytes })?;
         }
-        self.tell(Event::Loaded { model: id })
+        self.tell(Event::Loaded { model: id, place: PlaceId::FIRST })
     }
 
     /// Brings what is left of each load up to now.
@@ -249,15 +249,15 @@ impl<'a> Machine<'a> {
 
     fn carry_out(&mut self, action: &Action) {
         match *action {
-            Action::Load { model } => self.start_load(model.index()),
-            Action::Unload { model } => {
+            Action::Load { model, .. } => self.start_load(model.index()),
+            Action::Unload { model, .. } => {
                 let bytes = self.trace.models()[model.index()].bytes;
                 self.outcome.evictions = self.outcome.evictions.saturating_add(1);
                 self.outcome.evicted = self.outcome.evicted.saturating_add(bytes.get().into());
                 Log::note(&mut self.log, self.now, Move::Evict(model.index()));
                 self.plan(self.now.saturating_add(self.conditions.unload_lag), Due::Unloaded(model.index()));
             }
-            Action::Grant { request, model } => {
+            Action::Grant { request, model, .. } => {
                 let number = place(request);
                 let asked = &self.trace.requests()[number];
                 self.waits[model.index()].push(self.now.since(asked.at).as_secs_f64());
@@ -272,7 +272,12 @@ impl<'a> Machine<'a> {
                 self.outcome.refused = self.outcome.refused.saturating_add(1);
                 Log::note(&mut self.log, self.now, Move::Refuse(number));
             }
-            Action::Queue { .. } => {}
+            // Nothing shrinks here, and lags are no faults.
+            Action::Queue { .. }
+            | Action::Overdue { .. }
+            | Action::Compress { .. }
+            | Action::Promote { .. }
+            | Action::Drop { .. } => {}
         }
     }
 

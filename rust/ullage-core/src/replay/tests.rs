@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ledger::Ledger;
 use crate::pool::policy::NAMES;
-use crate::pool::{Action, Event, ModelId, Pool, Registration, RequestId};
+use crate::pool::{Action, Demand, Event, ModelId, Place, Pool, Registration, RequestId};
 use crate::units::{Bytes, Time};
 
 /// A trace of whole seconds, from sizes and (seconds passed, model) pairs.
@@ -38,29 +38,27 @@ fn through_the_pool(trace: &Trace, capacity: u64, name: &str) -> Log {
     let mut pool = Pool::new(ledger.root(), policy(name, trace).unwrap());
     for model in trace.models() {
         pool.register(Registration {
-            name: model.name.clone(),
-            estimated: model.bytes,
-            booked: model.bytes,
-            workspace: Bytes::ZERO,
             is_pinned: model.is_pinned,
-            max_concurrency: None,
             load_time: Some(Duration::from_secs_f64(model.load_s)),
+            ..Registration::new(model.name.as_str(), Place::new(model.bytes, Bytes::ZERO))
         })
         .unwrap();
     }
     let mut log = Log::default();
     for (number, request) in trace.requests().iter().enumerate() {
         let id = RequestId(number as u64);
-        let mut events = vec![Event::Request { request: id, model: ModelId(request.model), deadline: None }];
+        let model = ModelId(request.model);
+        let asked = Event::Request { request: id, model, deadline: None, priority: 0, workspace: None };
+        let mut events = vec![asked];
         while let Some(event) = events.pop() {
             for action in pool.handle(request.at, event).unwrap() {
                 let what = match action {
-                    Action::Load { model } => {
-                        events.insert(0, Event::Loaded { model });
+                    Action::Load { model, place } => {
+                        events.insert(0, Event::Loaded { model, place });
                         Move::Load(model.index())
                     }
-                    Action::Unload { model } => {
-                        events.push(Event::Unloaded { model });
+                    Action::Unload { model, place } => {
+                        events.push(Event::Unloaded { model, place, left: Demand::ZERO });
                         Move::Evict(model.index())
                     }
                     Action::Grant { request, .. } => {
@@ -68,7 +66,7 @@ fn through_the_pool(trace: &Trace, capacity: u64, name: &str) -> Log {
                         Move::Grant(number)
                     }
                     Action::Refuse { .. } => Move::Refuse(number),
-                    Action::Queue { .. } => continue,
+                    _ => continue,
                 };
                 log.0.push((request.at, what));
             }

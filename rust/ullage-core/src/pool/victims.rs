@@ -1,0 +1,227 @@
+//! Whom to send away.
+
+use super::brain::Pool;
+use super::demand::{Demand, DomainId};
+use super::instance::{InstanceId, State};
+use super::policy::{Candidate, Weighed, select};
+use super::room::Room;
+use super::tier::{Tiered, shared};
+use crate::units::Bytes;
+
+/// Which instances may have to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Those that nobody uses.
+    Idle,
+    /// Those in use too, once their leases end.
+    Leased,
+    /// Those that nobody uses, however short they have been there.
+    Pressed,
+}
+
+/// Who goes, and what that costs by the policy's reckoning.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chosen {
+    pub(super) ids: Vec<InstanceId>,
+    pub(super) cost: f64,
+}
+
+/// Who goes before whom, whatever they are worth: others before the asking model's own instances elsewhere, idle ones before leased ones, those that drain already before others,
+/// second instances before only ones, those that nobody waits for before others.
+type Class = (bool, bool, u64, bool, bool);
+
+impl Pool {
+    /// The instances to send away for what is `missing` in each domain, and for `seats`; by class, and among one class the
+    /// policy's victims, domain after domain, the one that lacks the most first. `None` where even all of them would not
+    /// be enough: that room has to come from elsewhere.
+    pub(super) fn victims(
+        &self,
+        missing: &[(DomainId, u128)],
+        seats: usize,
+        reach: Reach,
+        to: Option<InstanceId>,
+        room: &Room,
+    ) -> Option<Chosen> {
+        if missing.is_empty() && seats == 0 {
+            return Some(Chosen::default());
+        }
+        let classes = self.classes(reach, to, room);
+        let mut chosen = Chosen::default();
+        let mut groups = 0;
+        if missing.is_empty() {
+            groups = self.choose(&mut chosen, None, seats, &classes)?;
+        }
+        let mut domains = missing.to_vec();
+        domains.sort_by_key(|&(_, missing)| std::cmp::Reverse(missing));
+        for &(domain, bytes) in &domains {
+            groups = groups.max(self.choose(&mut chosen, Some((domain, bytes)), seats, &classes)?);
+        }
+        // A victim of a later class, or for another domain, may have made those before it needless.
+        if groups > 1 || domains.len() > 1 {
+            self.spare(missing, seats, &mut chosen.ids);
+        }
+        Some(chosen)
+    }
+
+    /// Those that may go for the sake of `to`, by class.
+    fn classes(&self, reach: Reach, to: Option<InstanceId>, room: &Room) -> Vec<(Class, InstanceId)> {
+        let mut classes: Vec<(Class, InstanceId)> = Vec::with_capacity(self.lists.evictable.len());
+        let is_queueless = self.queue.is_empty();
+        let own = to.map(|id| self.instance(id).model);
+        for &id in &self.lists.evictable {
+            let instance = self.instance(id);
+            let is_own = own == Some(instance.model) && to != Some(id);
+            let may_go = (instance.leases == 0 || reach == Reach::Leased)
+                && (is_own || !room.is_wanted(instance.model))
+                && !room.is_expected(id)
+                && (reach == Reach::Pressed || self.is_settled(id));
+            if may_go {
+                let is_only = self.entry_of(id).registration.instances < 2 || !self.has_sibling(id);
+                let class = (
+                    is_own,
+                    instance.leases > 0,
+                    instance.draining.unwrap_or(u64::MAX),
+                    is_only,
+                    !is_queueless && self.is_awaited(id),
+                );
+                classes.push((class, id));
+            }
+        }
+        classes.sort_unstable();
+        classes
+    }
+
+    /// Whether it has been there for as long as it must.
+    fn is_settled(&self, id: InstanceId) -> bool {
+        let least = self.options.min_residency;
+        let instance = self.instance(id);
+        least.is_zero() || !instance.is_ready() || self.now.since(instance.since) >= least
+    }
+
+    fn has_sibling(&self, id: InstanceId) -> bool {
+        let mut others = self.entry_of(id).instances().filter(|&other| other != id);
+        others.any(|other| self.instance(other).is_ready() && !self.instance(other).is_closed)
+    }
+
+    /// Adds those that go for `missing` bytes, what is chosen already counted; gives how many classes that took.
+    fn choose(
+        &self,
+        chosen: &mut Chosen,
+        missing: Option<(DomainId, u128)>,
+        seats: usize,
+        classes: &[(Class, InstanceId)],
+    ) -> Option<u32> {
+        let bytes_of = |id: InstanceId| match missing {
+            Some((domain, _)) => self.instance(id).bytes_in(domain),
+            None => self.goes_with(id).total(),
+        };
+        let needed = missing.map_or(0, |(_, bytes)| bytes);
+        let is_apart = self.accounts.len() > 1 && missing.is_some();
+        let mut freed: u128 = chosen.ids.iter().map(|&id| u128::from(bytes_of(id).get())).sum();
+        let mut weighed: Vec<Weighed> = Vec::new();
+        let mut groups = 0_u32;
+        for group in classes.chunk_by(|(a, _), (b, _)| a == b) {
+            if freed >= needed && chosen.ids.len() >= seats {
+                break;
+            }
+            groups = groups.saturating_add(1);
+            let before = chosen.ids.len();
+            let may_go = |id: &InstanceId| {
+                !(before > 0 && chosen.ids.contains(id)) && !(is_apart && bytes_of(*id).is_zero())
+            };
+            let group: Vec<InstanceId> = group.iter().map(|&(_, id)| id).filter(may_go).collect();
+            let candidates = group.iter().map(|&id| self.candidate(id, bytes_of(id)));
+            let (still, many) = (needed.saturating_sub(freed), seats.saturating_sub(before));
+            if self.lists.compressed == 0 {
+                select(self.policy.as_ref(), still, many, candidates, self.now, &mut weighed);
+            } else {
+                let saved = group.iter().map(|&id| (self.candidate(id, bytes_of(id)), self.saved(id)));
+                let tiered = Tiered::of(self.policy.as_ref(), saved, self.now);
+                select(&tiered, still, many, candidates, self.now, &mut weighed);
+            }
+            for victim in &weighed {
+                let id = group[victim.place];
+                let bytes = bytes_of(id);
+                freed = freed.saturating_add(bytes.get().into());
+                chosen.cost += victim.worth * super::policy::count(bytes);
+                chosen.ids.push(id);
+            }
+        }
+        (freed >= needed && chosen.ids.len() >= seats).then_some(groups)
+    }
+
+    fn candidate(&self, id: InstanceId, bytes: Bytes) -> Candidate {
+        let model = self.instance(id).model;
+        Candidate { model, bytes, turn: self.entry(model).turn }
+    }
+
+    /// What of a load its compressed form saves, if it is in that form.
+    fn saved(&self, id: InstanceId) -> Option<f64> {
+        let instance = self.instance(id);
+        matches!(instance.state, State::Compressed { .. }).then(|| self.saved_share(instance.model))
+    }
+
+    /// The instance among `ids` that the policy gives the least worth.
+    pub(super) fn least_worth(&self, ids: impl Iterator<Item = InstanceId>) -> Option<InstanceId> {
+        let worth = |id: InstanceId| {
+            let candidate = self.candidate(id, self.goes_with(id).total());
+            let worth = self.policy.worth(&candidate, self.now);
+            (self.saved(id).map_or(worth, |share| shared(worth, share)), candidate.turn)
+        };
+        ids.map(|id| (worth(id), id))
+            .min_by(|(a, _), (b, _)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
+            .map(|(_, id)| id)
+    }
+
+    /// Everything that an instance holds and that goes with it, workspaces included.
+    pub(super) fn goes_with(&self, id: InstanceId) -> Demand {
+        let instance = self.instance(id);
+        instance.booked().plus(&instance.leased)
+    }
+
+    /// Lets those stay whom the others make needless.
+    fn spare(&self, missing: &[(DomainId, u128)], seats: usize, ids: &mut Vec<InstanceId>) {
+        let size = |id: InstanceId, domain| u128::from(self.instance(id).bytes_in(domain).get());
+        let mut excess: Vec<(DomainId, u128)> = Vec::with_capacity(missing.len());
+        for &(domain, bytes) in missing {
+            let freed: u128 = ids.iter().map(|&id| size(id, domain)).sum();
+            excess.push((domain, freed.saturating_sub(bytes)));
+        }
+        for index in (0..ids.len()).rev() {
+            let id = ids[index];
+            if ids.len() > seats && excess.iter().all(|&(domain, left)| size(id, domain) <= left) {
+                excess.iter_mut().for_each(|(domain, left)| *left = left.saturating_sub(size(id, *domain)));
+                ids.remove(index);
+            }
+        }
+    }
+
+    /// Those of `ids`, who are to go for what is `missing`, that may shrink instead: there is room for their compressed
+    /// forms now, and what they free is enough all the same.
+    pub(super) fn demotions(
+        &self,
+        ids: &[InstanceId],
+        missing: &[(DomainId, u128)],
+        room: &mut Room,
+    ) -> Vec<InstanceId> {
+        let mut shrinking = Vec::new();
+        if ids.iter().all(|&id| self.form(id).is_none()) {
+            return shrinking;
+        }
+        let mut excess: Vec<(DomainId, u128)> = Vec::new();
+        for &(domain, bytes) in missing {
+            let freed: u128 =
+                ids.iter().map(|&id| u128::from(self.instance(id).bytes_in(domain).get())).sum();
+            excess.push((domain, freed.saturating_sub(bytes)));
+        }
+        for &id in ids {
+            let Some(form) = self.form(id) else { continue };
+            let held = |domain| u128::from(form.bytes_in(domain).get());
+            if excess.iter().all(|&(domain, left)| held(domain) <= left) && room.take(form) {
+                excess.iter_mut().for_each(|(domain, left)| *left = left.saturating_sub(held(*domain)));
+                shrinking.push(id);
+            }
+        }
+        shrinking
+    }
+}
