@@ -2794,12 +2794,14 @@ def calibrate_machine(
     """Measure this processor. `ullage.calibrate` is how it is called."""
 
 def verify_machine(
-    profile: Profile,
+    profile: Profile | None,
     schemes: Sequence[str],
     threads: Sequence[int],
     *,
     cores: int,
+    seconds: float,
     memory: ByteCount,
+    name: str,
     progress: Callable[[float, str], object] | None = None,
 ) -> dict[str, Any]:
-    """Hold predictions against execution; gives `cases` and `summary`."""
+    """Hold predictions against execution; gives `cases`, `summary`, `profile` and `rounds`."""

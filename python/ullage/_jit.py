@@ -153,25 +153,35 @@ def calibrate(
 
 
 def verify(
-    profile: Profile,
+    profile: Profile | None = None,
     *,
     schemes: Sequence[Scheme | str] = SCHEMES,
     threads: Sequence[int] | None = None,
+    seconds: float = 200.0,
+    store: bool = True,
     progress: Listener | None = None,
 ) -> dict[str, Any]:
     """Hold predictions of this machine against execution: models, schemes, policies and threads, case by case.
 
-    No shape of a layer in these models was calibrated. Gives `cases` and their `summary`.
+    No shape of a layer in these models was calibrated. Without a profile this machine is calibrated in alternation
+    with the cases, so that what others do to it meanwhile slows both, and the profile is kept as `calibrate` does.
+    Rounds are gone through as long as another one fits in `seconds`, but two at least. Gives `cases`, their `summary`,
+    the `profile` and the number of `rounds`.
     """
     cores = _cores()
-    return verify_machine(
+    found = verify_machine(
         profile,
         [str(scheme) for scheme in schemes],
         list(threads) if threads is not None else sorted({1, cores}),
         cores=cores,
+        seconds=seconds,
         memory=_memory(),
+        name=platform.node() or "this machine",
         progress=progress,
     )
+    if profile is None and store:
+        keep(found["profile"])
+    return found
 
 
 @dataclass(frozen=True, slots=True)

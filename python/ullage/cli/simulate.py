@@ -56,7 +56,14 @@ Examples:
 @click.option(
     "--verify",
     is_flag=True,
-    help="Calibrate this machine, then simulate and execute a grid of plans and hold one against the other.",
+    help="Calibrate this machine, simulate and execute a grid of plans, and hold one against the other.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 3600),
+    default=200.0,
+    show_default=True,
+    help="Time for the rounds of --verify, of which two at least.",
 )
 @options.as_json
 def simulate(
@@ -73,6 +80,7 @@ def simulate(
     top: int,
     trace: Path | None,
     verify: bool,
+    seconds: float,
     as_json: bool,
 ) -> int:
     """Say what decompressing weights late costs, and check it.
@@ -80,11 +88,11 @@ def simulate(
     How long a pass takes on a device, and what memory.
 
     With --verify no model is needed: predictions for this machine are held against execution, on shapes that were not
-    calibrated; exit status 1 where they miss the targets. With --device FILE.json that profile is used and nothing is
-    calibrated.
+    calibrated; exit status 1 where they miss the targets. The machine is calibrated in alternation with that, unless
+    --device FILE.json gives a profile of it.
     """
     if verify:
-        return _verify(scheme, threads, device, as_json=as_json)
+        return _verify(scheme, threads, device, seconds, as_json=as_json)
     if model is None or device is None or len(scheme) != 1:
         raise click.UsageError("a model, --scheme and --device are needed", click.get_current_context())
     if policy == "all":
@@ -148,19 +156,18 @@ def _draw(page: Page, found: Simulation, profile: Profile, top: int) -> None:
         page.line(f"and {len(found) - top:,} more; --top shows more, --json all")
 
 
-def _verify(schemes: tuple[str, ...], threads: tuple[int, ...], device: str | None, *, as_json: bool) -> int:
+def _verify(
+    schemes: tuple[str, ...], threads: tuple[int, ...], device: str | None, seconds: float, *, as_json: bool
+) -> int:
     watch = Disturbance.begin()
     chosen = schemes or SCHEMES
-    if device is None or Path(device).suffix != ".json":
-        profile = worked(
-            lambda tell: ullage.calibrate(schemes=chosen, threads=threads or None, progress=tell), "calibrating"
-        )
-    else:
-        profile = profile_of(device)
+    known = profile_of(device) if device is not None and Path(device).suffix == ".json" else None
     found = worked(
-        lambda tell: hold_against(profile, schemes=chosen, threads=threads or None, progress=tell), "verifying"
+        lambda tell: hold_against(known, schemes=chosen, threads=threads or None, seconds=seconds, progress=tell),
+        "verifying",
     )
     disturbance = watch.end()
+    profile = found.pop("profile")
     summary = found["summary"]
     pairs = summary["pairs"]
     summary["ranked_right"] = summary["pairs_right"] / pairs if pairs else None

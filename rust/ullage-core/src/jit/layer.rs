@@ -1,6 +1,6 @@
 //! One weight matrix as it is stored and used.
 
-use crate::codec::{Compressed, Dense, Scheme};
+use crate::codec::{Compressed, Dense, Gguf, Scheme, Weight};
 use crate::error::{Error, Result};
 use crate::model::Dtype;
 use crate::units::Bytes;
@@ -31,7 +31,8 @@ pub struct Layer {
 impl Layer {
     /// A layer of `shape` stored in `scheme`, used once for each token, with 16-bit activations.
     ///
-    /// Where the scheme leaves such a weight as it is, it is stored as 16-bit numbers.
+    /// Where the scheme leaves such a weight as it is, it is stored as 16-bit numbers; where blocks do not divide its
+    /// rows, in those that take their place.
     ///
     /// # Errors
     /// [`Error::Overflow`] for a shape beyond 2^64 − 1 bytes or operations, [`Error::Argument`] for an empty one.
@@ -43,6 +44,7 @@ impl Layer {
         }
         let dense = Bytes::new(elements).checked_mul(2).ok_or(OVERFLOW)?;
         let stored = scheme.compressed_bytes(shape, Dtype::F16)?;
+        let scheme = stored_as(scheme, shape)?;
         let (scheme, compressed) = stored.map_or((Scheme::F16, dense), |bytes| (scheme, bytes));
         let rows = shape[0];
         let row = product(&shape[1..])?;
@@ -110,6 +112,15 @@ impl Layer {
         self.scheme == Scheme::Dense(Dense::F16)
     }
 
+    /// Whether it differs from another in nothing but its name and in how its rows are shaped.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        let fields = |layer: &Self| {
+            let bytes = (layer.dense, layer.compressed, layer.activations);
+            (layer.scheme, layer.rows(), bytes, layer.flops_per_token, layer.is_depthwise)
+        };
+        fields(self) == fields(other)
+    }
+
     /// # Errors
     /// [`Error::Argument`] for a layer whose fields contradict one another.
     pub(super) fn check(&self) -> Result<()> {
@@ -122,6 +133,13 @@ impl Layer {
         };
         Err(Error::Argument { name: "layers", reason: format!("{:?} {fault}", self.name) })
     }
+}
+
+/// The scheme whose kernels go through the weight: that of the blocks which it has.
+fn stored_as(scheme: Scheme, shape: &[u64]) -> Result<Scheme> {
+    let Scheme::Gguf(blocks) = scheme else { return Ok(scheme) };
+    let stored = blocks.stored(&Weight::new(shape)?).and_then(Gguf::of);
+    Ok(stored.map_or(scheme, Scheme::Gguf))
 }
 
 fn product(shape: &[u64]) -> Result<u64> {

@@ -1,11 +1,9 @@
 //! Bytes over time: what stays, what is scratch, and where scratch lies.
 
-use std::collections::BTreeMap;
-
 use super::engine::{Event, Resource};
 use super::layer::Layer;
 use super::policy::{Policy, Scratch};
-use super::profile::Profile;
+use super::profile::{Cache, Profile};
 use crate::arena::{self, Buffer, Limits, Problem, Strategy};
 use crate::error::{Error, Result};
 use crate::units::Bytes;
@@ -42,7 +40,12 @@ pub(super) fn scratch_of(layer: &Layer, scratch: Scratch, threads: u32) -> u64 {
 
 /// The cache of the second level, or what it is taken to be.
 pub(super) fn near_cache(profile: &Profile) -> u64 {
-    let second = profile.caches.iter().filter(|cache| cache.level == 2).map(|cache| cache.bytes);
+    near(&profile.caches)
+}
+
+/// The one of the second level among `caches`.
+pub(super) fn near(caches: &[Cache]) -> u64 {
+    let second = caches.iter().filter(|cache| cache.level == 2).map(|cache| cache.bytes);
     second.max().unwrap_or(NEAR_CACHE)
 }
 
@@ -127,21 +130,22 @@ pub(super) fn at_load(layers: &[Layer], policies: &[Policy]) -> u64 {
 
 /// Bytes in use over a pass, from what stays and the events of what needs scratch.
 pub(super) fn levels(resident: u64, plan: &Plan, events: &[Event]) -> Vec<Level> {
-    let mut spans: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
+    let mut spans: Vec<Option<(f64, f64)>> = vec![None; plan.places.len()];
     for event in events {
-        let has_scratch = plan.places.get(event.layer as usize).is_some_and(Option::is_some);
+        let layer = event.layer as usize;
+        let has_scratch = plan.places.get(layer).is_some_and(Option::is_some);
         if has_scratch {
-            let span = spans.entry(event.layer).or_insert((event.start_s, event.end_s));
+            let span = spans[layer].get_or_insert((event.start_s, event.end_s));
             span.0 = span.0.min(event.start_s);
             if event.resource == Resource::Compute {
                 span.1 = event.end_s;
             }
         }
     }
-    let bytes = |layer: u32| plan.places[layer as usize].map_or(0, |(_, bytes)| bytes);
-    let mut changes: Vec<(f64, bool, u64)> = spans
-        .iter()
-        .flat_map(|(&layer, &(start, end))| [(start, true, bytes(layer)), (end, false, bytes(layer))])
+    let with_bytes =
+        spans.iter().zip(&plan.places).filter_map(|(span, place)| Some((span.as_ref()?, place.as_ref()?)));
+    let mut changes: Vec<(f64, bool, u64)> = with_bytes
+        .flat_map(|(&(start, end), &(_, bytes))| [(start, true, bytes), (end, false, bytes)])
         .collect();
     // What is freed at an instant makes room for what begins then.
     changes.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));

@@ -161,8 +161,17 @@ pub(super) fn working_set(layers: &[Layer], policies: &[Policy]) -> u64 {
 /// Costs layer by layer; layers that are alike cost alike and are looked up once.
 fn costs(layers: &[Layer], policies: &[Policy], setting: &Setting<'_>) -> Result<Vec<Cost>> {
     let mut known = HashMap::new();
-    let mut all = Vec::with_capacity(layers.len());
+    let mut all: Vec<Cost> = Vec::with_capacity(layers.len());
+    let mut last: Option<(&Layer, Policy, Cost)> = None;
     for (layer, &policy) in layers.iter().zip(policies) {
+        // The layer before is often alike, and compared sooner than it is looked up.
+        if let Some((before, same, cost)) = last
+            && same == policy
+            && before.is_alike(layer)
+        {
+            all.push(cost);
+            continue;
+        }
         let key = (
             layer.scheme,
             policy,
@@ -176,6 +185,7 @@ fn costs(layers: &[Layer], policies: &[Policy], setting: &Setting<'_>) -> Result
             known.insert(key, cost);
             cost
         };
+        last = Some((layer, policy, cost));
         all.push(cost);
     }
     Ok(all)

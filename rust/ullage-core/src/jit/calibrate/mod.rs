@@ -2,11 +2,15 @@
 //!
 //! What is timed is the executor itself, on stacks of layers of a few sizes that are too large together for the caches:
 //! every policy, scheme and number of threads by itself. So nothing has to be composed from separate rates for what was
-//! calibrated. Trials are gone through in rounds, so that a disturbance of some seconds spoils one round of a few trials and
-//! not all of one; the statistic, a low percentile of each layer over the passes, is that of [`super::execute()`].
+//! calibrated. Trials are gone through in rounds, so that a disturbance of some seconds spoils one visit and not all of a
+//! trial; the statistic, a low percentile of each layer over the passes, is that of [`super::execute()`]. A verification
+//! that calibrates goes through its cases in the same rounds, each beside the trial that predicts it: what it finds is how
+//! well the model carries over to other shapes, and not how the machine has changed meanwhile.
 
 mod hardware;
 mod roofs;
+mod rounds;
+mod stack;
 mod trial;
 mod verdict;
 
@@ -19,7 +23,9 @@ use crate::codec::Scheme;
 use crate::error::{Error, Result};
 use crate::units::Bytes;
 pub use hardware::caches;
-pub use verdict::{Case, Summary, Verdict, verify};
+use rounds::Visit;
+use trial::Trial;
+pub use verdict::{Case, Summary, Verdict};
 
 /// What is calibrated, and how long that may take.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +36,7 @@ pub struct Request {
     pub threads: Vec<u32>,
     /// Threads that run at once without taking turns; those that decode ahead are among them.
     pub cores: u32,
-    /// Rounds are gone through until so much time has gone, but two at least.
+    /// Rounds are gone through as long as another one fits in so much time, but two at least.
     pub time: Duration,
     /// The memory that weights may take; what is too much for it is timed smaller.
     pub memory: Bytes,
@@ -73,41 +79,70 @@ fn tell(listener: Listener<'_>, done: f64, what: String) -> Result<()> {
 /// [`Error::Argument`] for no threads or schemes that cannot be executed, or where the listener ended the work;
 /// [`Error::Io`] where storage is timed and no file can be written.
 pub fn calibrate(request: &Request, listener: Listener<'_>) -> Result<Profile> {
+    let begun = Instant::now();
+    let base = base(request, listener)?;
+    let mut trials = trial::all(request, &base.caches, listener)?;
+    let visits = trials.iter_mut().map(|trial| trial as &mut dyn Visit).collect();
+    let rounds = rounds::run(visits, request.time, begun, listener)?;
+    timed(base, &trials, rounds, begun.elapsed())
+}
+
+/// Simulates and executes a grid of models, schemes, policies and threads, with a profile of this processor or, in
+/// alternation, with what a calibration finds.
+///
+/// # Errors
+/// Those of [`calibrate`] and [`super::simulate()`].
+pub fn verify(profile: Option<&Profile>, request: &Request, listener: Listener<'_>) -> Result<Verdict> {
+    let begun = Instant::now();
+    let (base, mut trials) = if let Some(known) = profile {
+        (known.clone(), Vec::new())
+    } else {
+        let base = base(request, listener)?;
+        let trials = trial::all(request, &base.caches, listener)?;
+        (base, trials)
+    };
+    let mut cases = verdict::grid(request, &base.caches, listener)?;
+    let calibrating = trials.iter_mut().map(|trial| trial as &mut dyn Visit);
+    let visits = calibrating.chain(cases.iter_mut().map(|case| case as &mut dyn Visit)).collect();
+    let rounds = rounds::run(visits, request.time, begun, listener)?;
+    let found = if profile.is_some() { base } else { timed(base, &trials, rounds, begun.elapsed())? };
+    verdict::conclude(cases, found, rounds)
+}
+
+/// What single resources allow.
+fn base(request: &Request, listener: Listener<'_>) -> Result<Profile> {
     if request.threads.is_empty() || request.threads.contains(&0) {
         return Err(Error::Argument { name: "threads", reason: "there are none to calibrate".to_owned() });
     }
-    let begun = Instant::now();
     let caches = caches();
-    let last = trial::last_cache(&caches);
     let most = request.threads.iter().copied().max().unwrap_or(1);
     tell(listener, 0.0, "memory".to_owned())?;
-    let roofs = roofs::memory(most, last, request.memory)?;
+    let roofs = roofs::memory(most, trial::last_cache(&caches), request.memory)?;
     let mut decompression = BTreeMap::new();
     for &scheme in &request.schemes {
-        tell(listener, 0.02, format!("decoding {scheme}"))?;
+        tell(listener, 0.0, format!("decoding {scheme}"))?;
         decompression.insert(scheme.to_string(), roofs::decompression(scheme, most)?);
     }
-    let compute = BTreeMap::from([("f16".to_owned(), roofs::compute(most)?)]);
-    let dispatch = roofs::dispatch(most)?;
-    let storage = if request.storage { Some(roofs::storage()?) } else { None };
-    let mut profile = Profile {
+    Ok(Profile {
         name: request.name.clone(),
-        note: String::new(),
         threads: most,
         read: Some(roofs.read),
         write: Some(roofs.write),
         copy: Some(roofs.copy),
         caches,
-        compute,
-        storage,
-        dispatch: Some(dispatch),
+        compute: BTreeMap::from([("f16".to_owned(), roofs::compute(most)?)]),
+        storage: if request.storage { Some(roofs::storage()?) } else { None },
+        dispatch: Some(roofs::dispatch(most)?),
         decompression,
         ..Profile::default()
-    };
-    let mut trials = trial::all(request, last);
-    let rounds = trial::run(&mut trials, request.time.saturating_sub(begun.elapsed()), listener)?;
-    profile.timings = trials.iter().flat_map(trial::Trial::timings).collect();
-    profile.note = note(&profile, rounds, begun.elapsed());
+    })
+}
+
+/// The profile with what trials have found.
+fn timed(base: Profile, trials: &[Trial], rounds: u32, took: Duration) -> Result<Profile> {
+    let timings = trials.iter().flat_map(Trial::timings).collect();
+    let mut profile = Profile { timings, ..base };
+    profile.note = note(&profile, rounds, took);
     profile.check().map(|()| profile)
 }
 

@@ -1,24 +1,24 @@
 //! One policy with one scheme and number of threads, timed on a stack of layers of a few sizes.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::rc::Rc;
 
+use super::rounds::{Key, PASSES, Visit};
+use super::stack::{Crew, Stack};
 use super::{Listener, Request, tell};
-use crate::codec::Scheme;
+use crate::codec::{Gguf, Scheme};
 use crate::error::Result;
-use crate::jit::execute::{self, Conduct, Samples};
+use crate::jit::Policy;
+use crate::jit::execute::{self, Samples};
+use crate::jit::figure::Spread;
 use crate::jit::profile::Cache;
 use crate::jit::simulate::working_set;
 use crate::jit::timing::{Operation, Point, Timing};
-use crate::jit::{Layer, Policy};
+use crate::model::Dtype;
 
-/// Passes of a trial in one round. Calibration and verification take as many, so that their percentiles mean the same.
-pub(super) const PASSES: u32 = 4;
-/// The fewest rounds.
-pub(super) const ROUNDS: u32 = 2;
-/// Rows and weights of a row: four sizes of one length of row, and a shorter one. All but the largest take about a
-/// millisecond or less, so that most passes go through them undisturbed even on a busy machine.
-const SHAPES: [[u64; 2]; 5] = [[64, 4096], [256, 4096], [1024, 4096], [3072, 4096], [1024, 1024]];
+/// Weights of a row of most shapes that are timed, and of the shorter one.
+const ROW: u64 = 4096;
+const SHORT: u64 = 1024;
 
 /// The size of the last cache.
 pub(super) fn last_cache(caches: &[Cache]) -> u64 {
@@ -27,119 +27,138 @@ pub(super) fn last_cache(caches: &[Cache]) -> u64 {
 
 /// Bytes that a pass reads when nothing of it is to be in a cache any more.
 pub(super) fn beyond(last_cache: u64, request: &Request) -> u64 {
-    // Decoded, stored weights are four times as large or less; both are in memory at once.
-    last_cache.saturating_mul(2).clamp(16 << 20, (request.memory.get() >> 4).max(16 << 20))
+    // Stacks of all schemes are in memory at once, and one of them decoded, which is four times as large or less.
+    last_cache.saturating_mul(3).div_euclid(2).clamp(16 << 20, (request.memory.get() >> 5).max(16 << 20))
 }
 
-/// Layers of `shapes` in turn until a pass reads so much under `policy`, those of one shape side by side.
-pub(super) fn stack(shapes: &[[u64; 2]], scheme: Scheme, stored: u64) -> Result<Vec<Layer>> {
-    let one: Vec<Layer> =
-        shapes.iter().map(|shape| Layer::new("layer", shape, scheme)).collect::<Result<_>>()?;
-    let set = one.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.compressed.get())).max(1);
-    let copies = usize::try_from(stored.div_ceil(set)).unwrap_or(1).clamp(1, 4096);
-    Ok(one.into_iter().flat_map(|layer| vec![layer; copies]).collect())
+/// Rows and weights of a row, the largest last. What decoded numbers cost changes where they leave the near cache and
+/// the last one: a quarter of the near cache, all of it, two and a half, eight, and more than half of the last cache; and
+/// short rows.
+fn shapes(caches: &[Cache], request: &Request) -> Vec<[u64; 2]> {
+    let near = crate::jit::memory::near(caches).clamp(256 << 10, 4 << 20);
+    let far = (last_cache(caches) >> 1).clamp(near << 3, (request.memory.get() >> 7).max(near << 3));
+    let rows = |bytes: u64| bytes.div_euclid(2 * ROW).max(16);
+    let small = near >> 2;
+    let middle = near.saturating_mul(5) >> 1;
+    let short = [rows(near).saturating_mul(ROW / SHORT), SHORT];
+    let [small, middle, large, far] =
+        [small, middle, near << 3, far.saturating_add(far >> 3)].map(|bytes| [rows(bytes), ROW]);
+    vec![small, [rows(near), ROW], middle, large, short, far]
 }
 
-/// Seconds of all layers of one shape: the low percentile of each, and every one.
-#[derive(Default)]
-struct Shape {
+/// Seconds of all layers of one shape: the low percentile of each, and every one, pass after pass.
+struct Shape<'a> {
     lows: Vec<f64>,
-    all: Vec<f64>,
+    layers: Vec<&'a [f64]>,
+}
+
+impl<'a> Shape<'a> {
+    fn new(layers: Vec<&'a [f64]>) -> Self {
+        let mut lows: Vec<f64> = layers.iter().map(|seconds| execute::low(seconds)).collect();
+        lows.sort_by(f64::total_cmp);
+        Self { lows, layers }
+    }
+
+    /// How they lie: its halves are the earlier passes of all layers and the later ones.
+    fn spread(&self) -> Spread {
+        let passes = self.layers.iter().map(|seconds| seconds.len()).max().unwrap_or(0);
+        let of_pass = |pass: usize| self.layers.iter().filter_map(move |seconds| seconds.get(pass).copied());
+        execute::spread(&(0..passes).flat_map(of_pass).collect::<Vec<_>>())
+    }
 }
 
 pub(super) struct Trial {
-    layers: Vec<Layer>,
-    policy: Policy,
-    threads: u32,
-    last_cache: u64,
-    samples: Option<Samples>,
+    stack: Rc<Stack>,
+    scheme: Scheme,
+    crew: Crew,
+    /// Of every layer of the stack.
+    samples: Samples,
     load_s: Vec<Vec<f64>>,
 }
 
-/// Every trial of a calibration.
-pub(super) fn all(request: &Request, last_cache: u64) -> Vec<Trial> {
-    let beyond = beyond(last_cache, request);
-    let within = last_cache >> 2;
-    let mut trials = Vec::new();
-    let mut add = |scheme, policy, threads, stored| {
-        if let Ok(layers) = stack(&SHAPES, scheme, stored) {
-            let load_s = vec![Vec::new(); layers.len()];
-            trials.push(Trial { layers, policy, threads, last_cache, samples: None, load_s });
-        }
-    };
-    for &threads in &request.threads {
-        for stored in [within, beyond, beyond.saturating_mul(4)] {
-            add(Scheme::F16, Policy::Fused, threads, stored);
-        }
-        for &scheme in &request.schemes {
-            add(scheme, Policy::Fused, threads, within);
-            add(scheme, Policy::Fused, threads, beyond);
-            add(scheme, Policy::TILED, threads, beyond);
-            add(scheme, Policy::BY_LAYER, threads, beyond);
-            if threads < request.cores {
-                add(scheme, Policy::PREFETCHED, threads, beyond);
-            }
-            add(scheme, Policy::LoadTime, threads, beyond >> 3);
-        }
+/// The schemes of a request, and the one that takes the place of blocks which do not divide a row.
+fn schemes(request: &Request) -> Vec<Scheme> {
+    let mut schemes = request.schemes.clone();
+    let is_block = |scheme: &Scheme| matches!(scheme, Scheme::Gguf(_));
+    if let Some(other) = Gguf::of(Dtype::Q8_0).map(Scheme::Gguf)
+        && schemes.iter().any(is_block)
+        && !schemes.contains(&other)
+    {
+        schemes.push(other);
     }
-    trials
+    schemes
 }
 
-/// Goes through all trials in rounds until time is up; gives the number of rounds.
-pub(super) fn run(trials: &mut [Trial], time: Duration, listener: Listener<'_>) -> Result<u32> {
-    let begun = Instant::now();
-    let count = crate::jit::float(u64::try_from(trials.len().max(1)).unwrap_or(1));
-    let mut rounds = 0_u32;
-    loop {
-        for (place, trial) in trials.iter_mut().enumerate() {
-            let of_round = crate::jit::float(u64::try_from(place).unwrap_or(0)) / count;
-            let by_rounds = (f64::from(rounds) + of_round) / f64::from(ROUNDS);
-            let by_time = begun.elapsed().as_secs_f64() / time.as_secs_f64().max(1.0);
-            let done = if rounds < ROUNDS { by_rounds.min(by_time.max(0.05)) } else { by_time };
-            tell(listener, done, trial.what())?;
-            trial.round()?;
+/// Every trial of a calibration.
+///
+/// # Errors
+/// [`crate::Error::Argument`] where the listener ended the work or there is no memory for the weights.
+pub(super) fn all(request: &Request, caches: &[Cache], listener: Listener<'_>) -> Result<Vec<Trial>> {
+    let last_cache = last_cache(caches);
+    let beyond = beyond(last_cache, request);
+    let within = last_cache.min(beyond) >> 2;
+    let shapes = shapes(caches, request);
+    let (_, small) = shapes.split_last().unwrap_or((&[0; 2], &[]));
+    let mut trials = Vec::new();
+    let mut add = |stack: &Rc<Stack>, scheme, policy, threads| {
+        let crew = Crew { policy, threads, last_cache };
+        let (samples, load_s) = (Samples::new(stack.layers.len()), vec![Vec::new(); stack.layers.len()]);
+        trials.push(Trial { stack: Rc::clone(stack), scheme, crew, samples, load_s });
+    };
+    for scheme in std::iter::once(Scheme::F16).chain(schemes(request)) {
+        tell(listener, 0.0, format!("making weights, {scheme}"))?;
+        let (near, far) = (Stack::model(small, scheme, within)?, Stack::sizes(&shapes, scheme, beyond >> 3)?);
+        for &threads in &request.threads {
+            add(&near, scheme, Policy::Fused, threads);
+            add(&far, scheme, Policy::Fused, threads);
+            if scheme == Scheme::F16 {
+                continue;
+            }
+            add(&near, scheme, Policy::LoadTime, threads);
+            for policy in [Policy::TILED, Policy::BY_LAYER, Policy::PREFETCHED] {
+                if policy.prefetch() == 0 || threads < request.cores {
+                    add(&far, scheme, policy, threads);
+                }
+            }
         }
-        rounds = rounds.saturating_add(1);
-        let of_one = begun.elapsed().as_secs_f64() / f64::from(rounds);
-        if rounds >= ROUNDS && begun.elapsed().as_secs_f64() + of_one > time.as_secs_f64() {
-            return Ok(rounds);
+    }
+    Ok(trials)
+}
+
+impl Visit for Trial {
+    fn key(&self) -> Key {
+        // Plain numbers are what weights decoded at load are multiplied from.
+        let is_plain = self.scheme == Scheme::F16;
+        let policy = if is_plain { Policy::LoadTime } else { self.crew.policy };
+        Key::new(policy, self.crew.threads, self.scheme.to_string())
+    }
+
+    fn visit(&mut self) -> Result<()> {
+        if let [_] = self.stack.parts.as_slice() {
+            let run = self.stack.run(self.crew, PASSES, false)?;
+            for (all, &seconds) in self.load_s.iter_mut().zip(&run.load_s) {
+                all.push(seconds);
+            }
+            self.samples.join(run.samples);
+            return Ok(());
         }
+        // Before a part is gone through again all the others are: nothing of it is in a cache any more.
+        for _ in 0..PASSES {
+            for part in self.stack.parts.clone() {
+                let run = self.stack.run_part(part.clone(), self.crew)?;
+                self.samples.join_at(part.start, run.samples);
+            }
+        }
+        Ok(())
     }
 }
 
 impl Trial {
-    fn what(&self) -> String {
-        let scheme = self.layers.first().map_or(Scheme::F16, |layer| layer.scheme);
-        let threads =
-            if self.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", self.threads) };
-        format!("{scheme}, {}, {threads}", self.policy)
-    }
-
-    fn round(&mut self) -> Result<()> {
-        let conduct = Conduct {
-            threads: self.threads,
-            passes: if self.policy == Policy::LoadTime { 1 } else { PASSES },
-            time: Duration::ZERO,
-            last_cache: self.last_cache,
-            ..Conduct::default()
-        };
-        let policies = vec![self.policy; self.layers.len()];
-        let run = execute::measure(&self.layers, &policies, None, &conduct, false)?;
-        for (all, &seconds) in self.load_s.iter_mut().zip(&run.load_s) {
-            all.push(seconds);
-        }
-        match &mut self.samples {
-            Some(samples) => samples.join(run.samples),
-            None => self.samples = Some(run.samples),
-        }
-        Ok(())
-    }
-
     /// What it says of each operation that it consists of.
     pub(super) fn timings(&self) -> Vec<Timing> {
-        let Some(samples) = &self.samples else { return Vec::new() };
+        let samples = &self.samples;
         let of = |operation, seconds: &[Vec<f64>]| self.timing(operation, seconds);
-        match self.policy {
+        match self.crew.policy {
             Policy::LoadTime => vec![of(Operation::Load, &self.load_s)],
             Policy::BY_LAYER => {
                 vec![of(Operation::Decode, &samples.ready), of(Operation::Scratch, &samples.compute)]
@@ -157,25 +176,23 @@ impl Trial {
         }
     }
 
-    /// Means over layers of one shape of their low percentiles.
+    /// Medians over layers of one shape of their low percentiles: the first of them find scratch memory in other caches.
     fn timing(&self, operation: Operation, seconds: &[Vec<f64>]) -> Timing {
-        let mut by_shape: BTreeMap<(u64, u64), Shape> = BTreeMap::new();
-        for (layer, seconds) in self.layers.iter().zip(seconds) {
-            let shape = by_shape.entry((layer.elements(), layer.row())).or_default();
-            shape.lows.push(execute::low(seconds));
-            shape.all.extend(seconds);
+        let mut by_shape: BTreeMap<(u64, u64), Vec<&[f64]>> = BTreeMap::new();
+        for (layer, seconds) in self.stack.layers.iter().zip(seconds) {
+            by_shape.entry((layer.elements(), layer.row())).or_default().push(seconds);
         }
-        let points = by_shape.iter().map(|(&(weights, row), shape)| {
-            let count = crate::jit::float(u64::try_from(shape.lows.len().max(1)).unwrap_or(1));
-            let seconds = (shape.lows.iter().sum::<f64>() / count).max(1e-9);
-            Point { weights, row, seconds, spread: Some(execute::spread(&shape.all)) }
+        let points = by_shape.into_iter().map(|((weights, row), layers)| {
+            let shape = Shape::new(layers);
+            let seconds = execute::percentile(&shape.lows, 0.5).max(1e-9);
+            Point { weights, row, seconds, spread: Some(shape.spread()) }
         });
-        let policies = vec![self.policy; self.layers.len()];
+        let policies = vec![self.crew.policy; self.stack.layers.len()];
         Timing {
             operation,
-            scheme: self.layers.first().map_or(Scheme::F16, |layer| layer.scheme),
-            threads: self.threads,
-            working_set: working_set(&self.layers, &policies),
+            scheme: self.scheme,
+            threads: self.crew.threads,
+            working_set: working_set(&self.stack.layers, &policies),
             points: points.collect(),
         }
     }

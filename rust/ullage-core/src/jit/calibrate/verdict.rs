@@ -1,13 +1,16 @@
 //! Predicted against measured, on models whose layers have shapes that were not calibrated.
 
-use std::time::Duration;
+use std::rc::Rc;
 
-use super::trial::{PASSES, ROUNDS, beyond, last_cache, stack};
+use super::rounds::{Key, PASSES, Visit};
+use super::stack::{Crew, Stack};
+use super::trial::{beyond, last_cache};
 use super::{Listener, Request, tell};
 use crate::codec::Scheme;
 use crate::error::Result;
-use crate::jit::execute::{self, Conduct, Samples, percentile};
-use crate::jit::{Layer, Options, Policy, Profile, Simulation, float, simulate};
+use crate::jit::execute::{Samples, percentile};
+use crate::jit::profile::Cache;
+use crate::jit::{Options, Policy, Profile, float, simulate};
 use crate::units::Bytes;
 
 /// Shapes of the layers of small decoders and of one with long rows, none of them calibrated.
@@ -82,75 +85,50 @@ pub struct Summary {
 /// Cases and what they come to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
+    /// What predicted them.
+    pub profile: Profile,
+    /// Rounds in which each of them was measured.
+    pub rounds: u32,
     /// One by one.
     pub cases: Vec<Case>,
     /// All together.
     pub summary: Summary,
 }
 
-struct Pending {
+/// A case that is being measured.
+pub(super) struct Pending {
     model: &'static str,
-    layers: Vec<Layer>,
-    policy: Policy,
-    threads: u32,
-    said: Simulation,
+    stack: Rc<Stack>,
+    scheme: Scheme,
+    crew: Crew,
     samples: Option<Samples>,
-    peaks: Vec<Bytes>,
+    peak: Bytes,
     booked: Bytes,
 }
 
-/// Simulates and executes a grid of models, schemes, policies and threads.
+/// The grid of models, schemes, policies and threads.
 ///
 /// # Errors
-/// Those of [`super::calibrate()`] and [`simulate()`].
-pub fn verify(profile: &Profile, request: &Request, listener: Listener<'_>) -> Result<Verdict> {
-    let mut pending = grid(profile, request)?;
-    let last_cache = last_cache(&profile.caches);
-    let all = float(u64::try_from(pending.len()).unwrap_or(1)) * f64::from(ROUNDS);
-    let mut done = 0.0;
-    for _ in 0..ROUNDS {
-        for case in &mut pending {
-            let scheme = case.layers.first().map_or(Scheme::F16, |layer| layer.scheme);
-            tell(
-                listener,
-                done / all,
-                format!("{} {scheme}, {}, {} threads", case.model, case.policy, case.threads),
-            )?;
-            case.round(last_cache)?;
-            done += 1.0;
-        }
-    }
-    let cases: Vec<Case> = pending.into_iter().map(Pending::conclude).collect();
-    let summary = summary(&cases);
-    Ok(Verdict { cases, summary })
-}
-
-fn grid(profile: &Profile, request: &Request) -> Result<Vec<Pending>> {
-    let stored = beyond(last_cache(&profile.caches), request);
+/// [`crate::Error::Argument`] where the listener ended the work or there is no memory for the weights.
+pub(super) fn grid(request: &Request, caches: &[Cache], listener: Listener<'_>) -> Result<Vec<Pending>> {
+    let last_cache = last_cache(caches);
+    let stored = beyond(last_cache, request);
+    // As many cases with one processor as with several, where prefetch has nowhere to run.
+    let models = if request.threads.len() > 1 { 2 } else { MODELS.len() };
     let mut pending = Vec::new();
     for &scheme in &request.schemes {
-        // As many cases with one processor as with several, where prefetch has nowhere to run.
-        let models = if request.threads.len() > 1 { 2 } else { MODELS.len() };
         for &(model, shapes) in &MODELS[..models] {
-            let layers = stack(shapes, scheme, stored)?;
+            tell(listener, 0.0, format!("making weights, {scheme}, {model}"))?;
+            let stack = Stack::model(shapes, scheme, stored)?;
             for policy in POLICIES {
                 for &threads in &request.threads {
                     if policy.prefetch() > 0 && threads >= request.cores {
                         continue;
                     }
-                    let options = Options { threads: Some(threads), ..Options::default() };
-                    let said = simulate(&layers, &vec![policy; layers.len()], profile, &options)?;
-                    let (layers, booked) = (layers.clone(), Bytes::ZERO);
-                    pending.push(Pending {
-                        model,
-                        layers,
-                        policy,
-                        threads,
-                        said,
-                        samples: None,
-                        peaks: Vec::new(),
-                        booked,
-                    });
+                    let (stack, samples) = (Rc::clone(&stack), None);
+                    let (peak, booked) = (Bytes::ZERO, Bytes::ZERO);
+                    let crew = Crew { policy, threads, last_cache };
+                    pending.push(Pending { model, stack, scheme, crew, samples, peak, booked });
                 }
             }
         }
@@ -158,36 +136,50 @@ fn grid(profile: &Profile, request: &Request) -> Result<Vec<Pending>> {
     Ok(pending)
 }
 
-impl Pending {
-    fn round(&mut self, last_cache: u64) -> Result<()> {
-        let (threads, time) = (self.threads, Duration::ZERO);
-        let conduct = Conduct { threads, passes: PASSES, time, last_cache, ..Conduct::default() };
-        let policies = vec![self.policy; self.layers.len()];
-        let run = execute::measure(&self.layers, &policies, None, &conduct, false)?;
-        self.booked = run.peak;
-        self.peaks.push(run.process_peak.unwrap_or(run.peak));
+/// Predicts what was measured.
+pub(super) fn conclude(pending: Vec<Pending>, profile: Profile, rounds: u32) -> Result<Verdict> {
+    let cases = pending.into_iter().map(|case| case.conclude(&profile)).collect::<Result<Vec<_>>>()?;
+    let summary = summary(&cases);
+    Ok(Verdict { profile, rounds, cases, summary })
+}
+
+impl Visit for Pending {
+    fn key(&self) -> Key {
+        Key::new(self.crew.policy, self.crew.threads, self.scheme.to_string())
+    }
+
+    fn visit(&mut self) -> Result<()> {
+        // The first time with weights of its own, so that all of its memory is seen to be taken.
+        let is_fresh = self.samples.is_none();
+        let run = self.stack.run(self.crew, PASSES, is_fresh)?;
+        if is_fresh {
+            (self.booked, self.peak) = (run.peak, run.process_peak.unwrap_or(run.peak));
+        }
         match &mut self.samples {
             Some(samples) => samples.join(run.samples),
             None => self.samples = Some(run.samples),
         }
         Ok(())
     }
+}
 
-    fn conclude(mut self) -> Case {
-        // What else the process allocates meanwhile can only add to a peak.
-        self.peaks.sort();
-        Case {
+impl Pending {
+    fn conclude(self, profile: &Profile) -> Result<Case> {
+        let layers = &self.stack.layers;
+        let options = Options { threads: Some(self.crew.threads), ..Options::default() };
+        let said = simulate(layers, &vec![self.crew.policy; layers.len()], profile, &options)?;
+        Ok(Case {
             model: self.model,
-            layers: self.layers.len(),
-            scheme: self.layers.first().map_or(Scheme::F16, |layer| layer.scheme),
-            policy: self.policy,
-            threads: self.threads,
-            predicted_s: self.said.latency_s,
+            layers: layers.len(),
+            scheme: self.scheme,
+            policy: self.crew.policy,
+            threads: self.crew.threads,
+            predicted_s: said.latency_s,
             measured_s: self.samples.map_or(0.0, |samples| samples.latency_s()),
-            predicted_peak: self.said.peak,
-            measured_peak: self.peaks.first().copied().unwrap_or(self.booked),
+            predicted_peak: said.peak,
+            measured_peak: self.peak,
             booked_peak: self.booked,
-        }
+        })
     }
 }
 

@@ -5,15 +5,18 @@
 //! planner, by a thread of its own where layers are prefetched. Activations are made up: a layer's inputs are the same
 //! numbers in each pass, and its outputs are dropped.
 
+mod ahead;
 mod arena;
 mod crew;
 mod prepare;
 mod process;
 mod samples;
+mod step;
 mod team;
 #[cfg(test)]
 mod tests;
 mod weights;
+mod work;
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +26,7 @@ use super::policy::Policy;
 use super::simulate;
 use crate::error::Result;
 use crate::units::Bytes;
-pub(super) use prepare::nameless;
+pub(super) use prepare::{Kept, Source, nameless};
 pub use samples::Executed;
 pub(super) use samples::{Samples, low, percentile, spread};
 
@@ -91,7 +94,8 @@ pub fn execute(
     weights: Option<&[Pieces<'_>]>,
     conduct: &Conduct,
 ) -> Result<Execution> {
-    let run = measure(layers, policies, weights, conduct, false)?;
+    let source = weights.map_or(Source::Made, Source::Given);
+    let run = measure(layers, policies, source, conduct, Wanted::default())?;
     Ok(run.conclude(layers, policies))
 }
 
@@ -102,6 +106,15 @@ pub(super) fn made(layer: &Layer) -> Result<Vec<Vec<u8>>> {
     let Some(place) = places.first() else { return Ok(Vec::new()) };
     weights::make(layer, place, block.bytes_mut(), 1)?;
     Ok(place.of(block.bytes(), 0).into_iter().map(<[u8]>::to_vec).collect())
+}
+
+/// What is wanted of a run.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wanted {
+    /// Outputs of the first pass.
+    pub(super) outputs: bool,
+    /// Times of the first pass too: nothing of what it goes through is in a cache, as in those that follow.
+    pub(super) first: bool,
 }
 
 /// What a run leaves to be evaluated.
@@ -122,16 +135,16 @@ pub(super) struct Run {
 pub(super) fn measure(
     layers: &[Layer],
     policies: &[Policy],
-    weights: Option<&[Pieces<'_>]>,
+    source: Source<'_>,
     conduct: &Conduct,
-    keeps_outputs: bool,
+    wanted: Wanted,
 ) -> Result<Run> {
     simulate::check_plan(layers, policies)?;
     let can_peak = process::forget_peak();
     let before = process::resident();
     let begun = Instant::now();
-    let (mut stage, load_s) = prepare::Stage::load(layers, policies, weights, conduct)?;
-    let ran = team::run(&mut stage, layers, policies, conduct, keeps_outputs)?;
+    let (mut stage, load_s) = prepare::Stage::load(layers, policies, source, conduct)?;
+    let ran = team::run(&mut stage, layers, policies, conduct, wanted)?;
     let grown = process::peak().zip(before).filter(|_| can_peak);
     let process_peak = grown.map(|(peak, before)| Bytes::new(peak.saturating_sub(before)));
     debug_assert!(begun.elapsed().as_secs_f64() >= ran.first_s, "a pass is part of the run");

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::arena::Arena;
@@ -19,6 +20,45 @@ use crate::units::Bytes;
 
 const OVERFLOW: Error = Error::Overflow { what: "the weights" };
 
+/// Where the stored weights of a run come from.
+#[derive(Clone, Copy)]
+pub(in crate::jit) enum Source<'a> {
+    /// Made up for this run alone.
+    Made,
+    /// Given, layer by layer.
+    Given(&'a [Pieces<'a>]),
+    /// Made up before, for several runs of the same layers; none of these streams.
+    Kept(&'a Kept),
+}
+
+/// Stored weights that several runs go through, so that none of them takes the time to make them.
+pub(in crate::jit) struct Kept {
+    places: Vec<Place>,
+    block: Arc<Block>,
+}
+
+impl Kept {
+    /// Makes up weights for `layers`.
+    pub(in crate::jit) fn make(layers: &[Layer]) -> Result<Self> {
+        let (places, size) = weights::places(layers)?;
+        let mut block = Block::new(size)?;
+        for (index, (layer, place)) in layers.iter().zip(&places).enumerate() {
+            put(layer, index, place, Source::Made, block.bytes_mut())?;
+        }
+        Ok(Self { places, block: Arc::new(block) })
+    }
+
+    /// Those of some of the layers.
+    pub(in crate::jit) fn part(&self, layers: Range<usize>) -> Self {
+        Self { places: self.places[layers].to_vec(), block: Arc::clone(&self.block) }
+    }
+
+    /// Their pieces, to be copied.
+    pub(in crate::jit) fn pieces(&self) -> Vec<Pieces<'_>> {
+        self.places.iter().map(|place| place.of(self.block.bytes(), 0)).collect()
+    }
+}
+
 /// Where a layer's numbers are during a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Home {
@@ -32,7 +72,7 @@ pub(super) enum Home {
 
 /// All memory of a run, booked in a ledger of its own.
 pub(super) struct Stage {
-    pub(super) stored: Block,
+    pub(super) stored: Arc<Block>,
     pub(super) places: Vec<Place>,
     pub(super) dense: Block,
     pub(super) homes: Vec<Home>,
@@ -53,13 +93,13 @@ impl Stage {
     pub(super) fn load(
         layers: &[Layer],
         policies: &[Policy],
-        given: Option<&[Pieces<'_>]>,
+        source: Source<'_>,
         conduct: &Conduct,
     ) -> Result<(Self, Vec<f64>)> {
         let account = Ledger::new(None).account("jit", None)?;
         let plan = memory::plan(layers, policies, conduct.threads.max(1))?;
         let homes = homes(layers, policies)?;
-        let (places, stored, dropped, file) = store(layers, policies, &homes, given)?;
+        let (places, stored, dropped, file) = store(layers, policies, &homes, source)?;
         let book = |size: usize, label| -> Result<Option<Reservation>> {
             Ok(if size > 64 { Some(account.reserve(bytes(size), label)?) } else { None })
         };
@@ -74,8 +114,8 @@ impl Stage {
             let Home::Dense(start) = *home else { continue };
             let layer = &layers[index];
             let is_kept = policies[index] == Policy::KeepHot;
-            let source = if is_kept { stored.bytes() } else { dropped.bytes() };
-            let pieces = places[index].of(source, 0);
+            let block = if is_kept { &stored } else { &dropped };
+            let pieces = places[index].of(block.bytes(), 0);
             let begun = Instant::now();
             let matrix = Matrix::new(layer.scheme, &layer.shape, &pieces)?;
             let end = start.saturating_add(usize::try_from(layer.dense.get()).map_err(|_| OVERFLOW)?);
@@ -142,15 +182,13 @@ pub(super) fn stored_span(layer: &Layer) -> Result<u64> {
     u64::try_from(end).map_err(|_| OVERFLOW)
 }
 
-type Stored = (Vec<Place>, Block, Block, Option<File>);
+type Stored = (Vec<Place>, Arc<Block>, Arc<Block>, Option<File>);
 
 /// Lays stored weights into the block that stays, the one that is dropped once decoded, and the file.
-fn store(
-    layers: &[Layer],
-    policies: &[Policy],
-    homes: &[Home],
-    given: Option<&[Pieces<'_>]>,
-) -> Result<Stored> {
+fn store(layers: &[Layer], policies: &[Policy], homes: &[Home], source: Source<'_>) -> Result<Stored> {
+    if let Source::Kept(kept) = source {
+        return of_kept(kept, homes, policies);
+    }
     let is_dropped =
         |index: usize| matches!(homes[index], Home::Dense(_)) && policies[index] == Policy::LoadTime;
     let of = |wanted: &dyn Fn(usize) -> bool| -> Vec<usize> {
@@ -165,7 +203,7 @@ fn store(
         let (found, size) = weights::places(&chosen)?;
         let mut block = Block::new(size)?;
         for (&index, place) in indices.iter().zip(found) {
-            put(&layers[index], index, &place, given, block.bytes_mut())?;
+            put(&layers[index], index, &place, source, block.bytes_mut())?;
             places[index] = place;
         }
         Ok(block)
@@ -183,19 +221,27 @@ fn store(
         open.sync_data().map_err(cannot_write)?;
         file = Some(open);
     }
-    let stored = block_of(&staying)?;
-    let dropped = block_of(&passing)?;
+    let stored = Arc::new(block_of(&staying)?);
+    let dropped = Arc::new(block_of(&passing)?);
     Ok((places, stored, dropped, file))
 }
 
-fn put(
-    layer: &Layer,
-    index: usize,
-    place: &Place,
-    given: Option<&[Pieces<'_>]>,
-    block: &mut [u8],
-) -> Result<()> {
-    let Some(all) = given else {
+/// What was made before, booked as if this run had made it: of layers under one policy, all stay or none.
+fn of_kept(kept: &Kept, homes: &[Home], policies: &[Policy]) -> Result<Stored> {
+    if homes.iter().any(|home| matches!(home, Home::File(_))) {
+        let reason = "weights that were made before are in memory, not in a file".to_owned();
+        return Err(Error::Argument { name: "policies", reason });
+    }
+    let passes =
+        |(home, policy): (&Home, &Policy)| matches!(home, Home::Dense(_)) && *policy == Policy::LoadTime;
+    let passing = homes.iter().zip(policies).filter(|&pair| passes(pair)).count();
+    let block =
+        |is_used: bool| if is_used { Ok(Arc::clone(&kept.block)) } else { Block::new(0).map(Arc::new) };
+    Ok((kept.places.clone(), block(passing < homes.len())?, block(passing > 0)?, None))
+}
+
+fn put(layer: &Layer, index: usize, place: &Place, source: Source<'_>, block: &mut [u8]) -> Result<()> {
+    let Source::Given(all) = source else {
         let seed = u64::try_from(index).unwrap_or(0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         return weights::make(layer, place, block, seed | 1);
     };

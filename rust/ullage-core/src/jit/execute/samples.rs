@@ -41,7 +41,7 @@ pub(in crate::jit) struct Samples {
 }
 
 impl Samples {
-    pub(super) fn new(layers: usize) -> Self {
+    pub(in crate::jit) fn new(layers: usize) -> Self {
         let empty = vec![Vec::new(); layers];
         Self {
             whole: empty.clone(),
@@ -75,12 +75,17 @@ impl Samples {
 
     /// Adds those of another run of the same layers.
     pub(in crate::jit) fn join(&mut self, other: Self) {
+        self.join_at(0, other);
+    }
+
+    /// Adds those of a run of some of the layers, from the one at `first` on.
+    pub(in crate::jit) fn join_at(&mut self, first: usize, other: Self) {
         for (mine, theirs) in [
             (&mut self.whole, other.whole),
             (&mut self.ready, other.ready),
             (&mut self.compute, other.compute),
         ] {
-            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+            for (mine, theirs) in mine.iter_mut().skip(first).zip(theirs) {
                 mine.extend(theirs);
             }
         }

@@ -1,43 +1,22 @@
 //! The threads of a run: those that go through the layers together, and those that make layers ready ahead of them.
 
-use std::io::{Read, Seek, SeekFrom};
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::Instant;
 
 use bytes::BytesMut;
 
+use super::ahead::Ready;
 use super::crew::{Barrier, wait_until};
-use super::prepare::{Home, Stage};
-use super::{Conduct, Samples};
-use crate::codec::Scheme;
-use crate::codec::kernel::{BATCH, Isa, Matrix, Out, Store, splits};
+use super::prepare::Stage;
+use super::step::{Step, index, steps};
+use super::{Conduct, Samples, Wanted};
+use crate::codec::kernel::{BATCH, Isa};
 use crate::error::{Error, Result};
 use crate::jit::engine::{Event, Resource};
-use crate::jit::{Layer, Policy, Scratch};
-
-/// What the threads do with one layer.
-enum Step<'a> {
-    /// Multiply from where it lies.
-    Direct(Matrix<'a>),
-    /// Decode so many rows at a time into a share of scratch memory, and multiply from there.
-    Tiled(Matrix<'a>, usize),
-    /// Multiply what another thread decoded.
-    Decoded(Matrix<'a>),
-    /// Multiply what was read from the file at this byte, by another thread or on the spot.
-    Read(u64, bool),
-}
-
-/// A layer made ready by another thread, from when until when.
-struct Ready {
-    layer: usize,
-    piece: BytesMut,
-    start: Instant,
-    end: Instant,
-}
+use crate::jit::{Layer, Policy};
 
 pub(super) struct Ran {
     pub(super) samples: Samples,
@@ -46,35 +25,33 @@ pub(super) struct Ran {
 }
 
 /// All that the threads share.
-struct Team<'a> {
-    stage: &'a Stage,
-    layers: &'a [Layer],
-    steps: Vec<Step<'a>>,
-    threads: usize,
-    batch: usize,
-    last_cache: u64,
-    isa: Isa,
-    x: Vec<f32>,
-    barrier: Barrier,
+pub(super) struct Team<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) layers: &'a [Layer],
+    pub(super) steps: Vec<Step<'a>>,
+    pub(super) threads: usize,
+    pub(super) batch: usize,
+    pub(super) last_cache: u64,
+    pub(super) isa: Isa,
+    pub(super) x: Vec<f32>,
+    pub(super) barrier: Barrier,
     /// Passes that have begun.
-    begun: AtomicUsize,
+    pub(super) begun: AtomicUsize,
     /// Layers of this pass that are done.
-    done: AtomicUsize,
-    is_over: AtomicBool,
+    pub(super) done: AtomicUsize,
+    pub(super) is_over: AtomicBool,
     /// Scratch of each thread, for the layer at hand.
-    shares: Vec<Mutex<Option<BytesMut>>>,
+    pub(super) shares: Vec<Mutex<Option<BytesMut>>>,
     /// What all threads multiply from, for the layer at hand.
-    published: RwLock<Option<BytesMut>>,
-    fault: Mutex<Option<Error>>,
-    outputs: Option<Vec<Mutex<Vec<f32>>>>,
+    pub(super) published: RwLock<Option<BytesMut>>,
+    pub(super) fault: Mutex<Option<Error>>,
+    pub(super) outputs: Option<Vec<Mutex<Vec<f32>>>>,
+    /// Whether the first pass counts.
+    times_first: bool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn index(count: u64) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// Runs passes until there are enough of them.
@@ -83,7 +60,7 @@ pub(super) fn run(
     layers: &[Layer],
     policies: &[Policy],
     conduct: &Conduct,
-    keeps_outputs: bool,
+    wanted: Wanted,
 ) -> Result<Ran> {
     if !(1..=BATCH).contains(&conduct.batch) {
         let reason = format!("{} vectors are not from 1 to {BATCH}", conduct.batch);
@@ -111,7 +88,8 @@ pub(super) fn run(
         shares: (0..threads).map(|_| Mutex::new(None)).collect(),
         published: RwLock::new(None),
         fault: Mutex::new(None),
-        outputs: keeps_outputs.then(|| layers.iter().map(|_| Mutex::new(Vec::new())).collect()),
+        times_first: wanted.first,
+        outputs: wanted.outputs.then(|| layers.iter().map(|_| Mutex::new(Vec::new())).collect()),
     };
     let (samples, first_s) = team.go(conduct);
     if let Some(fault) = lock(&team.fault).take() {
@@ -120,48 +98,6 @@ pub(super) fn run(
     let outputs = team.outputs.unwrap_or_default();
     let outputs = outputs.into_iter().map(|outputs| outputs.into_inner().unwrap_or_default()).collect();
     Ok(Ran { samples, first_s, outputs })
-}
-
-fn steps<'a>(stage: &'a Stage, layers: &[Layer], policies: &[Policy]) -> Result<Vec<Step<'a>>> {
-    let of = |(place, (layer, policy)): (usize, (&Layer, &Policy))| {
-        let stored =
-            || Matrix::new(layer.scheme, &layer.shape, &stage.places[place].of(stage.stored.bytes(), 0));
-        Ok(match (stage.homes[place], *policy) {
-            (Home::File(start), policy) => Step::Read(start, policy.prefetch() > 0),
-            (Home::Dense(start), _) => {
-                let bytes = &stage.dense.bytes()[start..start.saturating_add(index(layer.dense.get()))];
-                Step::Direct(Matrix::new(Scheme::F16, &layer.shape, &[bytes])?)
-            }
-            (Home::Stored, Policy::JustInTime { scratch, prefetch }) if !layer.is_dense() => match scratch {
-                Scratch::Layer if prefetch > 0 => Step::Decoded(stored()?),
-                Scratch::Layer => Step::Tiled(stored()?, usize::MAX),
-                Scratch::Tile(bytes) => {
-                    let row = layer.row().saturating_mul(2).max(1);
-                    Step::Tiled(stored()?, index(bytes.get().checked_div(row).unwrap_or(1).max(1)))
-                }
-            },
-            (Home::Stored, _) => Step::Direct(stored()?),
-        })
-    };
-    layers.iter().zip(policies).enumerate().map(of).collect()
-}
-
-impl Step<'_> {
-    fn held_bytes(&self) -> usize {
-        match self {
-            Self::Direct(matrix) | Self::Tiled(matrix, _) | Self::Decoded(matrix) => matrix.held_bytes(),
-            Self::Read(..) => 0,
-        }
-    }
-
-    /// Whether a thread of the given kind makes it ready.
-    fn is_ahead(&self, resource: Resource) -> bool {
-        match self {
-            Self::Decoded(_) => resource == Resource::Decompressor,
-            Self::Read(_, is_ahead) => *is_ahead && resource == Resource::Storage,
-            Self::Direct(_) | Self::Tiled(..) => false,
-        }
-    }
 }
 
 /// Lets nobody wait for a thread that panicked.
@@ -207,7 +143,7 @@ impl Team<'_> {
         }
     }
 
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.is_over.load(Ordering::Acquire) || self.barrier.has_failed()
     }
 
@@ -234,7 +170,9 @@ impl Team<'_> {
             if self.begun.load(Ordering::Acquire) == 1 {
                 *first_s = begun.elapsed().as_secs_f64();
                 since = Instant::now();
-                continue;
+                if !self.times_first {
+                    continue;
+                }
             }
             events.sort_by(|a, b| a.end_s.total_cmp(&b.end_s));
             samples.add(events);
@@ -323,235 +261,18 @@ impl Team<'_> {
         }
     }
 
-    /// Makes layers ready, each as soon as there is room for it.
-    fn make_ready(&self, resource: Resource, to: &Sender<Ready>) -> Result<()> {
-        let mut pass = 0_usize;
-        loop {
-            wait_until(|| self.begun.load(Ordering::Acquire) > pass || self.is_stopped());
-            if self.is_stopped() {
-                return Ok(());
-            }
-            for (layer, step) in self.steps.iter().enumerate() {
-                if !step.is_ahead(resource) {
-                    continue;
-                }
-                if let Some(after) = self.stage.plan.after[layer] {
-                    let after = after as usize;
-                    wait_until(|| self.done.load(Ordering::Acquire) > after || self.is_stopped());
-                }
-                if self.is_stopped() {
-                    return Ok(());
-                }
-                let mut piece = self.take(layer)?;
-                let start = Instant::now();
-                match step {
-                    Step::Decoded(matrix) => self.decode(matrix, 0..matrix.rows(), &mut piece)?,
-                    Step::Read(offset, _) => self.read(*offset, layer, &mut piece)?,
-                    Step::Direct(_) | Step::Tiled(..) => {}
-                }
-                let ready = Ready { layer, piece, start, end: Instant::now() };
-                if to.send(ready).is_err() {
-                    return Ok(());
-                }
-            }
-            pass = pass.saturating_add(1);
-        }
-    }
-
-    fn receive(
-        &self,
-        ahead: &[(Resource, Receiver<Ready>)],
-        resource: Resource,
-        layer: usize,
-    ) -> Result<Ready> {
-        let gone = || Error::Violation { fact: format!("nobody made layer {layer} ready") };
-        let from = ahead.iter().find(|(kind, _)| *kind == resource).map(|(_, from)| from).ok_or_else(gone)?;
-        let mut found = None;
-        let mut looks = 0_u32;
-        while found.is_none() {
-            match from.try_recv() {
-                Ok(ready) => found = Some(ready),
-                Err(TryRecvError::Empty) if !self.barrier.has_failed() => {
-                    looks = looks.saturating_add(1);
-                    if looks > 1 << 12 { thread::yield_now() } else { std::hint::spin_loop() }
-                }
-                Err(_) => return Err(gone()),
-            }
-        }
-        found.filter(|ready| ready.layer == layer).ok_or_else(gone)
-    }
-
     fn publish(&self, what: Option<BytesMut>) -> Option<BytesMut> {
         let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *published, what)
     }
 
-    fn offset(&self, place: usize) -> usize {
+    pub(super) fn offset(&self, place: usize) -> usize {
         self.stage.plan.places[place].map_or(0, |(offset, _)| index(offset))
     }
 
-    fn take(&self, place: usize) -> Result<BytesMut> {
+    /// The scratch of a layer.
+    pub(super) fn take(&self, place: usize) -> Result<BytesMut> {
         let (offset, bytes) = self.stage.plan.places[place].unwrap_or((0, 0));
         self.stage.arena.take(index(offset), index(bytes))
-    }
-
-    /// Gives each thread its share of the scratch of a layer: as many bytes as it decodes at a time.
-    fn hand_out(&self, place: usize) -> Result<()> {
-        let mut rest = self.take(place)?;
-        let shares = self.ranges(place).len();
-        let each = match &self.steps[place] {
-            Step::Tiled(matrix, rows) if *rows != usize::MAX => {
-                Some(rest.len().checked_div(self.threads).unwrap_or(0)).filter(|_| matrix.rows() > 0)
-            }
-            _ => None,
-        };
-        for (thread, rows) in self.ranges(place).into_iter().enumerate() {
-            let row = index(self.layers[place].row().saturating_mul(2));
-            let bytes = each.unwrap_or_else(|| rows.len().saturating_mul(row));
-            let bytes = if thread.saturating_add(1) == shares && each.is_none() { rest.len() } else { bytes };
-            *lock(&self.shares[thread]) = Some(rest.split_to(bytes.min(rest.len())));
-        }
-        if !rest.is_empty() {
-            // What the last thread has no use for stays with it.
-            let last = shares.saturating_sub(1);
-            if let Some(share) = lock(&self.shares[last]).as_mut() {
-                share.unsplit(rest);
-            }
-        }
-        Ok(())
-    }
-
-    fn collect(&self, place: usize) {
-        let mut whole: Option<BytesMut> = None;
-        for share in &self.shares {
-            let Some(piece) = lock(share).take() else { continue };
-            match &mut whole {
-                Some(whole) => whole.unsplit(piece),
-                None => whole = Some(piece),
-            }
-        }
-        if let Some(whole) = whole {
-            self.stage.arena.give(self.offset(place), whole);
-        }
-    }
-
-    fn ranges(&self, place: usize) -> Vec<Range<usize>> {
-        splits(self.threads, index(self.layers[place].rows()), 16)
-    }
-
-    /// A thread's share of a layer; gives the seconds of it that were decoding whole layers.
-    fn work(&self, place: usize, thread: usize, y: &mut [f32]) -> Result<f64> {
-        let Some(rows) = self.ranges(place).get(thread).cloned() else { return Ok(0.0) };
-        let count = rows.len().saturating_mul(self.batch);
-        let y = &mut y[..count];
-        match &self.steps[place] {
-            Step::Direct(matrix) => self.multiply(matrix, rows, y)?,
-            Step::Tiled(matrix, tile) => return self.tiles(place, thread, (matrix, *tile), y),
-            Step::Decoded(_) | Step::Read(..) => {
-                let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
-                let shared = published.as_deref().unwrap_or_default();
-                let layer = &self.layers[place];
-                let matrix = match &self.steps[place] {
-                    Step::Read(..) => {
-                        let pieces = &self.stage.places[place];
-                        Matrix::new(layer.scheme, &layer.shape, &pieces.of(shared, 0))?
-                    }
-                    _ => Matrix::new(Scheme::F16, &layer.shape, &[shared])?,
-                };
-                self.multiply(&matrix, rows, y)?;
-            }
-        }
-        self.keep(place, thread, y);
-        Ok(0.0)
-    }
-
-    /// Decodes and multiplies a thread's rows, as many at a time as its scratch holds.
-    fn tiles(
-        &self,
-        place: usize,
-        thread: usize,
-        (matrix, tile): (&Matrix<'_>, usize),
-        y: &mut [f32],
-    ) -> Result<f64> {
-        let Some(rows) = self.ranges(place).get(thread).cloned() else { return Ok(0.0) };
-        let Some(mut scratch) = lock(&self.shares[thread]).take() else { return Ok(0.0) };
-        let row = index(self.layers[place].row());
-        let most = scratch.len().checked_div(row.saturating_mul(2)).unwrap_or(1).clamp(1, tile.max(1));
-        let mut decoding = 0.0;
-        for start in rows.clone().step_by(most) {
-            let part = start..start.saturating_add(most).min(rows.end);
-            let bytes = part.len().saturating_mul(row).saturating_mul(2);
-            let begun = Instant::now();
-            self.decode(matrix, part.clone(), &mut scratch[..bytes])?;
-            decoding += begun.elapsed().as_secs_f64();
-            let shape = [part.len(), row].map(|size| u64::try_from(size).unwrap_or(0));
-            let dense = Matrix::new(Scheme::F16, &shape, &[&scratch[..bytes]])?;
-            self.multiply_into(&dense, &part, &rows, y)?;
-        }
-        *lock(&self.shares[thread]) = Some(scratch);
-        self.keep(place, thread, y);
-        Ok(if tile == usize::MAX { decoding } else { 0.0 })
-    }
-
-    fn decode(&self, matrix: &Matrix<'_>, rows: Range<usize>, scratch: &mut [u8]) -> Result<()> {
-        let is_large = u64::try_from(scratch.len()).is_ok_and(|bytes| bytes > self.last_cache >> 1);
-        let store = if is_large { Store::Streamed } else { Store::Cached };
-        matrix.decode_rows(rows, Out::F16(bytemuck::cast_slice_mut(scratch)), self.isa, store)
-    }
-
-    fn multiply(&self, matrix: &Matrix<'_>, rows: Range<usize>, y: &mut [f32]) -> Result<()> {
-        let x = &self.x[..matrix.cols().saturating_mul(self.batch)];
-        matrix.gemv(rows, x, self.batch, y, self.isa)
-    }
-
-    /// Multiplies a tile, whose rows are `part` of `rows`, into the outputs of all `rows`.
-    fn multiply_into(
-        &self,
-        tile: &Matrix<'_>,
-        part: &Range<usize>,
-        rows: &Range<usize>,
-        y: &mut [f32],
-    ) -> Result<()> {
-        let from = part.start.saturating_sub(rows.start);
-        if self.batch == 1 {
-            return self.multiply(tile, 0..part.len(), &mut y[from..from.saturating_add(part.len())]);
-        }
-        let mut own = vec![0.0; part.len().saturating_mul(self.batch)];
-        self.multiply(tile, 0..part.len(), &mut own)?;
-        let vectors = own.chunks_exact(part.len()).zip(y.chunks_exact_mut(rows.len()));
-        for (own, y) in vectors {
-            y[from..from.saturating_add(own.len())].copy_from_slice(own);
-        }
-        Ok(())
-    }
-
-    fn read(&self, offset: u64, place: usize, piece: &mut [u8]) -> Result<()> {
-        let failed = |source| Error::Io { path: std::env::temp_dir(), source };
-        let Some(file) = &self.stage.file else { return Ok(()) };
-        let bytes = self.stage.places[place].end();
-        let mut file = lock(file);
-        file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut piece[..bytes])).map_err(failed)
-    }
-
-    /// Room for the outputs of one thread.
-    fn outputs_of_one(&self) -> Vec<f32> {
-        let longest =
-            (0..self.layers.len()).flat_map(|place| self.ranges(place)).map(|rows| rows.len()).max();
-        vec![0.0; longest.unwrap_or(0).saturating_mul(self.batch)]
-    }
-
-    /// Keeps outputs of the first pass, where they were asked for.
-    fn keep(&self, place: usize, thread: usize, y: &[f32]) {
-        let Some(outputs) = &self.outputs else { return };
-        if self.begun.load(Ordering::Acquire) > 1 || self.batch > 1 {
-            return;
-        }
-        let start = self.ranges(place).get(thread).map_or(0, |rows| rows.start);
-        let mut kept = lock(&outputs[place]);
-        let needed = start.saturating_add(y.len());
-        if kept.len() < needed {
-            kept.resize(needed, 0.0);
-        }
-        kept[start..needed].copy_from_slice(y);
     }
 }

@@ -3,6 +3,8 @@ use std::time::Duration;
 use super::*;
 use crate::jit::{Options, Origin, Profile, simulate};
 
+const OUTPUTS: Wanted = Wanted { outputs: true, first: false };
+
 fn layers() -> Vec<Layer> {
     let rows =
         [("palettized:4", 130, 257), ("linear:8", 64, 300), ("dense:f16", 40, 96), ("sparse:0.75", 100, 128)];
@@ -19,7 +21,7 @@ fn quick(threads: u32) -> Conduct {
 fn every_policy_computes_the_same() {
     let layers = layers();
     let run = |policy, threads| {
-        measure(&layers, &vec![policy; layers.len()], None, &quick(threads), true).unwrap().outputs
+        measure(&layers, &vec![policy; layers.len()], Source::Made, &quick(threads), OUTPUTS).unwrap().outputs
     };
     let expected = run(Policy::LoadTime, 1);
     assert!(expected.iter().all(|layer| layer.iter().any(|&value| value != 0.0)));
@@ -67,9 +69,33 @@ fn given_weights_must_be_those_of_the_scheme() {
     let (integers, scales) = ([3_u8; 32], [0_u8, 0x3c].repeat(4));
     let weights = [vec![&integers[..], &scales[..]]];
     let run =
-        measure(std::slice::from_ref(&layer), &[Policy::Fused], Some(&weights), &quick(1), true).unwrap();
+        measure(std::slice::from_ref(&layer), &[Policy::Fused], Source::Given(&weights), &quick(1), OUTPUTS)
+            .unwrap();
     let sum: f32 = [0.25_f32, -0.5, 0.125, 1.0, -0.75, 0.375, -0.0625, 0.25].iter().sum();
     assert_eq!(run.outputs[0], vec![sum * 3.0; 4]);
     let short = [vec![&integers[..3], &scales[..]]];
     assert!(execute(&[layer], &[Policy::Fused], Some(&short), &quick(1)).is_err());
+}
+
+#[test]
+fn weights_that_are_kept_are_gone_through_by_several_runs() {
+    let layers = layers();
+    let kept = Kept::make(&layers).unwrap();
+    for policy in [Policy::LoadTime, Policy::Fused, Policy::PREFETCHED] {
+        let policies = vec![policy; layers.len()];
+        let run = |source, wanted| measure(&layers, &policies, source, &quick(2), wanted).unwrap();
+        let own = run(Source::Made, OUTPUTS);
+        let shared = run(Source::Kept(&kept), OUTPUTS);
+        assert_eq!(shared.outputs, own.outputs, "{policy}");
+        // Plain numbers are not dropped with those that are decoded at load, and lie in the same block.
+        assert_eq!(shared.peak == own.peak, policy != Policy::LoadTime, "{policy}");
+        let pieces = kept.pieces();
+        assert_eq!(run(Source::Given(&pieces), OUTPUTS).outputs, own.outputs, "{policy}");
+        let conduct = Conduct { passes: 1, ..quick(1) };
+        let first = Wanted { outputs: false, first: true };
+        let part = measure(&layers[2..5], &policies[2..5], Source::Kept(&kept.part(2..5)), &conduct, first);
+        assert_eq!(part.unwrap().samples.whole.iter().map(Vec::len).collect::<Vec<_>>(), [1; 3]);
+    }
+    let streams = vec![Policy::Stream { prefetch: 0 }; layers.len()];
+    assert!(measure(&layers, &streams, Source::Kept(&kept), &quick(1), OUTPUTS).is_err());
 }

@@ -136,16 +136,23 @@ fn mask(layer: &Layer, bytes: &mut [u8], noise: &mut Noise) {
     let Scheme::Sparse(sparse) = layer.scheme else { return };
     let elements = layer.elements();
     let Zeros::Share(millionths) = sparse.zeros else { return };
+    let wide = |count: u128| u64::try_from(count).unwrap_or(0);
     let zeros = u128::from(elements).saturating_mul(u128::from(millionths)).div_euclid(1_000_000);
-    let kept = u128::from(elements).saturating_sub(zeros);
-    let upto = |bits: u64| -> u64 {
-        let share = u128::from(bits).saturating_mul(kept).checked_div(u128::from(elements.max(1)));
-        u64::try_from(share.unwrap_or(0)).unwrap_or(0)
-    };
+    let mut left = elements.saturating_sub(wide(zeros));
+    // Of every eight bits so many are ones, and of what is over one more whenever it comes to a whole one.
+    let eight = u128::from(left).saturating_mul(8);
+    let base = wide(eight.checked_div(u128::from(elements)).unwrap_or(0));
+    let over = wide(eight.checked_rem(u128::from(elements)).unwrap_or(0));
+    let mut due = 0_u64;
     for (place, byte) in bytes.iter_mut().enumerate() {
         let start = u64::try_from(place).unwrap_or(0).saturating_mul(8);
         let width = elements.saturating_sub(start).min(8);
-        let ones = upto(start.saturating_add(width)).saturating_sub(upto(start));
+        due = due.saturating_add(over);
+        let is_due = due >= elements;
+        due = if is_due { due.saturating_sub(elements) } else { due };
+        let ones =
+            if width == 8 { base.saturating_add(u64::from(is_due)).min(left) } else { left.min(width) };
+        left = left.saturating_sub(ones);
         *byte = some_bits(ones, width, noise);
     }
 }
@@ -170,10 +177,12 @@ impl Noise {
     }
 
     fn fill(&mut self, bytes: &mut [u8], mask: u64) {
-        for chunk in bytes.chunks_mut(8) {
-            let word = (self.next() & mask).to_le_bytes();
-            chunk.copy_from_slice(&word[..chunk.len()]);
+        let (words, rest) = bytes.as_chunks_mut::<8>();
+        for word in words {
+            *word = (self.next() & mask).to_le_bytes();
         }
+        let word = (self.next() & mask).to_le_bytes();
+        rest.copy_from_slice(&word[..rest.len()]);
     }
 
     /// A sum of a few even numbers: near enough to a normal one.
