@@ -87,9 +87,9 @@ def sharded(
         found = model
     else:
         devices = [
-            SplitDevice(name=name, memory=account.limit)
+            SplitDevice(name=name, memory=account.used + available)  # what the pool itself holds can make way
             for name, account in domains.items()
-            if account.limit is not None and not name.startswith(FIRST)
+            if (available := account.available) is not None and not name.startswith(FIRST)
         ]
         if not devices:
             raise refused("shard", "the pool has no domain with a limit beside the host")
