@@ -109,7 +109,7 @@ pub(crate) fn verify_machine<'py>(
     Ok(verdict(py, found)?)
 }
 
-fn verdict(py: Python<'_>, found: jit::Verdict) -> PyResult<Bound<'_, PyDict>> {
+fn verdict<'py>(py: Python<'py>, found: jit::Verdict) -> PyResult<Bound<'py, PyDict>> {
     let fields = PyDict::new(py);
     fields.set_item("profile", Profile(found.profile))?;
     fields.set_item("rounds", found.rounds)?;
