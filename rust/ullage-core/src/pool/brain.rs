@@ -5,6 +5,7 @@ use std::hash::BuildHasherDefault;
 
 use super::alarm::{Alarm, Alarms};
 use super::booking::Booking;
+use super::demand::Demand;
 use super::denial::Denial;
 use super::entry::Entry;
 use super::event::{Action, Event, Level, ModelId, RequestId};
@@ -149,7 +150,7 @@ impl Pool {
         let entry = Entry::new(registration, first);
         let places = (0..).take(entry.registration.places.len());
         self.instances.extend(places.map(|place| Instance::new(id, PlaceId::new(place))));
-        if is_pinned && let Err(error) = self.check_pins(Some(&entry)) {
+        if is_pinned && let Err(error) = self.check_pins(&entry) {
             self.instances.truncate(first);
             return Err(error);
         }
@@ -182,8 +183,7 @@ impl Pool {
             );
         }
         let forms = places.iter().flat_map(|place| [&place.weights, &place.workspace]);
-        let mut demands =
-            forms.chain(compressed.iter().map(|form| &form.bytes)).flat_map(|demand| demand.parts());
+        let mut demands = forms.chain(compressed.iter().map(|form| &form.bytes)).flat_map(Demand::parts);
         match demands.find(|(domain, _)| domain.index() >= self.accounts.len()) {
             Some((domain, _)) => {
                 let (given, there) = (domain.index(), self.accounts.len());
@@ -193,10 +193,8 @@ impl Pool {
         }
     }
 
-    /// Whether all pinned models, and `new` or those of `entries` that count as pinned, fit together at their first
-    /// places.
-    pub(super) fn check_pins(&self, new: Option<&Entry>) -> Result<()> {
-        let Some(new) = new else { return Ok(()) };
+    /// Whether `new` fits beside all other pinned models, each at its first place.
+    pub(super) fn check_pins(&self, new: &Entry) -> Result<()> {
         let needed = |entry: &Entry| entry.needed(&self.instances[entry.first], None);
         let asked = needed(new);
         for &(domain, requested) in asked.parts() {

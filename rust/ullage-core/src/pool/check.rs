@@ -57,7 +57,7 @@ impl Pool {
             Event::Returned { model, place, .. } => self.check_place("returned", *model, *place).map(drop),
             Event::Pin { model } => {
                 self.check_model("pin", *model)?;
-                self.check_pins(Some(self.entry(*model)))
+                self.check_pins(self.entry(*model))
             }
             Event::Unpin { model } => self.check_model("unpin", *model),
             Event::Pressure { domain, .. } if domain.index() >= self.accounts.len() => {

@@ -183,6 +183,7 @@ impl Hasher for NumberHasher {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
 mod tests {
     use super::*;
 

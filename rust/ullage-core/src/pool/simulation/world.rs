@@ -371,7 +371,7 @@ impl World {
                 if self.waiting.is_empty() {
                     return;
                 }
-                let next = self.pool.next_deadline().map(|at| at.as_nanos());
+                let next = self.pool.next_deadline().map(Time::as_nanos);
                 assert!(next.is_some(), "{:?} wait for nothing in {:#?}", self.waiting, self.pool.status());
                 self.now = self.now.max(next.unwrap_or(0));
                 self.tell(Event::Tick);
