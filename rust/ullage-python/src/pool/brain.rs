@@ -51,11 +51,11 @@ impl Brain {
         Ok(Where { model: self.model(model)?, place: PlaceId::new(place) })
     }
 
-    fn places(&self, places: &[(Vector, Vector)]) -> Outcome<Vec<core::Place>> {
-        let place = |(weights, workspace): &(Vector, Vector)| {
+    fn places(&self, places: Vec<(Vector, Vector)>) -> Outcome<Vec<core::Place>> {
+        let place = |(weights, workspace): (Vector, Vector)| {
             Ok(core::Place::new(self.domains.demand(weights)?, self.domains.demand(workspace)?))
         };
-        places.iter().map(place).collect()
+        places.into_iter().map(place).collect()
     }
 }
 
@@ -116,12 +116,12 @@ impl Brain {
     ) -> Outcome<()> {
         let form = |(bytes, seconds): (Vector, f64)| {
             let promote_time = duration_from_secs(seconds, "promote_time")?;
-            Outcome::Ok(core::Compressed { bytes: self.domains.demand(&bytes)?, promote_time })
+            Outcome::Ok(core::Compressed { bytes: self.domains.demand(bytes)?, promote_time })
         };
         let registration = core::Registration {
             name: name.to_owned(),
             estimated: estimated.0,
-            places: self.places(&places)?,
+            places: self.places(places)?,
             instances: usize::try_from(instances.count("instances")?).unwrap_or(usize::MAX),
             is_pinned: pinned,
             max_concurrency: max_concurrency.map(|most| most.count("max_concurrency")).transpose()?,
@@ -187,7 +187,7 @@ impl Brain {
         may_retry: bool,
     ) -> Outcome<Bound<'py, PyList>> {
         let Where { model, place } = self.at(model, place)?;
-        let out_of_memory = out_of_memory.map(|seen| self.domains.demand(&seen)).transpose()?;
+        let out_of_memory = out_of_memory.map(|seen| self.domains.demand(seen)).transpose()?;
         self.tell(py, now, Event::LoadFailed { model, place, out_of_memory, may_retry })
     }
 
@@ -200,7 +200,7 @@ impl Brain {
         left: Vector,
     ) -> Outcome<Bound<'py, PyList>> {
         let Where { model, place } = self.at(model, place)?;
-        let left = self.domains.demand(&left)?;
+        let left = self.domains.demand(left)?;
         self.tell(py, now, Event::Unloaded { model, place, left })
     }
 
@@ -224,7 +224,7 @@ impl Brain {
         bytes: Vector,
     ) -> Outcome<Bound<'py, PyList>> {
         let Where { model, place } = self.at(model, place)?;
-        let bytes = self.domains.demand(&bytes)?;
+        let bytes = self.domains.demand(bytes)?;
         self.tell(py, now, Event::Returned { model, place, bytes })
     }
 
@@ -242,7 +242,7 @@ impl Brain {
         bytes: Vector,
     ) -> Outcome<Bound<'py, PyList>> {
         let Where { model, place } = self.at(model, place)?;
-        let bytes: Demand = self.domains.demand(&bytes)?;
+        let bytes: Demand = self.domains.demand(bytes)?;
         self.tell(py, now, Event::Measured { model, place, bytes })
     }
 
@@ -255,7 +255,7 @@ impl Brain {
         bytes: Vector,
     ) -> Outcome<Bound<'py, PyList>> {
         let Where { model, place } = self.at(model, place)?;
-        let bytes = self.domains.demand(&bytes)?;
+        let bytes = self.domains.demand(bytes)?;
         self.tell(py, now, Event::Compressed { model, place, bytes })
     }
 

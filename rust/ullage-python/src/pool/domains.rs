@@ -36,9 +36,9 @@ impl Domains {
         self.names.get(domain.index()).map_or("?", String::as_str)
     }
 
-    pub(crate) fn demand(&self, vector: &Vector) -> Outcome<Demand> {
+    pub(crate) fn demand(&self, vector: Vector) -> Outcome<Demand> {
         let parts: Outcome<Vec<_>> =
-            vector.iter().map(|(name, bytes)| Ok((self.id(name)?, bytes.0))).collect();
+            vector.into_iter().map(|(name, bytes)| Ok((self.id(&name)?, bytes.0))).collect();
         Ok(Demand::of(parts?))
     }
 
