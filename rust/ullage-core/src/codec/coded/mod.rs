@@ -9,7 +9,6 @@ mod clusters;
 mod dense;
 mod distortion;
 mod gguf;
-mod half;
 mod linear;
 mod lossless;
 mod palettized;
