@@ -7,6 +7,7 @@ mod coded;
 pub mod core_ml;
 mod dense;
 mod gguf;
+mod half;
 pub mod kernel;
 mod linear;
 mod lossless;

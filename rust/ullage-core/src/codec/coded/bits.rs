@@ -33,12 +33,12 @@ pub(super) fn code(packed: &[u8], place: usize, bits: u32) -> u8 {
 pub(super) fn half(data: &[u8], place: usize) -> f32 {
     let start = place.saturating_mul(2);
     let bytes = data.get(start..start.saturating_add(2)).and_then(|bytes| bytes.try_into().ok());
-    super::half::from_half(u16::from_le_bytes(bytes.unwrap_or_default()))
+    crate::codec::half::from_half(u16::from_le_bytes(bytes.unwrap_or_default()))
 }
 
 /// Numbers in 16 bits each.
 pub(super) fn halves(values: impl Iterator<Item = f32>) -> Vec<u8> {
-    values.flat_map(|value| super::half::to_half(value).to_le_bytes()).collect()
+    values.flat_map(|value| crate::codec::half::to_half(value).to_le_bytes()).collect()
 }
 
 /// The whole number nearest to `value` between `lo` and `hi`; `lo` for what is no number.

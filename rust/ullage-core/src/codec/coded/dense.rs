@@ -37,7 +37,7 @@ fn to_brain(value: f32) -> u16 {
 pub(super) fn decode(scheme: Dense, data: &[&[u8]], out: &mut [f32]) -> Result<()> {
     let &[numbers] = data else { return Err(damaged(Part::Values, "they are one piece")) };
     match scheme.dtype() {
-        Dtype::F16 => each(numbers, out, |bytes| super::half::from_half(u16::from_le_bytes(bytes))),
+        Dtype::F16 => each(numbers, out, |bytes| crate::codec::half::from_half(u16::from_le_bytes(bytes))),
         Dtype::BF16 => each(numbers, out, |[low, high]| f32::from_le_bytes([0, 0, low, high])),
         Dtype::F32 => each(numbers, out, f32::from_le_bytes),
         Dtype::F64 => each(numbers, out, |bytes| f64::from_le_bytes(bytes) as f32),

@@ -127,9 +127,9 @@ fn step((least, most): (f32, f32), levels: i16, largest: i16, is_affine: bool) -
     } else {
         most.max(-least) / f32::from(largest)
     };
-    let mut scale = super::half::from_half(super::half::to_half(wanted));
+    let mut scale = crate::codec::half::from_half(crate::codec::half::to_half(wanted));
     if wanted > 0.0 && scale <= 0.0 {
-        scale = super::half::from_half(1);
+        scale = crate::codec::half::from_half(1);
     }
     let zero = if is_affine && scale > 0.0 { bits::nearest(-least / scale, 0, levels) } else { 0 };
     (scale, zero)

@@ -10,7 +10,6 @@ mod dense;
 mod distortion;
 mod feedback;
 mod gguf;
-mod half;
 mod inputs;
 mod linear;
 mod lossless;

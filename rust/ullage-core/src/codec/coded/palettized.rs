@@ -54,7 +54,7 @@ fn position_scales(values: &[f32], row: usize) -> Result<Vec<f32>> {
         let wanted = *scale;
         *scale = rounded(wanted);
         if wanted > 0.0 && *scale <= 0.0 {
-            *scale = super::half::from_half(1);
+            *scale = crate::codec::half::from_half(1);
         }
         if !scale.is_finite() {
             let reason = format!("scale {place} lies beyond the 16-bit numbers");
@@ -65,7 +65,7 @@ fn position_scales(values: &[f32], row: usize) -> Result<Vec<f32>> {
 }
 
 fn rounded(value: f32) -> f32 {
-    super::half::from_half(super::half::to_half(value))
+    crate::codec::half::from_half(crate::codec::half::to_half(value))
 }
 
 /// Pieces for tables of single numbers.
@@ -115,7 +115,7 @@ fn in_integers(tables: &mut [Vec<f32>]) -> Result<(Vec<u8>, f32)> {
     let most = tables.iter().flatten().fold(0.0_f32, |most, entry| most.max(entry.abs()));
     let mut scale = rounded(most / 127.0);
     if most > 0.0 && scale <= 0.0 {
-        scale = super::half::from_half(1);
+        scale = crate::codec::half::from_half(1);
     }
     if !scale.is_finite() {
         let reason = "the scale of the tables lies beyond the 16-bit numbers".to_owned();

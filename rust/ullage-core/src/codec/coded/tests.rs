@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::half;
 use crate::model::Dtype;
 
 const TEXTS: [&str; 30] = [

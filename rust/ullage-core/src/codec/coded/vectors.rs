@@ -140,7 +140,8 @@ fn table_of(points: &[f32], vector: usize, entries: usize, seed: u64) -> Vec<f32
         }
     }
     for entry in &mut table {
-        *entry = super::half::from_half(super::half::to_half(*entry)).clamp(-65_504.0, 65_504.0);
+        *entry =
+            crate::codec::half::from_half(crate::codec::half::to_half(*entry)).clamp(-65_504.0, 65_504.0);
     }
     table
 }

@@ -25,7 +25,7 @@ impl Isa {
     /// The best family this processor has.
     #[must_use]
     pub fn detect() -> Self {
-        Self::available().last().copied().unwrap_or(Self::Portable)
+        Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Self::Portable)
     }
 
     /// The families this processor has, the best last.

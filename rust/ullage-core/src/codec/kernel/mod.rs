@@ -20,7 +20,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(in crate::codec) mod avx512;
 mod blocks;
 mod dot;
 mod format;

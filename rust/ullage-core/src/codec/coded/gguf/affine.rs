@@ -4,8 +4,8 @@
 //! become steps of the block's two, neighbouring steps are tried for what the codes make of them, and those two are
 //! fitted to all codes again. What counts is the squared error, every element alike.
 
-use super::super::half::{from_half, to_half};
 use super::block::range;
+use crate::codec::half::{from_half, to_half};
 
 /// What a type allows.
 #[derive(Clone, Copy)]

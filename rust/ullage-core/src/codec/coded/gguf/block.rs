@@ -1,6 +1,6 @@
 //! What the blocks of all types are made of: 16-bit scales, nibbles, and the roundings of the reference.
 
-use super::super::half::{from_half, to_half};
+use crate::codec::half::{from_half, to_half};
 
 /// The 16-bit number at byte `at`.
 pub(super) fn half(block: &[u8], at: usize) -> f32 {

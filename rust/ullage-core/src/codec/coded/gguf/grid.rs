@@ -2,7 +2,7 @@
 
 use super::block::{half, long, word};
 use super::grids;
-use crate::codec::coded::half::from_half;
+use crate::codec::half::from_half;
 
 /// What two bits of a point of IQ2 stand for; the fourth is in no grid.
 const TWO: [f32; 4] = [8.0, 25.0, 43.0, 0.0];

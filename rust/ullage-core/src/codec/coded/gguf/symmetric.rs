@@ -5,9 +5,9 @@
 //! steps of the block's one, neighbouring steps are tried for what the levels make of them, and that one is fitted to all
 //! levels again. What counts is the squared error, every element alike.
 
-use super::super::half::{from_half, to_half};
 use super::block::farthest;
 use super::k;
+use crate::codec::half::{from_half, to_half};
 
 /// What elements are multiples of.
 #[derive(Clone, Copy)]

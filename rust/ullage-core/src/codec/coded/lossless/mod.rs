@@ -9,6 +9,8 @@
 //! A block is 4096 elements and can be decoded alone; [`form`] says how `values` lie. Whatever the bytes are, they come
 //! back: infinities, the payloads of NaNs, subnormals, and what was never a number.
 
+#[cfg(target_arch = "x86_64")]
+mod brain;
 mod encode;
 mod fixed;
 mod form;

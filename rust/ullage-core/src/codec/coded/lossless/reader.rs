@@ -10,7 +10,7 @@ use super::form::Form;
 use super::kernel::Kernel;
 use super::packed::measure;
 use super::planes::{Elements, Planes};
-use super::{BLOCK, Fault, Isa, entry, fixed, huffman, kernel, work};
+use super::{BLOCK, Fault, Isa, entry, fixed, huffman, work};
 use crate::error::{Error, Result};
 use crate::model::Dtype;
 
@@ -31,14 +31,14 @@ enum Stored<'a> {
 }
 
 /// Exponents in codes, and what stands beside them.
-struct Floats<'a> {
-    form: Form,
-    elements: usize,
-    values: &'a [u8],
-    coded: Exponents<'a>,
+pub(super) struct Floats<'a> {
+    pub(super) form: Form,
+    pub(super) elements: usize,
+    pub(super) values: &'a [u8],
+    pub(super) coded: Exponents<'a>,
 }
 
-enum Exponents<'a> {
+pub(super) enum Exponents<'a> {
     Fixed(Fixed<'a>),
     Huffman {
         decoder: Box<huffman::Decoder>,
@@ -67,8 +67,7 @@ impl Reading {
     /// The best for an output of so many bytes, on so many threads.
     #[must_use]
     pub fn of(bytes: usize, threads: usize) -> Self {
-        let isa = kernel::available().last().copied().unwrap_or(Isa::Portable);
-        Self { isa, threads, streamed: bytes >= STREAMED }
+        Self { isa: Isa::detect(), threads, streamed: bytes >= STREAMED }
     }
 }
 
@@ -198,16 +197,15 @@ impl<'a> Floats<'a> {
         kernel: Kernel,
         is_streamed: bool,
     ) -> Result<(), (Fault, usize)> {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(done) = self.read_brain(range.clone(), out, kernel, is_streamed) {
+            return done;
+        }
         let mut scratch = Scratch::new();
         let Scratch { exponents, numbers } = &mut *scratch;
         let mut start = range.start;
         while start < range.end {
             let block = start / BLOCK;
-            if let Some(size) = self.fused(block, start, out, kernel, is_streamed)? {
-                out = &mut out[size..];
-                start = start.saturating_add(self.count_of(block));
-                continue;
-            }
             let blocks = range.end.div_ceil(BLOCK).saturating_sub(block);
             let decoded =
                 self.exponents_of(block, blocks, kernel, exponents).map_err(|fault| (fault, block))?;
@@ -238,34 +236,6 @@ impl<'a> Floats<'a> {
         Ok(())
     }
 
-    /// Decodes a whole block to the beginning of `out` in one go; how many bytes that were, or nothing where it is not done for
-    /// such weights, on such a processor, or for a part of a block.
-    fn fused(
-        &self,
-        block: usize,
-        start: usize,
-        out: &mut [u8],
-        kernel: Kernel,
-        is_streamed: bool,
-    ) -> Result<Option<usize>, (Fault, usize)> {
-        let (Form::Bf16, Exponents::Fixed(fixed)) = (self.form, &self.coded) else { return Ok(None) };
-        let (count, first) = (self.count_of(block), block.saturating_mul(BLOCK));
-        let size = count.saturating_mul(self.form.width());
-        // Past the caches only whole lines can be written.
-        let is_aligned = !is_streamed || out.as_ptr().addr().is_multiple_of(64);
-        let Some(out) = out.get_mut(..size).filter(|_| is_aligned && start == first) else { return Ok(None) };
-        let plain =
-            self.form.planes(self.values, self.elements, first, count).ok_or((Fault::Short, block))?;
-        let located = |fault| (fault, block);
-        let codes = fixed.codes_of(block, count).map_err(located)?;
-        let escapes = fixed.escapes_of(block).map_err(located)?;
-        match kernel.fused((codes, &fixed.table, escapes), plain.near, out, is_streamed) {
-            Some(false) => Err(located(Fault::Escapes)),
-            Some(true) => Ok(Some(size)),
-            None => Ok(None),
-        }
-    }
-
     /// Asks for what a block is decoded from.
     fn prefetch(&self, block: usize, kernel: Kernel) {
         let first = block.saturating_mul(BLOCK);
@@ -276,7 +246,7 @@ impl<'a> Floats<'a> {
     }
 
     /// Elements of a block.
-    fn count_of(&self, block: usize) -> usize {
+    pub(super) fn count_of(&self, block: usize) -> usize {
         self.elements.saturating_sub(block.saturating_mul(BLOCK)).min(BLOCK)
     }
 

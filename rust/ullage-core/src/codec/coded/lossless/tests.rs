@@ -10,7 +10,6 @@
 use proptest::prelude::*;
 
 use super::super::super::lossless::{Lossless, Method};
-use super::kernel::available;
 use super::{BLOCK, Isa, Packed, RawReader, Reading};
 use crate::error::{Error, Result};
 use crate::model::Dtype;
@@ -19,7 +18,7 @@ const FLOATS: [Dtype; 3] = [Dtype::BF16, Dtype::F16, Dtype::F32];
 const METHODS: [Method; 3] = [Method::Entropy, Method::Fixed, Method::Lz4];
 
 fn best() -> Isa {
-    available().pop().unwrap()
+    Isa::detect()
 }
 
 fn scheme(method: Method) -> Lossless {
@@ -49,7 +48,7 @@ fn weights(dtype: Dtype, count: usize, seed: u64) -> Vec<u8> {
         };
         match dtype {
             Dtype::BF16 => bytes.extend_from_slice(&value.to_le_bytes()[2..]),
-            Dtype::F16 => bytes.extend_from_slice(&super::super::half::to_half(value).to_le_bytes()),
+            Dtype::F16 => bytes.extend_from_slice(&crate::codec::half::to_half(value).to_le_bytes()),
             _ => bytes.extend_from_slice(&value.to_le_bytes()),
         }
     }
@@ -68,7 +67,7 @@ fn reading(isa: Isa, threads: usize, streamed: bool) -> Reading {
 fn assert_comes_back(bytes: &[u8], dtype: Dtype, method: Method) {
     let packed = packed(bytes, dtype, method, 1);
     let reader = packed.reader().unwrap();
-    for isa in available() {
+    for isa in Isa::available() {
         for (threads, streamed) in [(1, false), (1, true), (3, true)] {
             let mut out = vec![0xA5; bytes.len()];
             reader.read(0..reader.elements(), &mut out, reading(isa, threads, streamed)).unwrap();
@@ -222,7 +221,7 @@ fn escapes_that_codes_do_not_ask_for_are_damaged() {
     let packed = packed(&bytes, Dtype::BF16, Method::Fixed, 1);
     let mut changed = parts(&packed);
     changed[1].iter_mut().for_each(|codes| *codes = 0);
-    for isa in available() {
+    for isa in Isa::available() {
         assert!(matches!(read(&packed, &changed, isa), Err(Error::Damaged { piece: "escapes", .. })));
     }
 }
@@ -249,7 +248,7 @@ proptest! {
         let (start, end) = (place(ends.0).min(place(ends.1)), place(ends.0).max(place(ends.1)));
         let expected = &bytes[start * width(dtype)..end * width(dtype)];
         let reader = packed.reader().unwrap();
-        for isa in available() {
+        for isa in Isa::available() {
             let mut room = vec![0x5A; expected.len() + offset + 9];
             let out = &mut room[offset..offset + expected.len()];
             reader.read(start..end, out, reading(isa, 1, streamed)).unwrap();
@@ -282,7 +281,7 @@ proptest! {
         let first = read(&packed, &damaged, Isa::Portable);
         let is_typed = matches!(first, Ok(_) | Err(Error::Damaged { .. } | Error::Overflow { .. }));
         prop_assert!(is_typed);
-        for isa in available() {
+        for isa in Isa::available() {
             match (&first, read(&packed, &damaged, isa)) {
                 (Ok(one), Ok(other)) => prop_assert!(*one == other, "{}", isa),
                 (Err(_), Err(_)) => {}

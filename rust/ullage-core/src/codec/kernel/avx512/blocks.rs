@@ -4,41 +4,41 @@ use std::arch::x86_64::*;
 
 use super::super::blocks as plain;
 use super::super::dot::Sums;
-use super::super::format::{Format, from_half, word};
+use super::super::format::Format;
 use super::super::layout::Block;
-use super::lanes::{fuse, put_wide};
+use super::lanes::{ask, fuse, of_wide};
+use super::pen::Pen;
+
+/// Levels of four bits: 0 to 15.
+const LEVELS: [f32; 16] =
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
-pub(super) fn decode<F: Format>(block: Block, data: &[u8], start: usize, out: &mut [F::Word]) {
+pub(super) fn decode<F: Format>(block: Block, data: &[u8], start: usize, count: usize, pen: &mut Pen<'_, F>) {
     let elements = block.elements();
-    // Blocks of 32 go two at a time.
-    let (step, bytes) = if elements < 64 { (64, 2 * block.bytes()) } else { (elements, block.bytes()) };
-    let lead = (elements - start % elements).rem_euclid(elements).min(out.len());
-    let (first, rest) = out.split_at_mut(lead);
-    plain::decode::<F>(block, data, start, first);
-    let start = start + lead;
+    let lead = (elements - start % elements).rem_euclid(elements).min(count);
+    pen.plain(lead, |done, out| plain::decode::<F>(block, data, start + done, out));
+    let (start, count) = (start + lead, count - lead);
     let blocks = data.get(start / elements * block.bytes()..).unwrap_or_default();
-    let steps = (rest.len() / step).min(blocks.len() / bytes);
-    let (whole, rest) = rest.split_at_mut(steps * step);
-    for (blocks, out) in blocks.chunks_exact(bytes).zip(whole.chunks_exact_mut(step)) {
-        _mm_prefetch::<_MM_HINT_T0>(blocks.as_ptr().wrapping_add(1024).cast());
-        // SAFETY: `blocks` is so many bytes as the blocks have, and `out` so many elements.
-        unsafe {
-            match block {
-                Block::Q4_0 => put_wide::<F>(q4_0(blocks.as_ptr()), out.as_mut_ptr()),
-                Block::Q8_0 => put_wide::<F>(q8_0(blocks.as_ptr()), out.as_mut_ptr()),
-                Block::Q4K => {
-                    (0..4)
-                        .for_each(|pair| put_wide::<F>(q4_k(blocks, pair), out.as_mut_ptr().add(64 * pair)));
-                }
-                Block::Q6K => {
-                    (0..4)
-                        .for_each(|pair| put_wide::<F>(q6_k(blocks, pair), out.as_mut_ptr().add(64 * pair)));
-                }
+    // Blocks of 32 go two at a time.
+    let steps = steps(block, blocks, count / elements.max(64) * elements.max(64));
+    // SAFETY: of all steps there are all bytes.
+    unsafe {
+        match block {
+            Block::Q4_0 => pen.steps(steps, |step| of_wide::<F>(q4_0(blocks.as_ptr().add(36 * step)))),
+            Block::Q8_0 => pen.steps(steps, |step| of_wide::<F>(q8_0(blocks.as_ptr().add(68 * step)))),
+            Block::Q4K => {
+                let mut scales = FourBits::default();
+                pen.steps(steps, |step| of_wide::<F>(scales.quarter(blocks.as_ptr(), step)));
+            }
+            Block::Q6K => {
+                let mut scales = SixBits::default();
+                pen.steps(steps, |step| of_wide::<F>(scales.quarter(blocks.as_ptr(), step)));
             }
         }
     }
-    plain::decode::<F>(block, data, start + steps * step, rest);
+    let done = steps * 64;
+    pen.plain(count - done, |more, out| plain::decode::<F>(block, data, start + done + more, out));
 }
 
 /// Adds the products of `x` and a row, which begins a block, and returns how many.
@@ -49,53 +49,52 @@ pub(super) fn fused(block: Block, data: &[u8], start: usize, x: &[f32], sums: &m
         return 0;
     }
     let blocks = data.get(start / elements * bytes..).unwrap_or_default();
-    // A step is two blocks of 32, or a quarter of one of 256.
-    let steps = (blocks.len() / bytes * elements / 64).min(x.len() / 64);
-    let ask = |at: usize| _mm_prefetch::<_MM_HINT_T0>(blocks.as_ptr().wrapping_add(at + 1024).cast());
-    let of = |step: usize| blocks.get(step / 4 * bytes..).unwrap_or_default();
+    let steps = steps(block, blocks, x.len());
     // SAFETY: of all steps there are all bytes.
     unsafe {
         match block {
-            Block::Q4_0 => fuse(sums, x, steps, |step| {
-                ask(2 * bytes * step);
-                q4_0(blocks.as_ptr().add(2 * bytes * step))
-            }),
-            Block::Q8_0 => fuse(sums, x, steps, |step| {
-                ask(2 * bytes * step);
-                q8_0(blocks.as_ptr().add(2 * bytes * step))
-            }),
-            Block::Q4K => fuse(sums, x, steps, |step| {
-                ask(bytes * step / 4);
-                q4_k(of(step), step % 4)
-            }),
-            Block::Q6K => fuse(sums, x, steps, |step| {
-                ask(bytes * step / 4);
-                q6_k(of(step), step % 4)
-            }),
+            Block::Q4_0 => fuse(sums, x, steps, |step| q4_0(blocks.as_ptr().add(36 * step))),
+            Block::Q8_0 => fuse(sums, x, steps, |step| q8_0(blocks.as_ptr().add(68 * step))),
+            Block::Q4K => {
+                let mut scales = FourBits::default();
+                fuse(sums, x, steps, |step| scales.quarter(blocks.as_ptr(), step))
+            }
+            Block::Q6K => {
+                let mut scales = SixBits::default();
+                fuse(sums, x, steps, |step| scales.quarter(blocks.as_ptr(), step))
+            }
         }
     }
 }
 
+/// Steps of 64 within `count` elements, of which `blocks` has all bytes.
+fn steps(block: Block, blocks: &[u8], count: usize) -> usize {
+    (blocks.len() / block.bytes() * block.elements() / 64).min(count / 64)
+}
+
+/// Two blocks.
+///
 /// # Safety
 /// 36 bytes may be read.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
 #[inline]
 unsafe fn q4_0(data: *const u8) -> [__m512; 4] {
-    let mut wide = [_mm512_setzero_ps(); 4];
-    for (number, wide) in wide.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-        // SAFETY: the block is 18 bytes.
-        let (scale, codes) = unsafe {
-            let block = data.add(18 * number);
-            (half(block), _mm_loadu_si128(block.add(2).cast()))
-        };
-        let mask = _mm_set1_epi8(15);
-        let parts = [_mm_and_si128(codes, mask), _mm_and_si128(_mm_srli_epi16::<4>(codes), mask)];
-        *wide = parts.map(|part| {
-            let level = _mm512_sub_epi32(_mm512_cvtepu8_epi32(part), _mm512_set1_epi32(8));
-            _mm512_mul_ps(scale, _mm512_cvtepi32_ps(level))
-        });
-    }
-    wide
+    ask(data);
+    // SAFETY: 16 numbers.
+    let levels = unsafe { _mm512_sub_ps(_mm512_loadu_ps(LEVELS.as_ptr()), _mm512_set1_ps(8.0)) };
+    // SAFETY: a block is 18 bytes.
+    let parts = [0, 18].map(|at| unsafe {
+        (_mm512_mul_ps(half(data.add(at)), levels), _mm_loadu_si128(data.add(at + 2).cast()))
+    });
+    let [(first, a), (second, b)] = parts;
+    let [a, b] = [_mm512_cvtepu8_epi32(a), _mm512_cvtepu8_epi32(b)];
+    // Of a place only the four lowest bits count.
+    [
+        _mm512_permutexvar_ps(a, first),
+        _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(a), first),
+        _mm512_permutexvar_ps(b, second),
+        _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(b), second),
+    ]
 }
 
 /// # Safety
@@ -103,6 +102,7 @@ unsafe fn q4_0(data: *const u8) -> [__m512; 4] {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
 #[inline]
 unsafe fn q8_0(data: *const u8) -> [__m512; 4] {
+    ask(data);
     let mut wide = [_mm512_setzero_ps(); 4];
     for (part, wide) in wide.iter_mut().enumerate() {
         // SAFETY: the block is 34 bytes.
@@ -115,54 +115,120 @@ unsafe fn q8_0(data: *const u8) -> [__m512; 4] {
     wide
 }
 
-/// # Safety
-/// `block` is 144 bytes, and `pair`, the 64 elements that are meant, below 4.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
-#[inline]
-unsafe fn q4_k(block: &[u8], pair: usize) -> [__m512; 4] {
-    let (scale, least) = (from_half(word(block, 0)), from_half(word(block, 1)));
-    let Some(packed) = block.get(4..).and_then(<[u8]>::first_chunk::<12>) else {
-        return [_mm512_setzero_ps(); 4];
-    };
-    let mut wide = [_mm512_setzero_ps(); 4];
-    for (part, wide) in wide.iter_mut().enumerate() {
-        let (step, off) = plain::six_bits(packed, 2 * pair + part / 2);
-        let step = _mm512_set1_ps(scale * f32::from(step));
-        let off = _mm512_set1_ps(least * f32::from(off));
+/// Scales of a block of `Q4_K`: what the eight runs of 32 are multiplied with, and what is then taken off.
+#[derive(Default)]
+struct FourBits([f32; 16]);
+
+impl FourBits {
+    /// The 64 elements of a step, steps taken in turn from the first one of a block.
+    ///
+    /// # Safety
+    /// `blocks` is valid for reads of the block of `step`, 144 bytes.
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
+    )]
+    #[inline]
+    unsafe fn quarter(&mut self, blocks: *const u8, step: usize) -> [__m512; 4] {
+        let (block, pair) = (blocks.wrapping_add(step / 4 * 144), step % 4);
+        if pair == 0 {
+            // SAFETY: 16 bytes of 144.
+            self.0 = scales(unsafe { block.cast::<[u8; 16]>().read() });
+        }
+        let codes = block.wrapping_add(16 + 32 * pair);
+        ask(codes);
+        // SAFETY: 16 numbers.
+        let levels = unsafe { _mm512_loadu_ps(LEVELS.as_ptr()) };
+        let tables = [0, 1].map(|run| {
+            let (step, off) = (self.0[2 * pair + run], self.0[8 + 2 * pair + run]);
+            _mm512_sub_ps(_mm512_mul_ps(_mm512_set1_ps(step), levels), _mm512_set1_ps(off))
+        });
         // SAFETY: codes are the 128 bytes from 16 on.
-        let codes = unsafe { _mm_loadu_si128(block.as_ptr().add(16 + 32 * pair + 16 * (part % 2)).cast()) };
-        let shifted = if part < 2 { codes } else { _mm_srli_epi16::<4>(codes) };
-        let level = _mm512_cvtepu8_epi32(_mm_and_si128(shifted, _mm_set1_epi8(15)));
-        *wide = _mm512_sub_ps(_mm512_mul_ps(step, _mm512_cvtepi32_ps(level)), off);
+        let [a, b] = [0, 16].map(|at| unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(codes.add(at).cast())) });
+        // Of a place only the four lowest bits count.
+        [
+            _mm512_permutexvar_ps(a, tables[0]),
+            _mm512_permutexvar_ps(b, tables[0]),
+            _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(a), tables[1]),
+            _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(b), tables[1]),
+        ]
     }
-    wide
 }
 
-/// # Safety
-/// `block` is 210 bytes, and `pair`, the 64 elements that are meant, below 4.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
+/// Two halves, and 16 numbers of six bits as `six_bits` of `kernel/blocks.rs` has them; the first eight times the first half,
+/// the others times the second.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c")]
 #[inline]
-unsafe fn q6_k(block: &[u8], pair: usize) -> [__m512; 4] {
-    let scale = from_half(word(block, 104));
-    // Elements 64 * pair on: the lower halves of codes are the low or the high ones of 64 bytes, the upper bits a pair.
-    let (half, is_high) = (pair / 2, pair % 2 == 1);
-    let mut wide = [_mm512_setzero_ps(); 4];
-    for (part, wide) in wide.iter_mut().enumerate() {
+fn scales(head: [u8; 16]) -> [f32; 16] {
+    let [halves, first, second, last] =
+        [0, 4, 8, 12].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
+    let whole = |upper: u32, low: u32| {
+        u64::from(upper & 0x3F3F_3F3F) | u64::from(low & 0x0F0F_0F0F | upper >> 2 & 0x3030_3030) << 32
+    };
+    let (steps, offs) = (whole(first, last), whole(second, last >> 4));
+    let bytes = _mm_set_epi64x(offs.cast_signed(), steps.cast_signed());
+    let levels = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+    let halves = _mm512_castps128_ps512(_mm_cvtph_ps(_mm_cvtsi32_si128(halves.cast_signed())));
+    let places = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+    let mut scales = [0.0; 16];
+    // SAFETY: 16 numbers.
+    unsafe {
+        _mm512_storeu_ps(scales.as_mut_ptr(), _mm512_mul_ps(_mm512_permutexvar_ps(places, halves), levels));
+    }
+    scales
+}
+
+/// Scales of a block of `Q6_K`, of 16 elements each.
+#[derive(Default)]
+struct SixBits([f32; 16]);
+
+impl SixBits {
+    /// The 64 elements of a step, steps taken in turn from the first one of a block.
+    ///
+    /// # Safety
+    /// `blocks` is valid for reads of the block of `step`, 210 bytes.
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
+    )]
+    #[inline]
+    unsafe fn quarter(&mut self, blocks: *const u8, step: usize) -> [__m512; 4] {
+        let (block, pair) = (blocks.wrapping_add(step / 4 * 210), step % 4);
+        ask(block.wrapping_add(52 * pair));
+        if pair == 0 {
+            // SAFETY: 16 scales of eight bits, and theirs, end the block.
+            unsafe {
+                let levels = _mm512_cvtepi8_epi32(_mm_loadu_si128(block.add(192).cast()));
+                let scales = _mm512_mul_ps(half(block.add(208)), _mm512_cvtepi32_ps(levels));
+                _mm512_storeu_ps(self.0.as_mut_ptr(), scales);
+            }
+        }
+        // Elements 64 * pair on: the lower halves of codes are the low or the high ones of 64 bytes, the upper bits a pair
+        // for 32 elements and the next one for the others.
+        let (part, is_high) = (pair / 2, pair % 2 == 1);
         // SAFETY: 128 bytes of lower halves, then 64 of upper bits.
         let (low, high) = unsafe {
-            let low = block.as_ptr().add(64 * half + 16 * part);
-            let high = block.as_ptr().add(128 + 32 * half + 16 * (part % 2));
-            (_mm_loadu_si128(low.cast()), _mm_loadu_si128(high.cast()))
+            let high = _mm256_loadu_si256(block.add(128 + 32 * part).cast());
+            (_mm512_loadu_si512(block.add(64 * part).cast()), _mm512_broadcast_i64x4(high))
         };
-        let low = if is_high { _mm_srli_epi16::<4>(low) } else { low };
-        let shift = _mm_cvtsi64_si128(4 * i64::from(is_high) + 2 * i64::from(part > 1));
-        let high = _mm_and_si128(_mm_srl_epi16(high, shift), _mm_set1_epi8(3));
-        let code = _mm_or_si128(_mm_and_si128(low, _mm_set1_epi8(15)), _mm_slli_epi16::<4>(high));
-        let level = _mm512_cvtepi8_epi32(_mm_sub_epi8(code, _mm_set1_epi8(32)));
-        let step = scale * f32::from(block[192 + 4 * pair + part].cast_signed());
-        *wide = _mm512_mul_ps(_mm512_set1_ps(step), _mm512_cvtepi32_ps(level));
+        let down = _mm512_set1_epi32(if is_high { 4 } else { 0 });
+        let around = _mm512_inserti64x4::<1>(
+            _mm512_set1_epi32(if is_high { 0 } else { 4 }),
+            _mm256_set1_epi32(if is_high { 30 } else { 2 }),
+        );
+        let low = _mm512_and_si512(_mm512_srlv_epi32(low, down), _mm512_set1_epi8(0x0F));
+        let high = _mm512_and_si512(_mm512_rolv_epi32(high, around), _mm512_set1_epi8(0x30));
+        let codes = _mm512_sub_epi8(_mm512_or_si512(low, high), _mm512_set1_epi8(32));
+        let parts = [
+            _mm512_castsi512_si128(codes),
+            _mm512_extracti32x4_epi32::<1>(codes),
+            _mm512_extracti32x4_epi32::<2>(codes),
+            _mm512_extracti32x4_epi32::<3>(codes),
+        ];
+        let mut wide = [_mm512_setzero_ps(); 4];
+        for ((wide, codes), &scale) in wide.iter_mut().zip(parts).zip(&self.0[4 * pair..4 * pair + 4]) {
+            *wide = _mm512_mul_ps(_mm512_set1_ps(scale), _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)));
+        }
+        wide
     }
-    wide
 }
 
 /// The half at `data`, in all lanes.

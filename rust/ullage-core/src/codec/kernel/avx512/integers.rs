@@ -3,12 +3,14 @@
 use std::arch::x86_64::*;
 
 use super::super::dot::Sums;
-use super::super::format::{F32, Format, code};
+use super::super::format::{F32, Format, Kind, code};
 use super::super::layout::Integers;
-use super::super::portable::{self, each_run};
+use super::super::portable;
 use super::super::runs::Run;
-use super::lanes::{STEP, Source, fuse, fuse_source, narrowed, put_wide, write};
+use super::halves;
+use super::lanes::{STEP, Source, ask, fuse, fuse_source, halved, narrowed, of_wide, of_words, write};
 use super::palette::{Tables, of_tables};
+use super::pen::Pen;
 
 /// The blocks that most models are quantised in.
 const BLOCK: usize = 32;
@@ -17,29 +19,36 @@ const BLOCK: usize = 32;
 pub(super) fn decode<F: Format>(
     integers: &Integers<'_>,
     start: usize,
-    out: &mut [F::Word],
-    is_streamed: bool,
+    count: usize,
+    pen: &mut Pen<'_, F>,
+    has_halves: bool,
 ) {
-    let (start, out) = blocks::<F>(integers, start, out);
-    let runs = integers.sharing.of(start..start.saturating_add(out.len()));
-    each_run(runs, out, |run, out| {
+    let has_halves = has_halves && integers.bits == 8 && matches!(F::KIND, Kind::F16);
+    let done = blocks::<F>(integers, start, count, pen, has_halves);
+    for run in integers.sharing.of(start.saturating_add(done)..start.saturating_add(count)) {
+        if has_halves {
+            // SAFETY: the processor calculates with halves.
+            unsafe { halves::run(integers, run, pen) };
+            continue;
+        }
         let (scale, zero) = portable::scale(integers, run.place);
+        let (start, count) = (run.start, run.length);
         let plain = |start: usize, out: &mut [F::Word]| {
             portable::scaled::<F>(integers, Run { start, length: out.len(), place: run.place }, out);
         };
         if integers.bits == 4 {
             let levels = if integers.is_affine { affine_levels(i32::from(zero)) } else { signed_levels() };
             let table = Tables::<4>::of_wide::<F>(_mm512_mul_ps(levels, _mm512_set1_ps(scale)));
-            write::<F, _>(&table, integers.codes, run.start, out, is_streamed, plain);
+            write::<F, _>(&table, integers.codes, start, count, pen, plain);
         } else if integers.is_affine {
             let source =
                 Bytes::<true> { scale: _mm512_set1_ps(scale), zero: _mm512_set1_epi32(i32::from(zero)) };
-            write::<F, _>(&source, integers.codes, run.start, out, is_streamed, plain);
+            write::<F, _>(&source, integers.codes, start, count, pen, plain);
         } else {
             let source = Bytes::<false> { scale: _mm512_set1_ps(scale), zero: _mm512_setzero_si512() };
-            write::<F, _>(&source, integers.codes, run.start, out, is_streamed, plain);
+            write::<F, _>(&source, integers.codes, start, count, pen, plain);
         }
-    });
+    }
 }
 
 /// Adds the products of `x` and a row that has one scale, or one for each block of 32, and returns how many.
@@ -70,36 +79,35 @@ pub(super) fn fused(integers: &Integers<'_>, start: usize, x: &[f32], sums: &mut
     }
 }
 
-/// Blocks of 32 two at a time, from the begin of one on; returns what is left.
+/// Writes blocks of 32, two at a time, from the begin of one on; returns how many elements it has written.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
 #[inline]
-fn blocks<'a, F: Format>(
+fn blocks<F: Format>(
     integers: &Integers<'_>,
     start: usize,
-    out: &'a mut [F::Word],
-) -> (usize, &'a mut [F::Word]) {
-    let Some(blocks) = Blocks::of(integers, start, out.len()) else { return (start, out) };
-    let (whole, rest) = out.split_at_mut(blocks.steps * STEP);
-    for (step, out) in whole.as_chunks_mut::<STEP>().0.iter_mut().enumerate() {
-        let wide = match (integers.bits, integers.is_affine) {
-            (4, false) => blocks.two::<4, false>(step),
-            (4, true) => blocks.two::<4, true>(step),
-            (_, false) => blocks.two::<8, false>(step),
-            (_, true) => blocks.two::<8, true>(step),
-        };
-        // SAFETY: `out` has room for 64 elements.
-        unsafe { put_wide::<F>(wide, out.as_mut_ptr()) };
+    count: usize,
+    pen: &mut Pen<'_, F>,
+    has_halves: bool,
+) -> usize {
+    let Some(blocks) = Blocks::of(integers, start, count) else { return 0 };
+    match (integers.bits, integers.is_affine) {
+        // SAFETY: the processor calculates with halves.
+        _ if has_halves => unsafe { halves::blocks(&blocks, integers.is_affine, pen) },
+        (4, false) => pen.steps(blocks.steps, |step| blocks.nibbles::<F, false>(step)),
+        (4, true) => pen.steps(blocks.steps, |step| blocks.nibbles::<F, true>(step)),
+        (_, false) => pen.steps(blocks.steps, |step| of_wide::<F>(blocks.two::<8, false>(step))),
+        (_, true) => pen.steps(blocks.steps, |step| of_wide::<F>(blocks.two::<8, true>(step))),
     }
-    (start + blocks.steps * STEP, rest)
+    blocks.steps * STEP
 }
 
 /// Steps of two blocks of 32 with a scale each, all of whose data are there.
-struct Blocks<'a> {
-    codes: &'a [u8],
-    scales: &'a [[u8; 4]],
+pub(super) struct Blocks<'a> {
+    pub(super) codes: &'a [u8],
+    pub(super) scales: &'a [[u8; 4]],
     zeros: &'a [u8],
     place: usize,
-    steps: usize,
+    pub(super) steps: usize,
 }
 
 impl<'a> Blocks<'a> {
@@ -114,6 +122,42 @@ impl<'a> Blocks<'a> {
         Some(Self { codes, scales, zeros: integers.zeros, place: start / BLOCK, steps })
     }
 
+    /// The zero points of the two blocks of a step.
+    #[inline]
+    pub(super) fn zeros_of(&self, step: usize, bits: u32) -> [i32; 2] {
+        let first = self.place + 2 * step;
+        [first, first + 1].map(|place| i32::from(code(self.zeros, place, bits)))
+    }
+
+    /// The elements of a step, which must be one of them, of four bits as numbers of `F`: of 16 bits from tables of such.
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
+    )]
+    #[inline]
+    fn nibbles<F: Format, const AFFINE: bool>(&self, step: usize) -> [__m512i; 4] {
+        if matches!(F::KIND, Kind::F32) {
+            return of_wide::<F>(self.two::<4, AFFINE>(step));
+        }
+        let codes = &self.codes[step * STEP / 2..(step + 1) * STEP / 2];
+        ask(codes.as_ptr());
+        let scales = _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from_le_bytes(self.scales[step])));
+        let scales = [_mm512_broadcastss_ps(scales), _mm512_broadcastss_ps(_mm_movehdup_ps(scales))];
+        let levels = if AFFINE {
+            self.zeros_of(step, 4).map(|zero| affine_levels(zero))
+        } else {
+            [signed_levels(); 2]
+        };
+        of_words([0, 1].map(|block| {
+            let table = halved::<F>(_mm512_mul_ps(levels[block], scales[block]));
+            // SAFETY: `codes` is 32 bytes.
+            let bytes = unsafe { _mm_loadu_si128(codes.as_ptr().add(16 * block).cast()) };
+            let pairs = _mm512_cvtepu8_epi32(bytes);
+            let both = _mm512_or_si512(pairs, _mm512_slli_epi32::<12>(pairs));
+            let places = _mm512_and_si512(both, _mm512_set1_epi16(15));
+            _mm512_permutexvar_epi16(places, _mm512_castsi256_si512(table))
+        }))
+    }
+
     /// The elements of a step, which must be one of them.
     #[target_feature(
         enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
@@ -124,12 +168,8 @@ impl<'a> Blocks<'a> {
         let codes = &self.codes[step * bytes..(step + 1) * bytes];
         let both = _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from_le_bytes(self.scales[step])));
         let scales = [_mm512_broadcastss_ps(both), _mm512_broadcastss_ps(_mm_movehdup_ps(both))];
-        let mut zeros = [0; 2];
-        if AFFINE {
-            let first = self.place + 2 * step;
-            zeros = [first, first + 1].map(|place| i32::from(code(self.zeros, place, BITS)));
-        }
-        _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(1024).cast());
+        let zeros = if AFFINE { self.zeros_of(step, BITS) } else { [0; 2] };
+        ask(codes.as_ptr());
         if BITS == 4 {
             let levels = if AFFINE { zeros.map(|zero| affine_levels(zero)) } else { [signed_levels(); 2] };
             let [a, b] = [_mm512_mul_ps(levels[0], scales[0]), _mm512_mul_ps(levels[1], scales[1])];

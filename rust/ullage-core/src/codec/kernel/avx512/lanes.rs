@@ -4,13 +4,27 @@ use std::arch::x86_64::*;
 
 use super::super::dot::Sums;
 use super::super::format::{Format, Kind};
+use super::pen::{Pen, numbers};
 
 /// Elements of a step.
 pub(super) const STEP: usize = 64;
 /// Round to the nearest, ties to even, and raise nothing.
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-/// How far ahead data are asked for.
-const AHEAD: usize = 1024;
+/// A page, at whose end processors stop to guess what is read next.
+const PAGE: usize = 4096;
+
+/// Asks for data that are read soon: what lies half a KiB ahead, and at the begin of a page that of the next one, from where
+/// on the processor goes ahead by itself.
+#[inline]
+pub(super) fn ask(data: *const u8) {
+    // SAFETY: any address may be asked for, there or not.
+    unsafe {
+        if data.addr() % PAGE < 256 {
+            _mm_prefetch::<_MM_HINT_T0>(data.wrapping_add(PAGE).cast());
+        }
+        _mm_prefetch::<_MM_HINT_T0>(data.wrapping_add(512).cast());
+    }
+}
 
 /// What turns stored elements into numbers.
 pub(super) trait Source {
@@ -30,7 +44,7 @@ pub(super) trait Source {
     unsafe fn words<F: Format>(&self, data: *const u8) -> [__m512i; 2];
 }
 
-/// Writes elements from `start` on to `out`. The first of them begins a byte of `data`, or lies before one that does.
+/// Writes `count` elements from `start` on. The first of them begins a byte of `data`, or lies before one that does.
 ///
 /// `plain` decodes what comes before.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
@@ -38,102 +52,68 @@ pub(super) trait Source {
 pub(super) fn write<F: Format, S: Source>(
     source: &S,
     data: &[u8],
-    mut start: usize,
-    mut out: &mut [F::Word],
-    is_streamed: bool,
+    start: usize,
+    count: usize,
+    pen: &mut Pen<'_, F>,
     mut plain: impl FnMut(usize, &mut [F::Word]),
 ) {
-    if S::BITS % 8 != 0 {
-        let lead = (start.wrapping_neg() & 7).min(out.len());
-        let (first, rest) = out.split_at_mut(lead);
-        if lead > 0 {
-            plain(start, first);
-        }
-        (start, out) = (start.wrapping_add(lead), rest);
+    let lead = if S::BITS.is_multiple_of(8) { 0 } else { (start.wrapping_neg() & 7).min(count) };
+    if lead > 0 {
+        pen.plain(lead, |done, out| plain(start.wrapping_add(done), out));
     }
+    let (start, count) = (start.wrapping_add(lead), count.saturating_sub(lead));
     let first = (start / 8).saturating_mul(S::BITS).saturating_add((start & 7).saturating_mul(S::BITS) / 8);
-    let mut data = data.get(first..).unwrap_or_default();
-    let gap = (out.as_ptr().addr().wrapping_neg() & 63) / size_of::<F::Word>();
-    let is_streamed = is_streamed && (gap * S::BITS).is_multiple_of(8) && gap < out.len();
-    if is_streamed && gap > 0 {
-        let (some, rest) = out.split_at_mut(gap);
-        part::<F, S>(source, data, some);
-        data = data.get(gap.saturating_mul(S::BITS) / 8..).unwrap_or_default();
-        out = rest;
-    }
-    let steps = (out.len() / STEP).min(data.len() / S::BITS / 8);
-    let (whole, rest) = out.split_at_mut(steps.saturating_mul(STEP));
-    // SAFETY: `whole` has `steps` times 64 elements and `data` as many codes; where it is streamed, `gap` has aligned it.
-    unsafe {
-        if is_streamed {
-            all::<F, S, true>(source, data.as_ptr(), whole.as_mut_ptr(), steps);
-        } else {
-            all::<F, S, false>(source, data.as_ptr(), whole.as_mut_ptr(), steps);
-        }
-    }
-    if !rest.is_empty() {
-        part::<F, S>(
-            source,
-            data.get(steps.saturating_mul(S::BITS).saturating_mul(8)..).unwrap_or_default(),
-            rest,
-        );
+    let data = data.get(first..).unwrap_or_default();
+    let steps = (count / STEP).min(data.len() / S::BITS / 8);
+    pen.steps(steps, |step| {
+        let data = data.as_ptr().wrapping_add(step * S::BITS * 8);
+        ask(data);
+        // SAFETY: there are so many steps.
+        unsafe { registers::<F, S>(source, data) }
+    });
+    let rest = count.saturating_sub(steps.saturating_mul(STEP)).min(STEP);
+    if rest > 0 {
+        let data = data.get(steps.saturating_mul(S::BITS).saturating_mul(8)..).unwrap_or_default();
+        let mut codes = [0_u8; 32 * 8];
+        let bytes = rest.saturating_mul(S::BITS).div_ceil(8).min(data.len());
+        codes[..bytes].copy_from_slice(&data[..bytes]);
+        // SAFETY: an element has at most 32 bits.
+        pen.put(&numbers::<F>(unsafe { registers::<F, S>(source, codes.as_ptr()) }), rest);
     }
 }
 
+/// 64 elements as numbers of `F`, in as many of the registers as they fill.
+///
 /// # Safety
-/// `data` is valid for reads of so many steps, `out` for writes; a streamed one begins a cache line.
+/// `data` is valid for reads of `8 * BITS` bytes.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
 #[inline]
-unsafe fn all<F: Format, S: Source, const STREAMED: bool>(
-    source: &S,
-    mut data: *const u8,
-    mut out: *mut F::Word,
-    steps: usize,
-) {
-    for _ in 0..steps {
-        _mm_prefetch::<_MM_HINT_T0>(data.wrapping_add(AHEAD).cast());
-        // SAFETY: a step is left of both.
-        unsafe {
-            put::<F, S, STREAMED>(source, data, out);
-            data = data.add(S::BITS * 8);
-            out = out.add(STEP);
-        }
-    }
-}
-
-/// Fewer than 64 elements, by way of memory of their own.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
-#[inline]
-fn part<F: Format, S: Source>(source: &S, data: &[u8], out: &mut [F::Word]) {
-    let mut codes = [0_u8; 32 * 8];
-    let mut numbers = [F::Word::default(); STEP];
-    let bytes = out.len().saturating_mul(S::BITS).div_ceil(8).min(data.len());
-    codes[..bytes].copy_from_slice(&data[..bytes]);
-    // SAFETY: an element has at most 32 bits, and 64 numbers have room.
-    unsafe { put::<F, S, false>(source, codes.as_ptr(), numbers.as_mut_ptr()) };
-    out.copy_from_slice(&numbers[..out.len()]);
-}
-
-/// # Safety
-/// `data` is valid for reads of 64 elements and `out` for writes; a streamed one begins a cache line.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
-#[inline]
-unsafe fn put<F: Format, S: Source, const STREAMED: bool>(source: &S, data: *const u8, out: *mut F::Word) {
+unsafe fn registers<F: Format, S: Source>(source: &S, data: *const u8) -> [__m512i; 4] {
     // SAFETY: by the caller.
     unsafe {
         match F::KIND {
-            Kind::F32 => {
-                for (place, lanes) in source.wide(data).into_iter().enumerate() {
-                    store::<STREAMED>(out.cast::<__m512i>().add(place), _mm512_castps_si512(lanes));
-                }
-            }
-            Kind::F16 | Kind::Bf16 => {
-                for (place, words) in source.words::<F>(data).into_iter().enumerate() {
-                    store::<STREAMED>(out.cast::<__m512i>().add(place), words);
-                }
-            }
+            Kind::F32 => of_wide::<F>(source.wide(data)),
+            Kind::F16 | Kind::Bf16 => of_words(source.words::<F>(data)),
         }
     }
+}
+
+/// Numbers of 32 bits as those of `F`, for [`Pen::steps`].
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+pub(super) fn of_wide<F: Format>(wide: [__m512; 4]) -> [__m512i; 4] {
+    if matches!(F::KIND, Kind::F32) {
+        wide.map(|lanes| _mm512_castps_si512(lanes))
+    } else {
+        of_words(narrowed::<F>(wide))
+    }
+}
+
+/// Numbers of 16 bits for [`Pen::steps`].
+#[target_feature(enable = "avx512f")]
+#[inline]
+pub(super) fn of_words([first, second]: [__m512i; 2]) -> [__m512i; 4] {
+    [first, second, _mm512_setzero_si512(), _mm512_setzero_si512()]
 }
 
 /// Adds the products of `x` and so many steps of 64 weights, each as `weights` gives it, and returns how many.
@@ -172,31 +152,10 @@ pub(super) fn fuse_source<S: Source>(source: &S, data: &[u8], sums: &mut Sums, x
     let steps = data.len() / (8 * S::BITS);
     fuse(sums, x, steps, |step| {
         let data = data.as_ptr().wrapping_add(step * 8 * S::BITS);
-        _mm_prefetch::<_MM_HINT_T0>(data.wrapping_add(AHEAD).cast());
+        ask(data);
         // SAFETY: there are so many steps.
         unsafe { source.wide(data) }
     })
-}
-
-/// Stores 64 numbers in the format `F`.
-///
-/// # Safety
-/// `out` is valid for writes of as many.
-#[target_feature(enable = "avx512f,avx512bw")]
-#[inline]
-pub(super) unsafe fn put_wide<F: Format>(wide: [__m512; 4], out: *mut F::Word) {
-    // SAFETY: by the caller.
-    unsafe {
-        if matches!(F::KIND, Kind::F32) {
-            for (place, lanes) in wide.into_iter().enumerate() {
-                store::<false>(out.cast::<__m512i>().add(place), _mm512_castps_si512(lanes));
-            }
-        } else {
-            for (place, words) in narrowed::<F>(wide).into_iter().enumerate() {
-                store::<false>(out.cast::<__m512i>().add(place), words);
-            }
-        }
-    }
 }
 
 /// # Safety

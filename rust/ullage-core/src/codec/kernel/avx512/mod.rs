@@ -12,10 +12,12 @@
 
 mod blocks;
 mod dot;
+mod halves;
 mod integers;
 mod lanes;
 mod numbers;
 mod palette;
+pub(in crate::codec) mod pen;
 mod sparse;
 
 use std::arch::x86_64::*;
@@ -24,10 +26,14 @@ use super::dot::Sums;
 use super::format::Format;
 use super::layout::Layout;
 use super::{Kernel, Store, portable};
+use pen::Pen;
 
 /// A processor that has these instructions.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512(());
+pub(super) struct Avx512 {
+    /// Whether it also calculates with halves.
+    has_halves: bool,
+}
 
 impl Avx512 {
     pub(super) fn new() -> Option<Self> {
@@ -40,8 +46,9 @@ impl Avx512 {
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c")
+            && is_x86_feature_detected!("bmi2")
             && is_x86_feature_detected!("popcnt");
-        has.then_some(Self(()))
+        has.then(|| Self { has_halves: is_x86_feature_detected!("avx512fp16") })
     }
 }
 
@@ -63,7 +70,7 @@ impl Avx512 {
 impl Kernel for Avx512 {
     fn decode<F: Format>(self, layout: &Layout<'_>, start: usize, out: &mut [F::Word], store: Store) {
         // SAFETY: `new` alone makes one, where the processor has the instructions.
-        unsafe { decode::<F>(layout, start, out, store == Store::Streamed) }
+        unsafe { decode::<F>(layout, start, out, store == Store::Streamed, self.has_halves) }
     }
 
     fn add(self, sums: &mut Sums, weights: &[f32], x: &[f32]) {
@@ -86,14 +93,32 @@ impl Kernel for Avx512 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
-fn decode<F: Format>(layout: &Layout<'_>, start: usize, out: &mut [F::Word], is_streamed: bool) {
+fn decode<F: Format>(
+    layout: &Layout<'_>,
+    start: usize,
+    out: &mut [F::Word],
+    is_streamed: bool,
+    has_halves: bool,
+) {
+    let count = out.len();
     match layout {
-        Layout::Numbers { dtype, data } => numbers::decode::<F>(*dtype, data, start, out, is_streamed),
-        Layout::Palette(palette) => palette::decode::<F>(palette, start, out, is_streamed),
-        Layout::Integers(integers) => integers::decode::<F>(integers, start, out, is_streamed),
         Layout::Sparse(sparse) => sparse::decode::<F>(sparse, start, out, is_streamed),
-        Layout::Blocks { block, data } => blocks::decode::<F>(*block, data, start, out),
         Layout::Whole { .. } => portable::decode::<F>(layout, start, out),
+        Layout::Numbers { .. } | Layout::Palette(_) | Layout::Integers(_) | Layout::Blocks { .. } => {
+            let mut pen = Pen::<F>::new(out, is_streamed);
+            match layout {
+                Layout::Numbers { dtype, data } => {
+                    numbers::decode::<F>(*dtype, data, start, count, &mut pen);
+                }
+                Layout::Palette(palette) => palette::decode::<F>(palette, start, count, &mut pen),
+                Layout::Integers(integers) => {
+                    integers::decode::<F>(integers, start, count, &mut pen, has_halves);
+                }
+                Layout::Blocks { block, data } => blocks::decode::<F>(*block, data, start, count, &mut pen),
+                Layout::Sparse(_) | Layout::Whole { .. } => {}
+            }
+            pen.finish();
+        }
     }
     if is_streamed {
         _mm_sfence();
@@ -123,7 +148,7 @@ fn read(data: &[[u8; 64]]) -> u64 {
         for (sum, line) in sums.iter_mut().zip(four) {
             // SAFETY: 64 bytes.
             *sum = _mm512_add_epi64(*sum, unsafe { _mm512_loadu_si512(line.as_ptr().cast()) });
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(2048).cast());
+            lanes::ask(line.as_ptr());
         }
     }
     for line in rest {

@@ -5,20 +5,15 @@ use std::arch::x86_64::*;
 use super::super::dot::Sums;
 use super::super::format::{Format, Kind};
 use super::lanes::{Source, fuse_source, narrowed, widened, write};
+use super::pen::Pen;
 use crate::model::Dtype;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
-pub(super) fn decode<F: Format>(
-    dtype: Dtype,
-    data: &[u8],
-    start: usize,
-    out: &mut [F::Word],
-    is_streamed: bool,
-) {
+pub(super) fn decode<F: Format>(dtype: Dtype, data: &[u8], start: usize, count: usize, pen: &mut Pen<'_, F>) {
     match dtype {
-        Dtype::F32 => write::<F, _>(&Wide, data, start, out, is_streamed, |_, _| {}),
-        Dtype::BF16 => write::<F, _>(&Upper, data, start, out, is_streamed, |_, _| {}),
-        _ => write::<F, _>(&Halves, data, start, out, is_streamed, |_, _| {}),
+        Dtype::F32 => write::<F, _>(&Wide, data, start, count, pen, |_, _| {}),
+        Dtype::BF16 => write::<F, _>(&Upper, data, start, count, pen, |_, _| {}),
+        _ => write::<F, _>(&Halves, data, start, count, pen, |_, _| {}),
     }
 }
 

@@ -6,18 +6,19 @@ use super::super::dot::Sums;
 use super::super::format::{Bf16, F32, Format, Kind};
 use super::super::layout::Palette;
 use super::super::portable;
-use super::super::portable::each_run;
+use super::super::runs::Run;
 use super::lanes::{Source, fuse_source, halved, joined, widened, write};
+use super::pen::Pen;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
-pub(super) fn decode<F: Format>(palette: &Palette<'_>, start: usize, out: &mut [F::Word], is_streamed: bool) {
+pub(super) fn decode<F: Format>(palette: &Palette<'_>, start: usize, count: usize, pen: &mut Pen<'_, F>) {
     match palette.bits {
-        1 => runs::<F, 1>(palette, start, out, is_streamed),
-        2 => runs::<F, 2>(palette, start, out, is_streamed),
-        3 => runs::<F, 3>(palette, start, out, is_streamed),
-        4 => runs::<F, 4>(palette, start, out, is_streamed),
-        6 => runs::<F, 6>(palette, start, out, is_streamed),
-        _ => runs::<F, 8>(palette, start, out, is_streamed),
+        1 => runs::<F, 1>(palette, start, count, pen),
+        2 => runs::<F, 2>(palette, start, count, pen),
+        3 => runs::<F, 3>(palette, start, count, pen),
+        4 => runs::<F, 4>(palette, start, count, pen),
+        6 => runs::<F, 6>(palette, start, count, pen),
+        _ => runs::<F, 8>(palette, start, count, pen),
     }
 }
 
@@ -25,23 +26,18 @@ pub(super) fn decode<F: Format>(palette: &Palette<'_>, start: usize, out: &mut [
 fn runs<F: Format, const BITS: usize>(
     palette: &Palette<'_>,
     start: usize,
-    out: &mut [F::Word],
-    is_streamed: bool,
+    count: usize,
+    pen: &mut Pen<'_, F>,
 ) {
-    let runs = palette.sharing.of(start..start.saturating_add(out.len()));
-    each_run(runs, out, |run, out| {
+    for run in palette.sharing.of(start..start.saturating_add(count)) {
         let bytes = 2_usize << BITS;
         let first = run.place.saturating_mul(bytes);
         let table = palette.tables.get(first..first.saturating_add(bytes)).unwrap_or_default();
         let source = Tables::<BITS>::of_halves::<F>(table);
-        write::<F, _>(&source, palette.indices, run.start, out, is_streamed, |start, out| {
-            portable::looked_up::<F>(
-                palette,
-                super::super::runs::Run { start, length: out.len(), place: run.place },
-                out,
-            );
+        write::<F, _>(&source, palette.indices, run.start, run.length, pen, |start, out| {
+            portable::looked_up::<F>(palette, Run { start, length: out.len(), place: run.place }, out);
         });
-    });
+    }
 }
 
 /// Adds the products of `x` and a row that has one table, and returns how many.

@@ -6,20 +6,18 @@
 //!                              └───► exponent's last bit ──┬─┼─► lower bytes ──┴─► interleaved, 64 numbers
 //!  64 near bytes ──────────────────────────────────────────┴─┘
 //! ```
-#![expect(
-    unsafe_code,
-    reason = "vector instructions, and stores past the caches, of slices that were cut to fit"
-)]
+#![expect(unsafe_code, reason = "vector instructions on slices that were cut to fit")]
 
 use std::arch::x86_64::{
     __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_si256, _mm512_castsi256_si512, _mm512_loadu_si512,
     _mm512_movepi8_mask, _mm512_permutexvar_epi8, _mm512_permutexvar_epi64, _mm512_set1_epi8,
-    _mm512_set1_epi16, _mm512_srli_epi16, _mm512_storeu_si512, _mm512_stream_si512,
-    _mm512_ternarylogic_epi32, _mm512_unpackhi_epi8, _mm512_unpacklo_epi8,
+    _mm512_set1_epi16, _mm512_setzero_si512, _mm512_srli_epi16, _mm512_ternarylogic_epi32,
+    _mm512_unpackhi_epi8, _mm512_unpacklo_epi8,
 };
 use std::slice::Iter;
 
 use super::super::fixed;
+use crate::codec::kernel::avx512::pen::BrainPen;
 
 /// The truth table of "the second where the third has ones, else the first".
 const CHOOSE: i32 = 0xD8;
@@ -33,42 +31,36 @@ const AHEAD: usize = 4096;
 const EIGHTS: [u64; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
 
 /// Writes as many numbers as there are near bytes, escaped exponents among them; whether there were enough of those.
-/// With `streamed`, past the caches where `out` begins at a multiple of 64.
 pub(super) fn bf16(
     codes: &[u8],
     table: &[u8; 16],
     escapes: &mut Iter<'_, u8>,
     near: &[u8],
-    out: &mut [u8],
-    streamed: bool,
+    pen: &mut BrainPen<'_>,
 ) -> bool {
-    let steps = (codes.len() / (STEP / 2)).min(near.len() / STEP).min(out.len() / (STEP * 2));
+    let steps = (codes.len() / (STEP / 2)).min(near.len() / STEP);
     let (wide_codes, codes) = codes.split_at(steps.wrapping_mul(STEP / 2));
     let (wide_near, near) = near.split_at(steps.wrapping_mul(STEP));
-    let (wide_out, out) = out.split_at_mut(steps.wrapping_mul(STEP * 2));
-    let streamed = streamed && wide_out.as_ptr().addr().is_multiple_of(64);
-    // SAFETY: the processor has these instructions; the slices are as long as so many steps.
-    let is_enough = unsafe {
-        if streamed {
-            steps_of::<true>(wide_codes, table, escapes, wide_near, wide_out)
-        } else {
-            steps_of::<false>(wide_codes, table, escapes, wide_near, wide_out)
-        }
-    };
-    let mut exponents = [0; STEP];
-    let exponents = &mut exponents[..near.len().min(STEP)];
-    let is_all = fixed::expand(codes, table, escapes, exponents);
-    super::Form::Bf16.merge(exponents, super::Plain { near, far: &[] }, out);
+    // SAFETY: the processor has these instructions.
+    let is_enough = unsafe { steps_of(wide_codes, table, escapes, wide_near, pen) };
+    let (mut exponents, mut bytes, mut numbers) = ([0; STEP], [0; 2 * STEP], [0; STEP]);
+    let count = near.len().min(STEP);
+    let is_all = fixed::expand(codes, table, escapes, &mut exponents[..count]);
+    super::Form::Bf16.merge(&exponents[..count], super::Plain { near, far: &[] }, &mut bytes);
+    for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks::<2>().0) {
+        *number = u16::from_le_bytes(*bytes);
+    }
+    pen.put(&numbers, count);
     is_enough && is_all
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,bmi2")]
-fn steps_of<const STREAMED: bool>(
+fn steps_of(
     codes: &[u8],
     table: &[u8; 16],
     escapes: &mut Iter<'_, u8>,
     near: &[u8],
-    out: &mut [u8],
+    pen: &mut BrainPen<'_>,
 ) -> bool {
     // Tables of 64 entries: what stands above a nibble does not count. The upper one marks escapes in the bit of the sign.
     let (mut upper, mut lower, mut places) = ([0_u8; 64], [0_u8; 64], [0_u8; 64]);
@@ -93,8 +85,10 @@ fn steps_of<const STREAMED: bool>(
     let odd = _mm512_set1_epi16(0xFF00_u16.cast_signed());
     let sign = _mm512_set1_epi8(0x80_u8.cast_signed());
     let mut is_enough = true;
-    let inputs = codes.as_chunks::<32>().0.iter().zip(near.as_chunks::<STEP>().0);
-    for ((codes, near), out) in inputs.zip(out.as_chunks_mut::<128>().0) {
+    let inputs = (codes.as_chunks::<32>().0, near.as_chunks::<STEP>().0);
+    let zero = _mm512_setzero_si512();
+    pen.steps(inputs.0.len().min(inputs.1.len()), |step| {
+        let (codes, near) = (&inputs.0[step], &inputs.1[step]);
         // Any address may be asked for, there or not.
         _mm_prefetch::<_MM_HINT_T0>(near.as_ptr().wrapping_add(AHEAD).cast());
         _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(AHEAD / 2).cast());
@@ -113,19 +107,8 @@ fn steps_of<const STREAMED: bool>(
         }
         let high = _mm512_ternarylogic_epi32::<CHOOSE>(high, plain, sign);
         let low = _mm512_ternarylogic_epi32::<CHOOSE>(plain, low, sign);
-        let to: *mut __m512i = out.as_mut_ptr().cast();
-        let (first, second) = (_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high));
-        // SAFETY: 128 bytes, which begin at a multiple of 64 where they are streamed.
-        unsafe {
-            if STREAMED {
-                _mm512_stream_si512(to, first);
-                _mm512_stream_si512(to.add(1), second);
-            } else {
-                _mm512_storeu_si512(to, first);
-                _mm512_storeu_si512(to.add(1), second);
-            }
-        }
-    }
+        [_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high), zero, zero]
+    });
     is_enough
 }
 

@@ -11,24 +11,8 @@ mod neon;
 
 use super::form::{Form, Plain};
 use super::{Isa, fixed};
-
-/// The families of instructions that there are forms for and this processor has, the best last.
-pub(super) fn available() -> Vec<Isa> {
-    let mut found = vec![Isa::Portable];
-    #[cfg(target_arch = "aarch64")]
-    found.push(Isa::Neon);
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") {
-        found.push(Isa::Avx2);
-        let has_words = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512dq");
-        let has_lengths = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
-        let has_bytes = is_x86_feature_detected!("avx512vbmi") && is_x86_feature_detected!("avx512vbmi2");
-        if has_words && has_lengths && has_bytes {
-            found.push(Isa::Avx512);
-        }
-    }
-    found
-}
+#[cfg(target_arch = "x86_64")]
+use crate::codec::kernel::avx512::pen::BrainPen;
 
 /// What can be done with the instructions of one family, which the processor has.
 #[derive(Clone, Copy)]
@@ -37,7 +21,7 @@ pub(super) struct Kernel(Isa);
 impl Kernel {
     /// The family asked for, or none where the processor does not have it.
     pub(super) fn new(isa: Isa) -> Self {
-        Self(if available().contains(&isa) { isa } else { Isa::Portable })
+        Self(if isa.is_available() { isa } else { Isa::Portable })
     }
 
     /// Exponents of codes of four bits, as many as `exponents` has place for, and the escaped ones of `escapes` among them;
@@ -56,28 +40,18 @@ impl Kernel {
         is_enough && escapes.next().is_none()
     }
 
-    /// Both at once, for a block of BF16; `None` where there is no form for that.
-    #[cfg_attr(
-        not(target_arch = "x86_64"),
-        expect(unused_variables, reason = "only x86-64 has a form for this")
-    )]
-    pub(super) fn fused(
-        self,
-        fixed: (&[u8], &[u8; 16], &[u8]),
-        near: &[u8],
-        out: &mut [u8],
-        streamed: bool,
-    ) -> Option<bool> {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => {
-                let (codes, table, escapes) = fixed;
-                let mut escapes = escapes.iter();
-                let is_enough = fused::bf16(codes, table, &mut escapes, near, out, streamed);
-                Some(is_enough && escapes.next().is_none())
-            }
-            _ => None,
-        }
+    /// Whether there is a form that does both at once, [`Kernel::fused`].
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn is_fused(self) -> bool {
+        self.0 == Isa::Avx512
+    }
+
+    /// Both at once, for a block of BF16, where [`Kernel::is_fused`]; whether there were as many escapes as codes ask for.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn fused(self, fixed: (&[u8], &[u8; 16], &[u8]), near: &[u8], pen: &mut BrainPen<'_>) -> bool {
+        let (codes, table, escapes) = fixed;
+        let mut escapes = escapes.iter();
+        self.is_fused() && fused::bf16(codes, table, &mut escapes, near, pen) && escapes.next().is_none()
     }
 
     /// Asks for what is read soon.
