@@ -33,15 +33,12 @@ impl Pool {
             return false;
         };
         self.end_turn(model);
-        match self.turn_into(id, State::Cold) {
-            State::Compressed { compressed } => {
-                self.turn_into(id, State::Promoting { compressed, weights, workspace });
-                actions.push(Action::Promote { model, place });
-            }
-            _ => {
-                self.turn_into(id, State::Loading { weights, workspace });
-                actions.push(Action::Load { model, place });
-            }
+        if let State::Compressed { compressed } = self.turn_into(id, State::Cold) {
+            self.turn_into(id, State::Promoting { compressed, weights, workspace });
+            actions.push(Action::Promote { model, place });
+        } else {
+            self.turn_into(id, State::Loading { weights, workspace });
+            actions.push(Action::Load { model, place });
         }
         true
     }

@@ -61,8 +61,8 @@ impl Room {
         let fits = demand.parts().iter().all(|&(domain, bytes)| {
             let space = &self.spaces[domain.index()];
             let bytes = u128::from(bytes.get());
-            let spare = space.free.saturating_add(space.incoming).saturating_sub(space.claimed);
-            bytes <= space.free && bytes <= spare
+            let unclaimed = space.free.saturating_add(space.incoming).saturating_sub(space.claimed);
+            bytes <= space.free && bytes <= unclaimed
         });
         if fits {
             for &(domain, bytes) in demand.parts() {

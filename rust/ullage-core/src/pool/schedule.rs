@@ -164,10 +164,12 @@ impl Pool {
         // Of its own instances elsewhere one has to go first if there may be no more.
         let is_staying = |id: &InstanceId| self.instance(*id).is_usable() && !room.is_expected(*id);
         let staying: Vec<InstanceId> = entry.instances().filter(is_staying).collect();
-        let others = staying.iter().filter(|&&id| !is_compressed(id)).count();
-        if others >= entry.registration.instances {
+        let most = entry.registration.instances;
+        if staying.iter().filter(|&&id| !is_compressed(id)).count() >= most {
             return self.send_own_away(ask, &staying, room);
         }
+        let is_usable = |id: &InstanceId| self.instance(*id).is_usable() && !is_compressed(*id);
+        let may_come = entry.instances().filter(is_usable).count() < most;
         for &id in &places {
             let instance = self.instance(id);
             let needed = entry.needed(instance, ask.workspace);
@@ -177,9 +179,12 @@ impl Pool {
                     let own = Chosen { ids: vec![id], cost: 0.0 };
                     return self.send_away((ask.model, id), own, &missing, &needed, room);
                 }
-                State::Compressed { .. } if room.take(&needed) => return Decision::Load(id),
+                State::Compressed { .. } if may_come && room.take(&needed) => return Decision::Load(id),
                 State::Cold
-                    if room.seats() > 0 && room.has(&self.asks(&needed, room)) && room.take(&needed) =>
+                    if may_come
+                        && room.seats() > 0
+                        && room.has(&self.asks(&needed, room))
+                        && room.take(&needed) =>
                 {
                     room.take_seat();
                     return Decision::Load(id);
@@ -283,9 +288,9 @@ impl Pool {
         for &id in &ids {
             let is_kept = self.instance(id).leases > 0 || (may_serve(id) && !own(id));
             if is_kept {
-                way.drain.push(id)
+                way.drain.push(id);
             } else {
-                way.unload.push(id)
+                way.unload.push(id);
             }
             room.expect(id, &self.goes_with(id), is_closed);
         }

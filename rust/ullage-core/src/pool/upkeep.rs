@@ -139,13 +139,12 @@ impl Pool {
         let mut room = Room::default();
         self.survey(&mut room);
         let missing = [(domain, u128::from(left.get()))];
-        let ids = match self.victims(&missing, 0, Reach::Pressed, None, &room) {
-            Some(chosen) => chosen.ids,
-            None => {
-                let all = self.lists.evictable.iter().copied();
-                all.filter(|&id| self.is_idle(id) && !self.instance(id).booked_in(domain).is_zero()).collect()
-            }
-        };
+        let chosen = self.victims(&missing, 0, Reach::Pressed, None, &room).map(|chosen| chosen.ids);
+        // Where even all would not be enough, all go.
+        let ids = chosen.unwrap_or_else(|| {
+            let all = self.lists.evictable.iter().copied();
+            all.filter(|&id| self.is_idle(id) && !self.instance(id).booked_in(domain).is_zero()).collect()
+        });
         for id in ids {
             self.start_unload(id, actions);
         }

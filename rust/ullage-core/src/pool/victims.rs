@@ -127,7 +127,9 @@ impl Pool {
             groups = groups.saturating_add(1);
             let before = chosen.ids.len();
             let may_go = |id: &InstanceId| {
-                !(before > 0 && chosen.ids.contains(id)) && !(is_apart && bytes_of(*id).is_zero())
+                let is_chosen = before > 0 && chosen.ids.contains(id);
+                let is_elsewhere = is_apart && bytes_of(*id).is_zero();
+                !is_chosen && !is_elsewhere
             };
             let group: Vec<InstanceId> = group.iter().map(|&(_, id)| id).filter(may_go).collect();
             let candidates = group.iter().map(|&id| self.candidate(id, bytes_of(id)));
@@ -190,7 +192,9 @@ impl Pool {
         for index in (0..ids.len()).rev() {
             let id = ids[index];
             if ids.len() > seats && excess.iter().all(|&(domain, left)| size(id, domain) <= left) {
-                excess.iter_mut().for_each(|(domain, left)| *left = left.saturating_sub(size(id, *domain)));
+                for (domain, left) in &mut excess {
+                    *left = left.saturating_sub(size(id, *domain));
+                }
                 ids.remove(index);
             }
         }
@@ -218,7 +222,9 @@ impl Pool {
             let Some(form) = self.form(id) else { continue };
             let held = |domain| u128::from(form.bytes_in(domain).get());
             if excess.iter().all(|&(domain, left)| held(domain) <= left) && room.take(form) {
-                excess.iter_mut().for_each(|(domain, left)| *left = left.saturating_sub(held(*domain)));
+                for (domain, left) in &mut excess {
+                    *left = left.saturating_sub(held(*domain));
+                }
                 shrinking.push(id);
             }
         }

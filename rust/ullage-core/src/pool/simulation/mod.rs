@@ -308,9 +308,9 @@ fn pass(
         if world.now - began >= takes {
             since.remove(&(Some(spot), None));
             if at == At::Loading {
-                world.finish_load(spot, None)
+                world.finish_load(spot, None);
             } else {
-                world.finish_unload(spot, Demand::ZERO)
+                world.finish_unload(spot, Demand::ZERO);
             }
         }
     }

@@ -116,6 +116,7 @@ impl World {
     }
 
     /// Tells the pool, checks what it answers; false if it refused a pin.
+    #[allow(clippy::needless_pass_by_value, reason = "events are made for the call")]
     pub(super) fn tell(&mut self, event: Event) -> bool {
         self.now += 1;
         self.latest = self.latest.max(self.now);
@@ -225,10 +226,10 @@ impl World {
             }
             Denial::Timeout { .. } => assert!(wish.deadline.is_some_and(|deadline| deadline <= self.latest)),
             Denial::LoadFailed { attempts, .. } => {
-                assert!(*attempts > 0 && self.failed.contains(&wish.model))
+                assert!(*attempts > 0 && self.failed.contains(&wish.model));
             }
             Denial::Stuck => {
-                assert!(self.spots.iter().any(|(spot, at)| spot.0 == wish.model && *at == At::Stuck))
+                assert!(self.spots.iter().any(|(spot, at)| spot.0 == wish.model && *at == At::Stuck));
             }
             Denial::Pressure { .. } => assert!(!self.pressed.is_empty()),
             Denial::Closed => assert!(self.is_closed),
@@ -366,7 +367,9 @@ impl World {
                 }
             }
             let leases: Vec<RequestId> = self.leases.keys().copied().collect();
-            leases.into_iter().for_each(|request| self.release(request));
+            for request in leases {
+                self.release(request);
+            }
             if is_quiet && self.leases.is_empty() {
                 if self.waiting.is_empty() {
                     return;

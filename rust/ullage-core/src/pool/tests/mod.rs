@@ -1,5 +1,10 @@
 #![allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
 
+mod failures;
+mod places;
+mod queueing;
+mod tiers;
+
 use std::time::Duration;
 
 use super::*;
