@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::jit::execute::{self, Conduct, Kept, Run, Source, Wanted};
 use crate::jit::{Layer, Policy};
 
-/// The fewest layers of one shape that are run by themselves, so that some are neither the first nor the last.
-const FEWEST: usize = 4;
+/// The fewest layers of one shape that are run by themselves, of which the first do not count.
+const FEWEST: usize = 6;
 const MOST: usize = 4096;
 
 /// Who runs a stack, and how.

@@ -19,6 +19,8 @@ use crate::model::Dtype;
 /// Weights of a row of most shapes that are timed, and of the shorter one.
 const ROW: u64 = 4096;
 const SHORT: u64 = 1024;
+/// Layers at the beginning of a run that are unlike those that follow: as many as there are buffers to decode ahead into.
+const COLD: usize = 2;
 
 /// The size of the last cache.
 pub(super) fn last_cache(caches: &[Cache]) -> u64 {
@@ -176,10 +178,18 @@ impl Trial {
         }
     }
 
-    /// Medians over layers of one shape of their low percentiles: the first of them find scratch memory in other caches.
+    /// Medians over layers of one shape of their low percentiles. Of those run by themselves the first do not count: their
+    /// scratch memory lies in no cache yet, and the thread that decodes ahead has only begun.
     fn timing(&self, operation: Operation, seconds: &[Vec<f64>]) -> Timing {
         let mut by_shape: BTreeMap<(u64, u64), Vec<&[f64]>> = BTreeMap::new();
-        for (layer, seconds) in self.stack.layers.iter().zip(seconds) {
+        let is_first = |place: usize| match self.stack.parts.as_slice() {
+            [_] => false,
+            parts => parts.iter().any(|part| (part.start..part.start.saturating_add(COLD)).contains(&place)),
+        };
+        for (place, (layer, seconds)) in self.stack.layers.iter().zip(seconds).enumerate() {
+            if is_first(place) {
+                continue;
+            }
             by_shape.entry((layer.elements(), layer.row())).or_default().push(seconds);
         }
         let points = by_shape.into_iter().map(|((weights, row), layers)| {
