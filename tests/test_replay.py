@@ -210,8 +210,11 @@ def as_parquet(folder: Path) -> tuple[Path, Path]:
 
 def test_parquet_says_the_same_as_csv(files: tuple[Path, Path], tmp_path: Path) -> None:
     requests, models = as_parquet(tmp_path)
-    sources = [files, (requests, models), (requests, files[1]), (files[0], models), (str(requests), MODELS)]
-    logs = {replay(*source, "32GB", log=True, bound=False).log for source in sources}
+    logs = {
+        replay(trace, table, "32GB", log=True, bound=False).log
+        for trace in (files[0], requests, str(requests))
+        for table in (files[1], models, MODELS)
+    }
     assert len(logs) == 1
 
 

@@ -184,7 +184,7 @@ def test_a_client_that_goes_while_it_waits_leaves_at_once(request_bytes: bytes) 
         until(lambda: world.waiting("a") == 0)
         assert world.leases("a") == 1, "the place is free long before the model is"
         assert world.serving.observer.snapshot().abandoned == {"a": 1}
-        gate = world.pool._residents["a"].value  # noqa: SLF001 - a lease would wait
+        gate = world.pool._driver.residents["a"].instances[0].value  # noqa: SLF001 - a lease would wait
         gate.opened.set()
         del gate
         assert holder.result(PATIENCE_S).status_code == 200
@@ -201,7 +201,7 @@ def test_a_body_that_came_while_its_request_waited_is_whole(size: int) -> None:
         waiter = in_thread(lambda: site.post("/raw/a", content=b"x" * size))
         until(lambda: world.waiting("a") == 1)
         settle()
-        gate = world.pool._residents["a"].value  # noqa: SLF001 - a lease would wait
+        gate = world.pool._driver.residents["a"].instances[0].value  # noqa: SLF001 - a lease would wait
         gate.opened.set()
         del gate
         assert waiter.result(PATIENCE_S).json() == size
@@ -280,7 +280,7 @@ def test_a_full_queue_refuses_and_lets_hits_pass() -> None:
         assert (refused.status_code, refused.json()["type"]) == (503, "urn:ullage:problem:queue-full")
         assert "retry-after" in refused.headers
         assert site.get("/use/warm").status_code == 200
-        gate = world.pool._residents["busy"].value  # noqa: SLF001 - a lease would wait
+        gate = world.pool._driver.residents["busy"].instances[0].value  # noqa: SLF001 - a lease would wait
         gate.opened.set()
         del gate
         assert [done.result(PATIENCE_S).status_code for done in (holder, waiter)] == [200, 200]
