@@ -96,22 +96,28 @@ impl World {
                 let model = self.models[usize::from(number & 7) % self.models.len()];
                 let deadline = (number & 8 != 0).then(|| Time::from_nanos(self.now + u64::from(number >> 4)));
                 let workspace = (number == 255).then(|| Bytes::new(9));
-                self.tell(Event::Request { request, model, deadline, priority: i32::from(number >> 6), workspace });
+                self.tell(&Event::Request {
+                    request,
+                    model,
+                    deadline,
+                    priority: i32::from(number >> 6),
+                    workspace,
+                });
             }
-            3 | 4 => self.tell(Event::Loaded { model, place }),
+            3 | 4 => self.tell(&Event::Loaded { model, place }),
             5 => {
                 let out_of_memory = (number & 1 != 0).then_some(Demand::ZERO);
-                self.tell(Event::LoadFailed { model, place, out_of_memory, may_retry: number & 2 != 0 });
+                self.tell(&Event::LoadFailed { model, place, out_of_memory, may_retry: number & 2 != 0 });
             }
             6 | 7 => {
                 let left = if number == 255 { Bytes::new(1).into() } else { Demand::ZERO };
-                self.tell(Event::Unloaded { model, place, left });
+                self.tell(&Event::Unloaded { model, place, left });
             }
-            8 if number == 0 => self.tell(Event::UnloadFailed { model, place }),
-            8 if number == 1 => self.tell(Event::Lost { model, place }),
-            8 | 9 => self.tell(Event::Released { request }),
-            10 => self.tell(Event::Cancel { request }),
-            11 => self.tell(Event::Measured { model, place, bytes: bytes.into() }),
+            8 if number == 0 => self.tell(&Event::UnloadFailed { model, place }),
+            8 if number == 1 => self.tell(&Event::Lost { model, place }),
+            8 | 9 => self.tell(&Event::Released { request }),
+            10 => self.tell(&Event::Cancel { request }),
+            11 => self.tell(&Event::Measured { model, place, bytes: bytes.into() }),
             12 => {
                 let reserved = self.ledger.root().reserve(bytes, "neighbour");
                 if which & 1 == 0 {
@@ -119,22 +125,22 @@ impl World {
                 }
                 self.neighbour.extend(reserved);
                 self.now = (self.now + u64::from(which)).saturating_sub(u64::from(number));
-                self.tell(Event::Tick);
+                self.tell(&Event::Tick);
             }
-            _ if number == 0 => self.tell(Event::Close),
-            _ => self.tell(Event::Tick),
+            _ if number == 0 => self.tell(&Event::Close),
+            _ => self.tell(&Event::Tick),
         }
     }
 
     /// Tells the pool; what this world knows to be untrue must be refused, all else taken.
-    fn tell(&mut self, event: Event) {
+    fn tell(&mut self, event: &Event) {
         self.now += 1;
         let before = (self.pool.status(), self.ledger.snapshot());
-        let can_be = self.can_be(&event);
+        let can_be = self.can_be(event);
         match self.pool.handle(Time::from_nanos(self.now), event.clone()) {
             Ok(actions) => {
                 assert!(can_be, "took {event:?}");
-                self.note(&event);
+                self.note(event);
                 for action in actions {
                     self.apply(&action);
                 }
@@ -235,7 +241,10 @@ impl World {
                 assert!(self.most.get(&model).is_none_or(|&most| leases as u64 <= most), "grants too many");
             }
             Action::Overdue { model, .. } => {
-                assert!(self.unloading.contains(&model) || self.lost.contains(&model), "overdue though there");
+                assert!(
+                    self.unloading.contains(&model) || self.lost.contains(&model),
+                    "overdue though there"
+                );
             }
             Action::Compress { .. } | Action::Promote { .. } | Action::Drop { .. } => {
                 panic!("nobody told of a smaller form");
@@ -261,15 +270,17 @@ impl World {
     /// Everything under way ends well; nobody may be left waiting.
     fn settle(&mut self) {
         self.neighbour.clear();
-        self.tell(Event::Tick);
+        self.tell(&Event::Tick);
         for _ in 0..1_000 {
             let place = PlaceId::FIRST;
             if let Some(&model) = self.loading.first() {
-                self.tell(Event::Loaded { model, place });
+                self.tell(&Event::Loaded { model, place });
             } else if let Some(&model) = self.unloading.first().or(self.lost.first()) {
-                self.tell(Event::Unloaded { model, place, left: Demand::ZERO });
-            } else if let Some((&request, _)) = self.leases.first_key_value().or(self.orphans.first_key_value()) {
-                self.tell(Event::Released { request });
+                self.tell(&Event::Unloaded { model, place, left: Demand::ZERO });
+            } else if let Some((&request, _)) =
+                self.leases.first_key_value().or(self.orphans.first_key_value())
+            {
+                self.tell(&Event::Released { request });
             } else {
                 if self.waiting.is_empty() {
                     return;
@@ -278,7 +289,7 @@ impl World {
                 let next = self.pool.next_deadline();
                 assert!(next.is_some(), "{:?} wait for nothing", self.waiting);
                 self.now = self.now.max(next.map_or(0, Time::as_nanos));
-                self.tell(Event::Tick);
+                self.tell(&Event::Tick);
             }
         }
         panic!("the pool does not come to rest");
