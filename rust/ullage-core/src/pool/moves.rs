@@ -88,6 +88,14 @@ impl Pool {
             self.alarms.set(until, Alarm::Resident(id));
         }
         self.serve_first(id, actions);
+        // Whoever asked for more than is usual may have gone.
+        let instance = &mut self.instances[id.0];
+        if let State::Ready { spare: Some(spare), .. } = &mut instance.state {
+            let usual = &self.entries[model.0].registration.places[instance.place.index()].workspace;
+            if spare.covers(usual) {
+                spare.shrink(usual);
+            }
+        }
     }
 
     /// The others go on; who waits for this one waits for the next attempt, if there is one.
