@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import ullage
-from ullage.errors import ArgumentError, ModelFileError
+from ullage.errors import ModelFileError
 
 DATA = Path(__file__).parent / "data" / "pytorch"
 EXPECTED: dict[str, Any] = json.loads((DATA / "expected.json").read_text())
@@ -243,6 +243,6 @@ def test_what_is_not_read_as_numbers_is_named(tmp_path: Path) -> None:
         ullage.write_compressed(path, tmp_path / "small", "linear:8")
     twice = [Tensor(Storage("0", 64), 0, 8, 8), Tensor(Storage("1", 64), 0, 8, 8)]
     save(tmp_path / "twice.pt", {"a.b": twice[0], "a": {"b": twice[1]}}, {"0": bytes(256), "1": bytes(256)})
-    with pytest.raises(ArgumentError, match="two tensors called"):
+    with pytest.raises(ModelFileError, match=r"\(a\.b\).*two"):
         ullage.write_compressed(tmp_path / "twice.pt", tmp_path / "small", "linear:8")
     assert not (tmp_path / "small").exists()

@@ -1598,7 +1598,7 @@ class Estimates:
     probability of at most `1 - quantile`. A cell without samples is taken to be as wrong as the worst one of its model.
     """
 
-    def __new__(cls, quantile: float = 0.95) -> Self:
+    def __new__(cls, quantile: float = ...) -> Self:
         """Know nothing yet. Raises `ArgumentError` for a `quantile` that does not lie between 0 and 1."""
 
     def observe(
@@ -1608,15 +1608,15 @@ class Estimates:
         predicted: ByteCount,
         booked: ByteCount,
         peak: ByteCount,
-        context: int = 0,
-        batch: int = 0,
+        context: int = ...,
+        batch: int = ...,
     ) -> None:
         """Take in what a load or lease really took, in bytes."""
 
-    def book(self, model: str, predicted: ByteCount, *, context: int = 0, batch: int = 0) -> int:
+    def book(self, model: str, predicted: ByteCount, *, context: int = ..., batch: int = ...) -> int:
         """Give what to book, in bytes, where `predicted` is predicted."""
 
-    def knows(self, model: str, *, context: int = 0, batch: int = 0) -> bool:
+    def knows(self, model: str, *, context: int = ..., batch: int = ...) -> bool:
         """Tell whether anything was seen of a model in this shape."""
 
     def forget(self, model: str) -> None:
