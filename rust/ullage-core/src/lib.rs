@@ -28,13 +28,12 @@
 //! - [`jit`]: what decoding weights late costs, simulated, calibrated and executed;
 //! - [`machine`]: what is really used, read from files that stay open;
 //! - [`store`]: compressed model files, whose tensors are decoded when they are asked for;
-//! - [`pool`]: the scheduler that keeps models in memory under a limit.
 //! - [`pool`]: the scheduler that keeps models in memory under a limit;
 //! - [`replay`]: what the scheduler would have done with a trace of requests, and what nobody could have done better.
 //!
 //! ```
 //! use ullage_core::footprint::{Availability, Device, KvDtype, Policy, Workload, estimate, fit};
-//! use ullage_core::pool::{Action, Event, Pool, Registration, RequestId, policy};
+//! use ullage_core::pool::{Action, Event, Place, PlaceId, Pool, Registration, RequestId, policy};
 //! use ullage_core::{Bytes, Ledger, Model, Time};
 //!
 //! let model = Model::of_size("llama", "3GB".parse()?)?;
@@ -54,21 +53,15 @@
 //!
 //! let ledger = Ledger::new(Some(available.lo));
 //! let mut pool = Pool::new(ledger.account("gpu", None)?, policy::by_name("lru")?);
-//! let llama = pool.register(Registration {
-//!     name: "llama".to_owned(),
-//!     estimated: needs.total.best,
-//!     booked: needs.total.hi,
-//!     workspace: "64MiB".parse()?,
-//!     is_pinned: false,
-//!     max_concurrency: None,
-//!     load_time: None,
-//! })?;
+//! let place = Place::new(needs.total.hi, "64MiB".parse::<Bytes>()?);
+//! let llama = pool.register(Registration { estimated: needs.total.best, ..Registration::new("llama", place) })?;
 //! let request = RequestId(1);
-//! let actions = pool.handle(Time::ZERO, Event::Request { request, model: llama, deadline: None })?;
-//! assert!(actions.contains(&Action::Load { model: llama }));
+//! let asked = Event::Request { request, model: llama, deadline: None, priority: 0, workspace: None };
+//! let actions = pool.handle(Time::ZERO, asked)?;
+//! assert!(actions.contains(&Action::Load { model: llama, place: PlaceId::FIRST }));
 //! assert!(ledger.root().used() > needs.total.hi, "booked before the load, with the first lease's workspace");
-//! let actions = pool.handle(Time::ZERO, Event::Loaded { model: llama })?;
-//! assert_eq!(actions, [Action::Grant { request, model: llama }]);
+//! let actions = pool.handle(Time::ZERO, Event::Loaded { model: llama, place: PlaceId::FIRST })?;
+//! assert_eq!(actions, [Action::Grant { request, model: llama, place: PlaceId::FIRST }]);
 //! # Ok::<(), ullage_core::Error>(())
 //! ```
 
