@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import tempfile
 import tomllib
 import warnings
 from pathlib import Path
@@ -37,7 +36,8 @@ suppress_warnings = [
 
 def sources() -> Path:
     """Copy the package, as plain as what reads it without running it wants it."""
-    copy = Path(tempfile.mkdtemp(prefix="ullage-docs-")) / "ullage"
+    copy = ROOT / "target/docs-sources/ullage"
+    shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__", "cli"))
     for start in copy.rglob("__init__.py"):
         text = start.read_text(encoding="utf-8").replace("if TYPE_CHECKING:\n", "")

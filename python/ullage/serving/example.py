@@ -16,6 +16,8 @@ from typing import Annotated
 
 import ullage
 from ullage.cli.demo.minilm import MiniLM, check_tokenizer, find
+from ullage.cli.demo.service import BUDGET, IMPOSSIBLE, REAL, WORKSPACE
+from ullage.cli.demo.service import SYNTHETIC as FITTING
 from ullage.cli.demo.synthetic import Synthetic
 from ullage.serving.extras import needed
 from ullage.serving.fastapi import RESPONSES, Serving
@@ -28,20 +30,9 @@ from pydantic import BaseModel, Field  # noqa: E402
 
 __all__ = ["REAL", "SYNTHETIC", "app", "make_pool"]
 
-REAL = "all-minilm-l6-v2"
-SYNTHETIC = (
-    "all-mpnet-base-v2",
-    "clip-vit-base-patch32-image",
-    "efficientnet-v2-s",
-    "jina-embeddings-v2-base-en",
-    "ssdlite-320-mobilenet-v3-large",
-    "whisper-tiny",
-    "llava-1-5-7b",  # 17 GB: where the budget is less, it can never be had
-)
+SYNTHETIC = (*FITTING, IMPOSSIBLE)  # the last takes 17 GB: where the budget is less, it can never be had
 """Models of the catalog whose sizes are real."""
 
-BUDGET = "1.2GB"
-WORKSPACE = 16_000_000
 PIECES = 20
 
 

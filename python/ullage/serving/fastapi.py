@@ -10,10 +10,10 @@ def embed(text: str, model: Annotated[MiniLM, serving.lease("minilm")]) -> list[
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeAlias
 
 from ullage.errors import ArgumentError
-from ullage.pool import Pool
 from ullage.serving import starlette
 from ullage.serving.extras import needed
 from ullage.serving.problem import MEDIA_TYPE, SCHEMA
@@ -24,6 +24,8 @@ from fastapi import APIRouter, Depends  # noqa: E402 - said in one sentence wher
 from starlette.requests import HTTPConnection  # noqa: E402
 
 __all__ = ["RESPONSES", "Serving"]
+
+Borrow: TypeAlias = Callable[[HTTPConnection], Awaitable[Any]]
 
 
 def _described(text: str) -> dict[str, Any]:
@@ -42,19 +44,10 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 class Serving(starlette.Serving):
     """A pool for the time that an application runs, lent to its requests."""
 
-    def __init__(
-        self,
-        pool: Pool | Callable[[], Pool],
-        *,
-        timeout: float | None = 30.0,
-        max_waiting: int | None = 512,
-        grace: float | None = 30.0,
-    ) -> None:
-        """Serve models of `pool`, or of the one that it makes; see `ullage.serving.starlette.Serving`."""
-        super().__init__(pool, timeout=timeout, max_waiting=max_waiting, grace=grace)
-        self._borrowers: dict[
-            tuple[str | None, str | None, float | None], Callable[[HTTPConnection], Awaitable[Any]]
-        ] = {}
+    @cached_property
+    def _borrowers(self) -> dict[tuple[str | None, str | None, float | None], Borrow]:
+        """The dependencies made so far: FastAPI calls the same one once for a request."""
+        return {}
 
     def lease(self, name: str | None = None, *, path: str | None = None, timeout: float | None = None) -> Any:  # noqa: ANN401 - FastAPI's own marker has no public type
         """Give a dependency that borrows a model for a request: `model: Annotated[T, serving.lease("minilm")]`.

@@ -26,8 +26,9 @@ pub(super) struct Chosen {
     pub(super) cost: f64,
 }
 
-/// Who goes before whom, whatever they are worth: others before the asking model's own instances elsewhere, idle ones before leased ones, those that drain already before others,
-/// second instances before only ones, those that nobody waits for before others.
+/// Who goes before whom, whatever they are worth: others before the asking model's own instances elsewhere, idle ones
+/// before leased ones, those that drain already before others, second instances before only ones, those that nobody waits
+/// for before others.
 type Class = (bool, bool, u64, bool, bool);
 
 impl Pool {
@@ -183,18 +184,11 @@ impl Pool {
 
     /// Lets those stay whom the others make needless.
     fn spare(&self, missing: &[(DomainId, u128)], seats: usize, ids: &mut Vec<InstanceId>) {
-        let size = |id: InstanceId, domain| u128::from(self.instance(id).bytes_in(domain).get());
-        let mut excess: Vec<(DomainId, u128)> = Vec::with_capacity(missing.len());
-        for &(domain, bytes) in missing {
-            let freed: u128 = ids.iter().map(|&id| size(id, domain)).sum();
-            excess.push((domain, freed.saturating_sub(bytes)));
-        }
+        let mut excess = self.excess(missing, ids);
         for index in (0..ids.len()).rev() {
-            let id = ids[index];
-            if ids.len() > seats && excess.iter().all(|&(domain, left)| size(id, domain) <= left) {
-                for (domain, left) in &mut excess {
-                    *left = left.saturating_sub(size(id, *domain));
-                }
+            let instance = self.instance(ids[index]);
+            if ids.len() > seats && excess.spares(|domain| instance.bytes_in(domain)) {
+                excess.spend(|domain| instance.bytes_in(domain));
                 ids.remove(index);
             }
         }
@@ -212,22 +206,41 @@ impl Pool {
         if ids.iter().all(|&id| self.form(id).is_none()) {
             return shrinking;
         }
-        let mut excess: Vec<(DomainId, u128)> = Vec::new();
-        for &(domain, bytes) in missing {
-            let freed: u128 =
-                ids.iter().map(|&id| u128::from(self.instance(id).bytes_in(domain).get())).sum();
-            excess.push((domain, freed.saturating_sub(bytes)));
-        }
+        let mut excess = self.excess(missing, ids);
         for &id in ids {
             let Some(form) = self.form(id) else { continue };
-            let held = |domain| u128::from(form.bytes_in(domain).get());
-            if excess.iter().all(|&(domain, left)| held(domain) <= left) && room.take(form) {
-                for (domain, left) in &mut excess {
-                    *left = left.saturating_sub(held(*domain));
-                }
+            if excess.spares(|domain| form.bytes_in(domain)) && room.take(form) {
+                excess.spend(|domain| form.bytes_in(domain));
                 shrinking.push(id);
             }
         }
         shrinking
+    }
+
+    /// What `ids` free beyond what is `missing`.
+    fn excess(&self, missing: &[(DomainId, u128)], ids: &[InstanceId]) -> Excess {
+        let freed = |domain| ids.iter().map(|&id| u128::from(self.instance(id).bytes_in(domain).get())).sum();
+        Excess(
+            missing
+                .iter()
+                .map(|&(domain, bytes)| (domain, u128::saturating_sub(freed(domain), bytes)))
+                .collect(),
+        )
+    }
+}
+
+/// Bytes by domain that come free beyond what is missing there.
+struct Excess(Vec<(DomainId, u128)>);
+
+impl Excess {
+    /// Whether it can do without so many `bytes` of each domain.
+    fn spares(&self, bytes: impl Fn(DomainId) -> Bytes) -> bool {
+        self.0.iter().all(|&(domain, left)| u128::from(bytes(domain).get()) <= left)
+    }
+
+    fn spend(&mut self, bytes: impl Fn(DomainId) -> Bytes) {
+        for (domain, left) in &mut self.0 {
+            *left = left.saturating_sub(bytes(*domain).get().into());
+        }
     }
 }

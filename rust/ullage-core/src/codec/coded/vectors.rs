@@ -8,6 +8,7 @@ use super::super::weight::Weight;
 use super::choices::Choices;
 use super::{bits, length};
 use crate::error::Result;
+use crate::solving::Random;
 
 /// Vectors of each entry that a table is found from, where there are more.
 const SAMPLES: usize = 128;
@@ -114,20 +115,6 @@ fn nearest(table: &[f32], point: &[f32]) -> (usize, f32) {
     best
 }
 
-/// A sequence of random numbers (Steele, Lea and Flood, 2014).
-struct Random(u64);
-
-impl Random {
-    /// From 0 to 1.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ mixed >> 31) >> 11) as f64 / 9_007_199_254_740_992.0
-    }
-}
-
 /// So many entries for `points`, in 16 bits each.
 fn table_of(points: &[f32], vector: usize, entries: usize, seed: u64) -> Vec<f32> {
     let count = points.len() / vector;
@@ -154,7 +141,7 @@ fn spread(sample: &[&[f32]], vector: usize, entries: usize, random: &mut Random)
     let mut away: Vec<f32> = sample.iter().map(|point| distance(point, first)).collect();
     for _ in 1..entries {
         let total: f64 = away.iter().map(|&off| f64::from(off)).sum();
-        let mut left = random.next() * total;
+        let mut left = random.fraction() * total;
         let mut chosen = away.iter().rposition(|&off| off > 0.0).unwrap_or(0);
         for (place, &off) in away.iter().enumerate() {
             left -= f64::from(off);
