@@ -52,10 +52,9 @@ class Balance:
         """Note places that the pool knows from now on, in its order."""
         self._places.setdefault(spec.name, []).extend(places)
 
-    def number_of(self, loaded: "Loaded") -> int | None:
+    def number_of(self, loaded: "Loaded") -> int:
         """Give the number of the place where a model is up."""
-        places = self._places.get(loaded.spec.name, [])
-        return places.index(loaded.place) if loaded.place in places else None
+        return self._places[loaded.spec.name].index(loaded.place)
 
     def located(self, row: dict[str, Any]) -> dict[str, Any]:
         """Say of each place in a row of the status which nodes it is on, and where the model stands now."""
@@ -77,9 +76,13 @@ class Balance:
 
     # What follows when there is less room, or more.
 
-    async def bring_back(self, names: Iterable[str]) -> None:
-        """See that models which lost their place stand elsewhere: pinned ones by all means, others where it is free."""
-        for name in dict.fromkeys(names):
+    async def bring_back(self, lost: Iterable["Loaded"]) -> None:
+        """See that models which lose their place stand elsewhere: pinned ones by all means, others where it is free."""
+        lost = list(lost)
+        for loaded in lost:
+            if loaded.death is not None:  # else it stays where it is until others stand in for it
+                await self._until_gone(loaded.spec.name, self.number_of(loaded))
+        for name in dict.fromkeys(loaded.spec.name for loaded in lost):
             with contextlib.suppress(UllageError):  # it does not fit, or the pool is closing: whoever asks will hear
                 if self._specs[name].pinned:
                     async with self._pool.lease(name):
@@ -135,10 +138,13 @@ class Balance:
         )
         if number is None or not self._pool.evict(move.name, place=number):
             return False
-        until = time.monotonic() + GONE_S
-        while self._is_there(move.name, number) and time.monotonic() < until:  # noqa: ASYNC110 - processes end elsewhere
-            await asyncio.sleep(LOOK_S)
+        await self._until_gone(move.name, number)
         return True
+
+    async def _until_gone(self, name: str, number: int) -> None:
+        until = time.monotonic() + GONE_S
+        while self._is_there(name, number) and time.monotonic() < until:  # noqa: ASYNC110 - processes end elsewhere
+            await asyncio.sleep(LOOK_S)
 
     def _is_there(self, name: str, number: int) -> bool:
         row = next(row for row in self._pool.status() if row["name"] == name)

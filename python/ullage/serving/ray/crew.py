@@ -103,7 +103,7 @@ class Crew:
         return loaded
 
     def unload(self, loaded: Loaded) -> None:
-        """Take a model down, and return once its processes are gone."""
+        """Take a model down, or what is left of it, and return once its processes are gone."""
         loaded.is_ending = True
         with self._lock:
             self._up.pop(loaded.serial, None)
@@ -152,12 +152,6 @@ class Crew:
         """Give the models that have an actor on a node, dead ones not."""
         with self._lock:
             return [one for one in self._up.values() if any(member.node is node for member in one.members)]
-
-    def bury(self, loaded: Loaded) -> None:
-        """End what is left of a model one of whose actors is dead, and return once it is gone."""
-        with self._lock:
-            self._up.pop(loaded.serial, None)
-        self._end(loaded)
 
     # How.
 

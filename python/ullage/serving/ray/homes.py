@@ -11,6 +11,8 @@ from ullage.serving.ray.spec import Needs, Spec, homes_of, node_of
 
 __all__ = ["Move", "Resident", "moves", "places_of"]
 
+FINE = 1_000_000
+"""The packer counts worth in whole numbers: so many to one."""
 PLAN_S = 0.5
 """How long the packer may think."""
 
@@ -96,7 +98,7 @@ def moves(
     sizes = {name: size for name, (size, _) in wanted.items()}
     found: list[Move] = []
     if sizes and left:
-        values = {name: worth for name, (_, worth) in wanted.items()}
+        values = {name: max(round(worth * FINE), 1) for name, (_, worth) in wanted.items()}
         plan = place(sizes, left, keep="best_value", values=values, time_limit=PLAN_S).assignment
         for name, domains in plan.items():
             for domain in domains:

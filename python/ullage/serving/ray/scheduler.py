@@ -14,6 +14,7 @@ from typing import Any
 
 import ray
 
+from ullage._types import ByteCount
 from ullage.errors import PoolClosedError, QueueFullError, UllageError
 from ullage.pool import Pool
 from ullage.pooling.guard import Seen
@@ -242,10 +243,10 @@ class Scheduler:
         if node.state != "up":
             raise refused("node", f"{node.name} is {node.state}")
         node.state = "draining"
-        names = [loaded.spec.name for loaded in self._crew.on(node)]
+        leaving = self._crew.on(node)
         for domain in node.accounts:
             self.pool.drain_domain(domain)
-        self._spawn(self.balance.bring_back(names))
+        self._spawn(self.balance.bring_back(leaving))
         until = None if timeout is None else time.monotonic() + timeout
         while any(account.used for account in node.accounts.values()):
             if until is not None and time.monotonic() > until:
@@ -262,7 +263,7 @@ class Scheduler:
             self.pool.add_domain(domain, account)
         for spec in self._specs.values():
             for place in self.balance.places(spec, on=node.name):
-                self.pool.add_place(spec.name, place)
+                self.pool.add_place(spec.name, dict[str, ByteCount](place))
                 self.balance.took(spec, [place])
         if self._options.most_moves:
             self._spawn(self.balance.rebalance(None))
@@ -275,12 +276,7 @@ class Scheduler:
             await self.close_session(session.client.session)
         for domain in node.accounts:
             self.pool.remove_domain(domain)
-        self._spawn(self._bury(lost))
-
-    async def _bury(self, lost: list[Loaded]) -> None:
-        """End the actors that such models have on nodes that live, then have the models come back elsewhere."""
-        await asyncio.gather(*(asyncio.to_thread(self._crew.bury, loaded) for loaded in lost))
-        await self.balance.bring_back([loaded.spec.name for loaded in lost])
+        self._spawn(self.balance.bring_back(lost))
 
     async def _died(self, node: Node, process: Identity) -> None:
         for session in [one for one in self._sessions.values() if one.client.process == process]:
@@ -292,11 +288,8 @@ class Scheduler:
 
     async def _lost(self, loaded: Loaded) -> None:
         """Take in that an actor died: nobody gets the model any more, and what is left of it goes."""
-        place = self.balance.number_of(loaded)
-        if place is not None:
-            await asyncio.to_thread(self.pool.lost, loaded.spec.name, place)
-        await asyncio.to_thread(self._crew.bury, loaded)
-        await self.balance.bring_back([loaded.spec.name])
+        self.pool.lost(loaded.spec.name, self.balance.number_of(loaded))
+        await self.balance.bring_back([loaded])
 
     def _processes(self, node: Node) -> list[Identity]:
         clients = [one.client for one in self._sessions.values() if one.client.node_id == node.node_id]
