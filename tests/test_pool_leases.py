@@ -77,6 +77,7 @@ def test_a_model_is_loaded_once_however_many_wait(pool: Pool, waiters: int) -> N
                 "measured": None,
                 "residue": {},
                 "overdue": False,
+                "retired": False,
             }
         ],
     }

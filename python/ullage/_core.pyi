@@ -1787,6 +1787,18 @@ class Brain:
     def pressure(self, now: float, domain: str, level: str, shed: ByteCount) -> list[tuple[Any, ...]]:
         """Tell that a domain is short of memory (`soft`, `hard`) or is so no more (`none`), and how much to give up."""
 
+    def add_domain(self, name: str, account: Account) -> None:
+        """Add a memory domain. Raises `ArgumentError` for an account that is one already, and the 65,536th."""
+
+    def add_place(self, model: str, weights: Mapping[str, ByteCount], workspace: Mapping[str, ByteCount]) -> int:
+        """Add a way to hold a model; gives its number. Raises `ArgumentError` for unknown and retired domains."""
+
+    def set_instances(self, model: str, instances: int) -> None:
+        """Say at how many places a model may be held at once. Raises `ArgumentError` for none, or too many."""
+
+    def retire(self, now: float, domain: str) -> list[tuple[Any, ...]]:
+        """Tell that a memory domain is given up, for good: nothing comes there, and what is there goes."""
+
     def tick(self, now: float) -> list[tuple[Any, ...]]:
         """Tell that nothing but time passed."""
 

@@ -13,6 +13,11 @@ from ullage.errors import (
     UllageError,
 )
 
+OUT_OF_USE = {
+    "stuck": "is out of use: its unload failed",
+    "no_place": "has no place left: the memory domains where it could stand are gone",
+}
+
 
 def denied(
     name: str, denial: dict[str, Any], accounts: Mapping[str, Account], failure: BaseException | None
@@ -31,8 +36,8 @@ def denied(
             return MemoryPressureError(message, model=name, retry_after=retry_after)
         case "closed":
             return PoolClosedError("the pool is closed")
-        case "stuck":
-            return LoadFailedError(f"{name} is out of use: its unload failed", model=name, attempts=0, retry_after=None)
+        case "stuck" | "no_place" as why:
+            return LoadFailedError(f"{name} {OUT_OF_USE[why]}", model=name, attempts=0, retry_after=None)
     attempts = denial.get("attempts", 1)
     times = f" after {attempts} attempts" if attempts > 1 else ""
     error = LoadFailedError(

@@ -17,6 +17,7 @@ from ullage.isolation.task import Task
 from ullage.isolation.worker import Worker
 
 if TYPE_CHECKING:
+    from ullage.pooling.places import Place, Size
     from ullage.pooling.tier import Tier
 
 __all__ = ["Instance", "Isolated", "Resident", "forget_locals", "isolated", "survivors"]
@@ -60,6 +61,17 @@ class Resident:
     failure: BaseException | None = None
     instances: "list[Instance]" = field(default_factory=list)
     """One for each of its places."""
+    stand: "Callable[[int, Place], Instance] | None" = None
+    """Makes the instance of one more place, where it was registered with places."""
+    size: "Size | None" = None
+    plain: ByteCount | Mapping[str, ByteCount] = 0
+    """Size and workspace, as they were registered."""
+
+    def place_of(self, place: str | Mapping[str, ByteCount], domains: Iterable[str]) -> "Place":
+        """Give one more place in bytes of `domains`. Raises `QuantityError`, `ArgumentError`."""
+        from ullage.pooling.places import places_of  # noqa: PLC0415 - it knows models
+
+        return places_of(self.size, [place], self.plain, domains)[1][0]
 
 
 @dataclass(slots=True, eq=False)

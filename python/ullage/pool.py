@@ -16,6 +16,7 @@ from ullage._resident import Instance, Resident, isolated
 from ullage._subject import Subject
 from ullage._types import ByteCount
 from ullage.isolation.task import function_of
+from ullage.pooling import membership
 from ullage.pooling.driver import Driver
 from ullage.pooling.guard import Guard, Read, checked
 from ullage.pooling.journal import MODEL
@@ -74,6 +75,7 @@ class Pool:
         Raises `ArgumentError` for an unknown policy and for options out of their range.
         """
         found = accounts_of(ledger, domains, account)
+        self._account = account
         marks = checked(watermarks)
         brain = Brain(
             found,
@@ -179,12 +181,17 @@ class Pool:
         if resident.tier is not None:
             most = sum(found[0].weights.values())
             resident.tier_bytes = most * 85 // 100 if tier_bytes is None else parse_bytes(tier_bytes)
-        for number, place in enumerate(found):
+
+        def stand(number: int, place: Place) -> Instance:
             own = loader if places is None else partial(loader, place=dict(place.weights))
             ready = isolated(
                 own, resident, isolation, load_timeout=load_timeout, grace=unload_grace, memory_limit=memory_limit
             )
-            resident.instances.append(Instance(resident, number, own, place.domains, ready))
+            return Instance(resident, number, own, place.domains, ready)
+
+        resident.instances.extend(stand(number, place) for number, place in enumerate(found))
+        if places is not None and shard is None:
+            resident.stand, resident.size, resident.plain = stand, footprint, plain
         with driver.lock:
             driver.brain.register(
                 name,
@@ -262,6 +269,55 @@ class Pool:
         """Let a model go like any other from now on. Raises `UnknownModelError`."""
         driver = self._driver
         driver.tell("unpin", MODEL, (name,), lambda now: driver.brain.unpin(now, name))
+
+    def add_domain(self, name: str, ledger: Ledger | Account) -> None:
+        """Add a memory domain, such as a machine that joins; models stand there once they have a place there.
+
+        Raises `ArgumentError` for a name or an account in use.
+        """
+        membership.add_domain(self._driver, name, ledger, self._account)
+
+    def drain_domain(self, name: str) -> None:
+        """Have a memory domain emptied, for good.
+
+        Nothing is loaded there any more; what is idle there is unloaded at once, pinned or not, what is in use
+        after its last lease; meanwhile it comes up elsewhere for others. Raises `ArgumentError` for an unknown domain.
+        """
+        membership.drain_domain(self._driver, name)
+
+    def remove_domain(self, name: str) -> None:
+        """Take in that a memory domain is gone, with everything in it: a machine that died.
+
+        What stood there, or in part, is lost: its leases go on until they end, its `unload` is called to take down
+        what is left, and it is loaded elsewhere for whoever asks. The name may be used again. Raises `ArgumentError`
+        for an unknown domain.
+        """
+        membership.remove_domain(self._driver, name)
+
+    def add_place(self, name: str, place: str | Mapping[str, ByteCount]) -> int:
+        """Add a way to hold a model that was registered with `places`, the least preferred one; gives its number.
+
+        Raises `UnknownModelError`, and `ArgumentError` for an unknown domain and a model registered without `places`.
+        """
+        return membership.add_place(self._driver, name, place)
+
+    def set_instances(self, name: str, instances: int) -> None:
+        """Say at how many of its places a model may be held at once; what is too many goes when it is evicted.
+
+        Raises `UnknownModelError`, and `ArgumentError` for none, or more than it has places.
+        """
+        membership.set_instances(self._driver, name, instances)
+
+    def lost(self, name: str, place: int = 0) -> None:
+        """Tell that a loaded model is gone from one of its places by itself, as when the server it ran in died.
+
+        Its leases go on until they end; its `unload` is called to clear away what is left; it is loaded again for who
+        asks. Nothing happens where it is not loaded. Raises `UnknownModelError`, `ArgumentError` for an unknown place.
+        """
+        instances = self._driver.resident(name).instances
+        if not 0 <= place < len(instances):
+            raise refused("place", f"{name} has no place {place}; it has {len(instances)}, counted from 0")
+        self._driver.lost(instances[place])
 
     def plan(self, name: str, *, workspace: ByteCount | None = None) -> dict[str, Any]:
         """Give what a request for a model would meet now, as data; nothing changes.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ullage._core import Account, Brain
 from ullage._denial import denied
 from ullage._resident import Instance, Resident
-from ullage.errors import LeaseTimeoutError, PoolClosedError, ProtocolError
+from ullage.errors import LeaseTimeoutError, PoolClosedError, ProtocolError, UnknownModelError
 from ullage.isolation.worker import Worker
 from ullage.pooling.heart import HEARTBEAT_S, Heart
 from ullage.pooling.journal import ASKED, GRANTED, MODEL, NOTHING, PLACED, REQUEST, Action, Journal
@@ -299,7 +299,30 @@ class Driver:
             finally:
                 self._onlookers -= 1
 
-    # Workers that die.
+    def resident(self, name: str) -> Resident:
+        """Give what was registered of a model. Raises `UnknownModelError`."""
+        with self.lock:
+            found = self.residents.get(name)
+            if found is None:
+                self.brain.plan(name)  # which says what is wrong with the name
+                raise UnknownModelError(f"{name!r} is not registered", name=name)
+            return found
+
+    # What goes by itself.
+
+    def lost(self, instance: Instance) -> None:
+        """Take in that a model is gone from its place: what is left of it is cleared away."""
+        with self.lock:
+            if not instance.is_up:
+                return
+            instance.is_up = False
+            now = time.monotonic() - self.started
+            actions = self.brain.lost(now, instance.name, instance.place)
+            self._write((now, "lost", PLACED, instance.name, instance.place))
+            self._take(now, actions)
+            self._idle.notify_all()
+        self._carry_out(actions)
+        self.mover.move(self, "unload", instance)
 
     def worker_ended(self, instance: Instance, worker: Worker) -> None:
         """Take in that a worker is gone: if that was not wanted, its model has to be loaded anew."""

@@ -104,8 +104,10 @@ class Guard:
         """Look at once, and from then on in a thread. Raises `ArgumentError` for marks that are none."""
         self._stop = threading.Event()
         self._domains: list[_Domain] = []
-        soft, hard = (0.90, 0.95) if marks is None else marks
-        self._domains = [_Domain(name, account, Gauge(soft, hard)) for name, account in driver.domains.items()]
+        self._soft, self._hard = (0.90, 0.95) if marks is None else marks
+        self._domains = [
+            _Domain(name, account, Gauge(self._soft, self._hard)) for name, account in driver.domains.items()
+        ]
         self._machine = machine = Machine() if read is None else None
         self._read: Read | None = read if machine is None else machine
         self._lock = threading.Lock()
@@ -152,6 +154,19 @@ class Guard:
         if shed or level != domain.level:
             domain.level = level
             driver.press(domain.name, level, shed)
+
+    def watch(self, name: str, account: Account) -> None:
+        """Look at one more domain."""
+        with self._lock:
+            self._domains = [*self._domains, _Domain(name, account, Gauge(self._soft, self._hard))]
+
+    def forget(self, name: str) -> None:
+        """Look at a domain no more, and give back what is booked there for others."""
+        with self._lock:
+            for domain in self._domains:
+                if domain.name == name:
+                    domain.give_to_others(0)
+            self._domains = [domain for domain in self._domains if domain.name != name]
 
     def readings(self) -> dict[str, dict[str, Any]]:
         """Give what was seen last, by domain."""

@@ -21,6 +21,7 @@ STATES = (
     "ready",
     "draining",
     "unloading",
+    "lost",
     "stuck",
     "failed",
     "compressing",

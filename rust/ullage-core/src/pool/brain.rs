@@ -56,6 +56,10 @@ pub struct Pool {
     pub(super) idle_due: Option<Time>,
     /// How short each domain is.
     pub(super) pressure: Vec<Level>,
+    /// Which domains are retired.
+    pub(super) retired: Vec<bool>,
+    /// Instances that may have become free to leave a retired domain.
+    pub(super) leavers: Vec<InstanceId>,
     /// Scratch space of the walk through the queue.
     pub(super) room: Room,
     /// The request that came with this event, while its `Queue` action is the last but those that follow from it.
@@ -88,6 +92,8 @@ impl Pool {
             alarms: Alarms::default(),
             idle_due: None,
             pressure: vec![Level::None],
+            retired: vec![false],
+            leavers: Vec::new(),
             room: Room::default(),
             fresh: None,
             now: Time::ZERO,
@@ -113,6 +119,7 @@ impl Pool {
         }
         let mut pool = Self::new(first.clone(), policy);
         pool.pressure = vec![Level::None; accounts.len()];
+        pool.retired = vec![false; accounts.len()];
         pool.accounts = accounts;
         Ok(pool)
     }
@@ -175,32 +182,22 @@ impl Pool {
         if places.is_empty() || u16::try_from(places.len()).is_err() {
             return wrong("places", format!("{} of them; give at least 1 and at most 65535", places.len()));
         }
-        if registration.instances == 0 || registration.instances > places.len() {
-            let (given, most) = (registration.instances, places.len());
-            return wrong(
-                "instances",
-                format!("{given} of them; give at least 1 and at most {most}, a place each"),
-            );
-        }
+        registration.check_instances(registration.instances)?;
         let forms = places.iter().flat_map(|place| [&place.weights, &place.workspace]);
-        let mut demands = forms.chain(compressed.iter().map(|form| &form.bytes)).flat_map(Demand::parts);
-        match demands.find(|(domain, _)| domain.index() >= self.accounts.len()) {
-            Some((domain, _)) => {
-                let (given, there) = (domain.index(), self.accounts.len());
-                wrong("places", format!("domain {given} of a pool that has {there}, counted from 0"))
-            }
-            None => Ok(()),
-        }
+        self.check_domains(forms.chain(compressed.iter().map(|form| &form.bytes)))
     }
 
-    /// Whether `new` fits beside all other pinned models, each at its first place.
+    /// Whether `new` fits beside all other pinned models, each at the first of its places that is not retired.
     pub(super) fn check_pins(&self, new: &Entry) -> Result<()> {
-        let needed = |entry: &Entry| entry.needed(&self.instances[entry.first], None);
+        let needed = |entry: &Entry| {
+            let standing = entry.instances().find(|&id| !self.instance(id).is_retired);
+            standing.map_or(Demand::ZERO, |id| entry.needed(self.instance(id), None))
+        };
         let asked = needed(new);
         for &(domain, requested) in asked.parts() {
             let account = &self.accounts[domain.index()];
             let Some(limit) = account.tightest_limit() else { continue };
-            let pinned = self.entries.iter().filter(|other| other.is_pinned && other.first != new.first);
+            let pinned = self.entries.iter().filter(|other| other.is_pinned && other.own != new.own);
             let held = Bytes::sum(pinned.map(|other| needed(other).bytes_in(domain)), "the pinned models")?;
             let available = limit.saturating_sub(held);
             if requested > available {
@@ -246,6 +243,7 @@ impl Pool {
         self.expire(&mut actions);
         self.expire_idle(&mut actions);
         self.take_in(event, &mut actions);
+        self.send_leavers_away(&mut actions);
         if self.is_dirty {
             self.walk(&mut actions);
         }
@@ -284,6 +282,7 @@ impl Pool {
             Event::Pin { model } => self.set_pinned(model, true),
             Event::Unpin { model } => self.set_pinned(model, false),
             Event::Pressure { domain, level, shed } => self.press(domain, level, shed, actions),
+            Event::Retire { domain } => self.retire(domain),
             Event::Tick => {}
             Event::Close => {
                 self.is_closed = true;
@@ -321,8 +320,8 @@ impl Pool {
 
     fn set_pinned(&mut self, model: ModelId, is_pinned: bool) {
         self.entries[model.0].is_pinned = is_pinned;
-        for id in self.entries[model.0].instances() {
-            self.restand(id);
+        for at in 0..self.entries[model.0].own.len() {
+            self.restand(self.entries[model.0].own[at]);
         }
     }
 
@@ -335,7 +334,7 @@ impl Pool {
 
     /// The instance of `model` at `place`, which [`Pool::check`] found to be there.
     fn at(&self, model: ModelId, place: PlaceId) -> InstanceId {
-        self.entries[model.0].instance(place).unwrap_or(InstanceId(self.entries[model.0].first))
+        self.entries[model.0].instance(place).unwrap_or(self.entries[model.0].own[0])
     }
 
     pub(super) fn entry(&self, model: ModelId) -> &Entry {

@@ -1,6 +1,7 @@
 //! Which events can have happened.
 
 use super::brain::Pool;
+use super::demand::DomainId;
 use super::event::{Event, ModelId};
 use super::instance::{Instance, State};
 use super::registration::PlaceId;
@@ -37,7 +38,7 @@ impl Pool {
             }
             Event::UnloadFailed { model, place } => {
                 self.check_state("unload_failed", *model, *place, "unloading", |state| {
-                    matches!(state, State::Unloading { .. })
+                    matches!(state, State::Unloading { .. } | State::Lost { .. })
                 })
             }
             Event::Lost { model, place } => self.check_state("lost", *model, *place, "resident", |state| {
@@ -60,15 +61,17 @@ impl Pool {
                 self.check_pins(self.entry(*model))
             }
             Event::Unpin { model } => self.check_model("unpin", *model),
-            Event::Pressure { domain, .. } if domain.index() >= self.accounts.len() => {
-                refuse("pressure", format!("domain {}", domain.index()), "no such domain")
-            }
-            Event::Released { .. }
-            | Event::Pressure { .. }
-            | Event::Cancel { .. }
-            | Event::Tick
-            | Event::Close => Ok(()),
+            Event::Pressure { domain, .. } => self.check_domain("pressure", *domain),
+            Event::Retire { domain } => self.check_domain("retire", *domain),
+            Event::Released { .. } | Event::Cancel { .. } | Event::Tick | Event::Close => Ok(()),
         }
+    }
+
+    fn check_domain(&self, event: &'static str, domain: DomainId) -> Result<()> {
+        if domain.index() < self.accounts.len() {
+            return Ok(());
+        }
+        refuse(event, format!("domain {}", domain.index()), "no such domain")
     }
 
     fn check_model(&self, event: &'static str, model: ModelId) -> Result<()> {

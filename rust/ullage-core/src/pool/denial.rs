@@ -61,6 +61,8 @@ pub enum Denial {
     },
     /// An earlier unload of its model failed, so nobody knows what state it is in.
     Stuck,
+    /// Every memory domain that its model could stand on is retired.
+    NoPlace,
     /// The machine is short of memory: nothing is loaded until that is over.
     Pressure {
         /// When to ask again.
@@ -80,6 +82,7 @@ impl Denial {
             Self::Timeout { .. } => "timeout",
             Self::LoadFailed { .. } => "load_failed",
             Self::Stuck => "stuck",
+            Self::NoPlace => "no_place",
             Self::Pressure { .. } => "pressure",
             Self::Closed => "closed",
         }
@@ -91,7 +94,7 @@ impl Denial {
         match self {
             Self::Timeout { retry_after, .. } => *retry_after,
             Self::LoadFailed { retry_after, .. } | Self::Pressure { retry_after } => Some(*retry_after),
-            Self::TooLarge { .. } | Self::Pinned { .. } | Self::Stuck | Self::Closed => None,
+            Self::TooLarge { .. } | Self::Pinned { .. } | Self::Stuck | Self::NoPlace | Self::Closed => None,
         }
     }
 

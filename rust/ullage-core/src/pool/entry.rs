@@ -1,7 +1,6 @@
 //! One model of the pool: what was registered, and its history.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use super::demand::Demand;
 use super::instance::{Instance, InstanceId};
@@ -25,8 +24,8 @@ pub(super) struct Failure {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) registration: Registration,
-    /// The number of its first instance; the others follow, one for each place.
-    pub(super) first: usize,
+    /// Its instances, one for each place.
+    pub(super) own: Vec<InstanceId>,
     pub(super) is_pinned: bool,
     pub(super) failure: Option<Failure>,
     /// Since when its first request has found whom to send away, but in use.
@@ -50,7 +49,9 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// A model, cold; its instances are numbered from `first`.
     pub(super) fn new(registration: Registration, first: usize) -> Self {
+        let own = (first..).take(registration.places.len()).map(InstanceId).collect();
         let load_s = match registration.load_time {
             Some(time) => time.as_secs_f64(),
             None => assumed_load_s(registration.estimated),
@@ -59,7 +60,7 @@ impl Entry {
         Self {
             is_pinned: registration.is_pinned,
             registration,
-            first,
+            own,
             failure: None,
             turn_since: None,
             last_used: Time::ZERO,
@@ -76,19 +77,13 @@ impl Entry {
         }
     }
 
-    /// The numbers of its instances.
-    pub(super) fn range(&self) -> Range<usize> {
-        self.first..self.first.saturating_add(self.registration.places.len())
-    }
-
-    pub(super) fn instances(&self) -> impl Iterator<Item = InstanceId> + use<> {
-        self.range().map(InstanceId)
+    pub(super) fn instances(&self) -> impl Iterator<Item = InstanceId> {
+        self.own.iter().copied()
     }
 
     /// Its instance at `place`, if it has such a place.
     pub(super) fn instance(&self, place: PlaceId) -> Option<InstanceId> {
-        let number = self.first.saturating_add(place.index());
-        self.range().contains(&number).then_some(InstanceId(number))
+        self.own.get(place.index()).copied()
     }
 
     pub(super) fn place(&self, place: PlaceId) -> &Place {

@@ -98,7 +98,7 @@ pub enum Event {
         /// What was not seen to come back; it stays booked.
         left: Demand,
     },
-    /// A model could not be unloaded; its memory may still be in use.
+    /// A model could not be unloaded, or what is left of a lost one not cleared away; its memory may still be in use.
     UnloadFailed {
         /// The model.
         model: ModelId,
@@ -172,6 +172,13 @@ pub enum Event {
         level: Level,
         /// How much to give up of what nobody uses, what is on its way out included.
         shed: Bytes,
+    },
+    /// A memory domain is given up, for good: nothing is loaded there any more, what is idle goes at once, pinned or not,
+    /// and what is in use takes no new lease and goes after its last. What the domain loses by itself meanwhile is
+    /// reported as `Lost`.
+    Retire {
+        /// The domain.
+        domain: DomainId,
     },
     /// Nothing but time passed.
     Tick,

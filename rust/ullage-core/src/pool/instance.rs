@@ -114,6 +114,7 @@ impl State {
 
 /// A model at one of its places.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "facts of their own, none of which excludes another")]
 pub(super) struct Instance {
     pub(super) model: ModelId,
     pub(super) place: PlaceId,
@@ -145,6 +146,8 @@ pub(super) struct Instance {
     pub(super) is_overdue: bool,
     /// Its compression failed.
     pub(super) is_incompressible: bool,
+    /// Its place needs a memory domain that is retired.
+    pub(super) is_retired: bool,
 }
 
 impl Instance {
@@ -166,6 +169,7 @@ impl Instance {
             failures: 0,
             is_overdue: false,
             is_incompressible: false,
+            is_retired: false,
         }
     }
 
@@ -199,11 +203,16 @@ impl Instance {
     }
 
     pub(super) fn state_name(&self) -> &'static str {
-        if self.is_closed { "draining" } else { self.state.name() }
+        if self.is_closed || (self.is_retired && self.is_ready()) { "draining" } else { self.state.name() }
     }
 
     pub(super) const fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. })
+    }
+
+    /// Whether it takes leases, as far as its own state says.
+    pub(super) const fn is_open(&self) -> bool {
+        self.is_ready() && !self.is_closed && !self.is_retired
     }
 
     /// Whether nobody uses it: a model without leases, or a compressed form.
@@ -218,7 +227,7 @@ impl Instance {
 
     /// Whether it serves, will serve, or would for less than a load.
     pub(super) const fn is_usable(&self) -> bool {
-        self.holds_seat() && !matches!(self.state, State::Stuck { .. })
+        self.holds_seat() && !self.is_retired && !matches!(self.state, State::Stuck { .. })
     }
 
     /// What of `workspace` the spare does not cover.

@@ -58,6 +58,7 @@ impl Pool {
             instance.is_closed = false;
         }
         self.restand(id);
+        self.note_leaver(id);
         before
     }
 

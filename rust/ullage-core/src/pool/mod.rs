@@ -17,7 +17,8 @@
 //!
 //! A pool has a **domain** for each memory: the host, each accelerator. What a model takes is a [`Demand`], bytes by
 //! domain; a [`Place`] is one way to hold it, on one domain or sharded over several. A model with several places may be
-//! held at some of them at once.
+//! held at some of them at once. Domains and places may be added while the pool runs, and a domain may be retired
+//! ([`Event::Retire`]): machines join and leave.
 //!
 //! **Always true:**
 //!
@@ -57,6 +58,7 @@ pub mod estimate;
 mod event;
 mod instance;
 mod lists;
+mod membership;
 mod moves;
 mod plan;
 pub mod policy;

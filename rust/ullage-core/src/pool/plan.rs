@@ -108,7 +108,7 @@ impl Pool {
 
     fn told(&self, ask: Ask, decision: Decision, ahead_s: f64, ahead: Vec<ModelId>) -> PoolPlan {
         let entry = self.entry(ask.model);
-        let mut at = InstanceId(entry.first);
+        let mut at = entry.own[0];
         let models = |ids: &[InstanceId]| ids.iter().map(|&id| self.instance(id).model).collect::<Vec<_>>();
         let (step, eta_s) = match decision {
             Decision::Grant(id) => {
@@ -177,7 +177,8 @@ impl Pool {
     /// How long until `model` is there, were its memory free.
     pub(super) fn load_left_s(&self, model: ModelId) -> f64 {
         let entry = self.entry(model);
-        let left = entry.instances().filter_map(|id| {
+        let standing = entry.instances().filter(|&id| !self.instance(id).is_retired);
+        let left = standing.filter_map(|id| {
             let instance = self.instance(id);
             let passed_s = self.now.since(instance.since).as_secs_f64();
             match instance.state {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::demand::Demand;
+use crate::error::{Error, Result};
 use crate::units::Bytes;
 
 /// One of the places of a model, numbered in the order of its registration.
@@ -103,6 +104,16 @@ impl Registration {
             retries: Self::RETRIES,
             compressed: None,
         }
+    }
+
+    /// Whether it can be held at `instances` places at once.
+    pub(super) fn check_instances(&self, instances: usize) -> Result<()> {
+        let most = self.places.len();
+        if (1..=most).contains(&instances) {
+            return Ok(());
+        }
+        let reason = format!("{instances} of them; give at least 1 and at most {most}, a place each");
+        Err(Error::Argument { name: "instances", reason })
     }
 }
 

@@ -61,7 +61,10 @@ impl Pool {
     /// workspace. `None` where no instance could ever serve it.
     fn decide_hit(&self, ask: Ask, room: &mut Room) -> Option<Decision> {
         let entry = self.entry(ask.model);
-        let is_open = |id: &InstanceId| self.instance(*id).is_ready() && !room.is_closed(*id);
+        let is_open = |id: &InstanceId| {
+            let instance = self.instance(*id);
+            instance.is_ready() && !instance.is_retired && !room.is_closed(*id)
+        };
         let mut open: Vec<InstanceId> = entry.instances().filter(is_open).collect();
         if open.is_empty() {
             return None;
@@ -106,7 +109,9 @@ impl Pool {
         if held >= entry.registration.instances || self.moving(ask.model).is_some() {
             return None;
         }
-        let mut cold = entry.instances().filter(|&id| matches!(self.instance(id).state, State::Cold));
+        let mut cold = entry
+            .instances()
+            .filter(|&id| matches!(self.instance(id).state, State::Cold) && !self.instance(id).is_retired);
         let id = cold.find(|&id| {
             let may = !self.is_pressed(id, ask) && self.shortage(id, ask, room).is_none();
             may && room.take(&entry.needed(self.instance(id), ask.workspace))
@@ -117,7 +122,8 @@ impl Pool {
 
     /// What its instances are doing that it has to wait for.
     pub(super) fn moving(&self, model: ModelId) -> Option<WaitFor> {
-        self.entry(model).instances().find_map(|id| match self.instance(id).state {
+        let mut standing = self.entry(model).instances().filter(|&id| !self.instance(id).is_retired);
+        standing.find_map(|id| match self.instance(id).state {
             State::Loading { .. } | State::Promoting { .. } => Some(WaitFor::Load),
             State::Compressing { .. } => Some(WaitFor::Memory),
             _ => None,
@@ -130,6 +136,10 @@ impl Pool {
             return Decision::wait(behind);
         }
         let mut places: Vec<InstanceId> = entry.instances().collect();
+        places.retain(|&id| !self.instance(id).is_retired);
+        if places.is_empty() {
+            return Decision::Refuse(Denial::NoPlace);
+        }
         places.retain(|&id| !matches!(self.instance(id).state, State::Stuck { .. }));
         if places.is_empty() {
             return Decision::Refuse(Denial::Stuck);

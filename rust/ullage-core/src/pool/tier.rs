@@ -15,6 +15,7 @@ impl Pool {
         let instance = self.instance(id);
         let may = instance.is_ready() && instance.leases == 0 && !instance.is_incompressible;
         let form = self.entry_of(id).registration.compressed.as_ref();
+        let may = may && !form.is_some_and(|form| self.is_on_retired(&form.bytes));
         form.filter(|_| may).map(|form| &form.bytes)
     }
 

@@ -101,7 +101,7 @@ impl Pool {
 
     fn has_sibling(&self, id: InstanceId) -> bool {
         let mut others = self.entry_of(id).instances().filter(|&other| other != id);
-        others.any(|other| self.instance(other).is_ready() && !self.instance(other).is_closed)
+        others.any(|other| self.instance(other).is_open())
     }
 
     /// Adds those that go for `missing` bytes, what is chosen already counted; gives how many classes that took.

@@ -62,6 +62,8 @@ pub struct InstanceStatus {
     pub residue: Demand,
     /// Whether an unload has not been reported in time.
     pub is_overdue: bool,
+    /// Whether it needs a memory domain that is retired.
+    pub is_retired: bool,
 }
 
 /// Who can serve soonest comes first.
@@ -132,6 +134,7 @@ impl Pool {
             measured: instance.measured.clone(),
             residue: instance.residue.demand(),
             is_overdue: instance.is_overdue,
+            is_retired: instance.is_retired,
         }
     }
 

@@ -42,8 +42,7 @@ impl Pool {
         let entry = self.entry(model);
         let is_free = |id: &InstanceId| {
             let instance = self.instance(*id);
-            instance.is_ready()
-                && !instance.is_closed
+            instance.is_open()
                 && entry.has_place(instance)
                 && instance.gap(&entry.workspace(instance.place, workspace)).is_zero()
         };
@@ -56,6 +55,7 @@ impl Pool {
         let mut is_full = false;
         for id in entry.instances() {
             match &self.instance(id).state {
+                _ if self.instance(id).is_retired => {}
                 State::Loading { .. } | State::Promoting { .. } => return WaitFor::Load,
                 State::Ready { .. } => is_full |= !entry.has_place(self.instance(id)),
                 _ => {}
@@ -268,6 +268,9 @@ impl Pool {
         if instance.incarnation == incarnation {
             instance.leases = instance.leases.saturating_sub(1);
             instance.leased = instance.leased.minus(&workspace.demand());
+            if instance.is_retired {
+                self.leavers.push(id);
+            }
             if let State::Ready { spare: spare @ None, .. } = &mut instance.state {
                 let usual = &entry.registration.places[instance.place.index()].workspace;
                 if workspace.covers(usual) {

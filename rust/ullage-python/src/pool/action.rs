@@ -67,7 +67,7 @@ pub(crate) fn denial<'py>(
         }
         Denial::Timeout { waited, .. } => dict.set_item("waited_s", waited.as_secs_f64())?,
         Denial::LoadFailed { attempts, .. } => dict.set_item("attempts", attempts)?,
-        Denial::Stuck | Denial::Pressure { .. } | Denial::Closed => {}
+        Denial::Stuck | Denial::NoPlace | Denial::Pressure { .. } | Denial::Closed => {}
     }
     if let Some(nearest) = denial.nearest() {
         let near = PyDict::new(py);

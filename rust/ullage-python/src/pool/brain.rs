@@ -304,6 +304,29 @@ impl Brain {
         self.tell(py, now, event)
     }
 
+    fn add_domain(&self, name: &str, account: &Bound<'_, Account>) -> Outcome<()> {
+        let account = account.get().core.clone();
+        Ok(self.domains.add(name, || self.with(|pool| pool.add_domain(account)))?)
+    }
+
+    /// The number of the new place.
+    fn add_place(&self, model: &str, weights: Vector, workspace: Vector) -> Outcome<usize> {
+        let model = self.model(model)?;
+        let place = core::Place::new(self.domains.demand(weights)?, self.domains.demand(workspace)?);
+        Ok(self.with(|pool| pool.add_place(model, place))?.index())
+    }
+
+    fn set_instances(&self, model: &str, instances: WholeNumber) -> Outcome<()> {
+        let model = self.model(model)?;
+        let instances = usize::try_from(instances.count("instances")?).unwrap_or(usize::MAX);
+        Ok(self.with(|pool| pool.set_instances(model, instances))?)
+    }
+
+    fn retire<'py>(&self, py: Python<'py>, now: f64, domain: &str) -> Outcome<Bound<'py, PyList>> {
+        let domain = self.domains.id(domain)?;
+        self.tell(py, now, Event::Retire { domain })
+    }
+
     fn tick<'py>(&self, py: Python<'py>, now: f64) -> Outcome<Bound<'py, PyList>> {
         self.tell(py, now, Event::Tick)
     }

@@ -59,6 +59,7 @@ fn place<'py>(py: Python<'py>, domains: &Domains, instance: &InstanceStatus) -> 
     dict.set_item("measured", measured)?;
     dict.set_item("residue", domains.dict(py, &instance.residue)?)?;
     dict.set_item("overdue", instance.is_overdue)?;
+    dict.set_item("retired", instance.is_retired)?;
     Ok(dict)
 }
 

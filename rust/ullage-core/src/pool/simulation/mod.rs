@@ -98,7 +98,7 @@ impl Dice {
         let model = ModelId(self.0.position(world.registrations.len()));
         let spot =
             (model, PlaceId::new(self.0.position(world.registrations[model.index()].places.len()) as u16));
-        match self.below(46) {
+        match self.below(49) {
             0..=9 => {
                 let patience = self.once_in(3).then(|| self.below(60));
                 let priority = if self.once_in(3) { self.below(5) as i32 - 2 } else { 0 };
@@ -161,7 +161,24 @@ impl Dice {
                 world.pinned.remove(&model);
                 world.tell(Event::Unpin { model });
             }
+            45 => self.come_or_go(world, model),
             _ => self.give_back(world, spot),
+        }
+    }
+
+    fn come_or_go(&mut self, world: &mut World, model: ModelId) {
+        let domains = world.accounts.len() as u64;
+        match self.below(8) {
+            0 if domains < 6 => world.join(60 + self.below(60)),
+            1 | 2 => world.retire(DomainId::new(self.below(domains) as u16), self.once_in(2)),
+            _ => {
+                let place = Place::new(self.demand(domains, 70), self.demand(domains, 12));
+                world.add_place(model, place);
+                let most = world.registrations[model.index()].places.len();
+                let instances = 1 + self.0.position(most);
+                world.pool.set_instances(model, instances).unwrap();
+                world.registrations[model.index()].instances = instances;
+            }
         }
     }
 
@@ -195,7 +212,7 @@ impl Dice {
                 let failure = self.once_in(5).then(|| (self.once_in(2), !self.once_in(4)));
                 world.finish_load(spot, failure);
             }
-            At::Unloading if self.once_in(25) => world.fail_unload(spot),
+            At::Unloading | At::Lost if self.once_in(25) => world.fail_unload(spot),
             At::Unloading | At::Lost => {
                 let left = if self.once_in(12) { self.demand(domains, 6) } else { Demand::ZERO };
                 world.finish_unload(spot, left);
@@ -252,8 +269,9 @@ fn a_steady_load_on_some_models_does_not_starve_the_others() {
         let (load, lease, unload) = (1 + dice.below(12), 1 + dice.below(12), 1 + dice.below(6));
         let nanos = |duration: Duration| duration.as_nanos() as u64;
         let waits = nanos(options.group_wait) + nanos(options.min_residency);
-        // A load under way and its leases, the grouping, an unload and a load; each event takes a tick of its own.
-        let turn = 2 * (load + lease) + waits + unload + 8;
+        // A load under way and its leases, the grouping, an unload and a load; each of these is seen to end up
+        // to four ticks late, because each event takes one.
+        let turn = 2 * (load + lease) + waits + unload + 6 * 4;
         let models = 3 + dice.below(3);
         let model = |number| {
             let place = Place::new(Bytes::new(30 + dice.below(30)), Bytes::ZERO);

@@ -62,6 +62,7 @@ pub(super) struct World {
     overdue: BTreeSet<Spot>,
     pub(super) neighbours: Vec<Reservation>,
     pub(super) pressed: BTreeSet<DomainId>,
+    retired: BTreeSet<DomainId>,
     failed: BTreeSet<ModelId>,
     pub(super) is_closed: bool,
     /// How long each granted request had waited, with how many ahead of it.
@@ -95,6 +96,7 @@ impl World {
             overdue: BTreeSet::new(),
             neighbours: Vec::new(),
             pressed: BTreeSet::new(),
+            retired: BTreeSet::new(),
             failed: BTreeSet::new(),
             is_closed: false,
             waits: Vec::new(),
@@ -151,12 +153,26 @@ impl World {
     fn check_leaving(&self, (model, place): Spot, from: At) {
         assert_eq!(self.spots.get(&(model, place)), Some(&from), "{model:?} sent away");
         assert!(!self.is_used((model, place)), "{model:?} sent away in use");
-        assert!(!self.pinned.contains(&model) || self.is_closed, "{model:?} sent away though pinned");
+        let may = !self.pinned.contains(&model) || self.is_closed || self.must_go((model, place), from);
+        assert!(may, "{model:?} sent away though pinned");
     }
 
-    fn check_coming(&self, model: ModelId) {
+    /// Whether a place needs a domain that is retired.
+    fn is_retired(&self, (model, place): Spot) -> bool {
+        let place = &self.registrations[model.index()].places[place.index()];
+        let parts = place.weights.parts().iter().chain(place.workspace.parts());
+        parts.clone().any(|(domain, _)| self.retired.contains(domain))
+    }
+
+    fn must_go(&self, spot: Spot, at: At) -> bool {
+        // A compressed form may stand where its model does not.
+        self.is_retired(spot) || (at == At::Compressed && !self.retired.is_empty())
+    }
+
+    fn check_coming(&self, (model, place): Spot) {
         assert!(!self.is_closed, "{model:?} loaded after the close");
-        let own = || self.spots.iter().filter(|((other, _), _)| *other == model);
+        assert!(!self.is_retired((model, place)), "{model:?} loaded on what is retired");
+        let own = || self.spots.iter().filter(|(spot, _)| spot.0 == model && !self.is_retired(**spot));
         assert!(
             !own().any(|(_, at)| matches!(at, At::Loading | At::Promoting)),
             "{model:?} loaded twice at once"
@@ -169,12 +185,12 @@ impl World {
         match *action {
             Action::Load { model, place } => {
                 assert!(!self.spots.contains_key(&(model, place)), "{model:?} loaded where it is");
-                self.check_coming(model);
+                self.check_coming((model, place));
                 self.spots.insert((model, place), At::Loading);
             }
             Action::Promote { model, place } => {
                 assert_eq!(self.spots.get(&(model, place)), Some(&At::Compressed), "{model:?} promoted");
-                self.check_coming(model);
+                self.check_coming((model, place));
                 self.spots.insert((model, place), At::Promoting);
             }
             Action::Unload { model, place } => {
@@ -230,6 +246,11 @@ impl World {
             }
             Denial::Stuck => {
                 assert!(self.spots.iter().any(|(spot, at)| spot.0 == wish.model && *at == At::Stuck));
+            }
+            Denial::NoPlace => {
+                let places =
+                    (0..).map(PlaceId::new).take(self.registrations[wish.model.index()].places.len());
+                assert!(places.into_iter().all(|place| self.is_retired((wish.model, place))));
             }
             Denial::Pressure { .. } => assert!(!self.pressed.is_empty()),
             Denial::Closed => assert!(self.is_closed),
@@ -290,6 +311,42 @@ impl World {
         self.waiting.insert(request, Wish { model, since, rank, deadline, ahead });
         let (deadline, workspace) = (deadline.map(Time::from_nanos), workspace.map(Bytes::new));
         self.tell(Event::Request { request, model, deadline, priority, workspace });
+    }
+
+    /// A machine joins.
+    pub(super) fn join(&mut self, limit: u64) {
+        let root = Ledger::new(Some(Bytes::new(limit))).root();
+        let _ = writeln!(self.log, "join {limit}");
+        let domain = self.pool.add_domain(root.clone()).unwrap();
+        assert_eq!(domain.index(), self.accounts.len());
+        self.accounts.push(root);
+        self.tell(Event::Tick);
+    }
+
+    /// A model gets one more place, unless that is on what is retired.
+    pub(super) fn add_place(&mut self, model: ModelId, place: Place) {
+        let _ = writeln!(self.log, "add {place:?} of {model:?}");
+        let parts = place.weights.parts().iter().chain(place.workspace.parts());
+        let is_refused = parts.clone().any(|(domain, _)| self.retired.contains(domain));
+        let added = self.pool.add_place(model, place.clone());
+        assert_eq!(added.is_err(), is_refused);
+        if !is_refused {
+            self.registrations[model.index()].places.push(place);
+            self.tell(Event::Tick);
+        }
+    }
+
+    /// A machine leaves: in good order, or at once with all that is on it.
+    pub(super) fn retire(&mut self, domain: DomainId, is_sudden: bool) {
+        self.retired.insert(domain);
+        self.tell(Event::Retire { domain });
+        for (spot, at) in self.spots.clone() {
+            let is_resident = matches!(at, At::Ready | At::Compressing | At::Compressed | At::Promoting);
+            if is_sudden && is_resident && self.is_retired(spot) {
+                self.lose(spot);
+                self.finish_unload(spot, Demand::ZERO);
+            }
+        }
     }
 
     pub(super) fn release(&mut self, request: RequestId) {

@@ -1,6 +1,7 @@
 #![allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
 
 mod failures;
+mod membership;
 mod places;
 mod queueing;
 mod tiers;

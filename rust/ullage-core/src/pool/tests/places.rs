@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn on(domain: u16, size: u64) -> Demand {
+pub(super) fn on(domain: u16, size: u64) -> Demand {
     Demand::on(DomainId::new(domain), bytes(size))
 }
 
 /// Two devices of 10.
-fn devices(registrations: Vec<Registration>) -> (Pool, [Ledger; 2]) {
+pub(super) fn devices(registrations: Vec<Registration>) -> (Pool, [Ledger; 2]) {
     let ledgers = [10, 10].map(|limit| Ledger::new(Some(bytes(limit))));
     let accounts = ledgers.iter().map(Ledger::root).collect();
     let mut pool = Pool::of_domains(accounts, by_name("lru").unwrap()).unwrap();
@@ -17,13 +17,13 @@ fn devices(registrations: Vec<Registration>) -> (Pool, [Ledger; 2]) {
     (pool, ledgers)
 }
 
-fn ask(pool: &mut Pool, number: u64, model: usize) -> Vec<Action> {
+pub(super) fn ask(pool: &mut Pool, number: u64, model: usize) -> Vec<Action> {
     let (request, model) = (RequestId(number), ModelId(model));
     let event = Event::Request { request, model, deadline: None, priority: 0, workspace: None };
     pool.handle(Time::from_nanos(number), event).unwrap()
 }
 
-fn anywhere(name: &str, size: u64, instances: usize) -> Registration {
+pub(super) fn anywhere(name: &str, size: u64, instances: usize) -> Registration {
     let places = vec![Place::new(on(0, size), Demand::ZERO), Place::new(on(1, size), Demand::ZERO)];
     Registration { places, instances, max_concurrency: Some(1), ..model(name, size) }
 }
