@@ -82,13 +82,16 @@ class Balance:
         for loaded in lost:
             if loaded.death is not None:  # else it stays where it is until others stand in for it
                 await self._until_gone(loaded.spec.name, self.number_of(loaded))
-        for name in dict.fromkeys(loaded.spec.name for loaded in lost):
-            with contextlib.suppress(UllageError):  # it does not fit, or the pool is closing: whoever asks will hear
-                if self._specs[name].pinned:
-                    async with self._pool.lease(name):
-                        pass
-                else:
-                    self._pool.prefetch(name)
+        names = dict.fromkeys(loaded.spec.name for loaded in lost)
+        await asyncio.gather(*(self._bring_up(name) for name in names))
+
+    async def _bring_up(self, name: str) -> None:
+        with contextlib.suppress(UllageError):  # it does not fit, or the pool is closing: whoever asks will hear
+            if self._specs[name].pinned:
+                async with self._pool.lease(name):
+                    pass
+            else:
+                self._pool.prefetch(name)
 
     async def rebalance(self, most_moves: int | None) -> list[dict[str, Any]]:
         """Load what is cold and lately used into free memory, moving at most so many idle models for that.

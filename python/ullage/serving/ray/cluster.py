@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
+from ray.util.client import ray as client
 
 from ullage._core import Footprint, parse_bytes
 from ullage._types import ByteCount
@@ -324,6 +325,8 @@ class Cluster:
         if self._session is None or self._owner != os.getpid():
             with self._lock:
                 if self._session is None or self._owner != os.getpid():
+                    if client.is_connected():
+                        raise refused("client", "leases end with their process, which Ray Client hides: submit a job")
                     session = uuid.uuid4().hex
                     node_id = ray.get_runtime_context().get_node_id()
                     self._call("open", Client(session, node_id, identity()))

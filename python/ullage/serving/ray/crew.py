@@ -93,13 +93,12 @@ class Crew:
                 loaded.members.append(self._member(spec, piece))
                 self._begin(loaded, index, len(pieces))
             self._await_up(loaded)
+            self._watch(loaded)
         except BaseException:
             self._end(loaded)
             raise
         with self._lock:
             self._up[loaded.serial] = loaded
-        for member in loaded.members:
-            member.node.agent.watch.remote(member.process)
         return loaded
 
     def unload(self, loaded: Loaded) -> None:
@@ -184,6 +183,14 @@ class Crew:
                 raise TimeoutError(text) from None
             except OutOfMemoryError as error:
                 raise MemoryError(str(error)) from None
+
+    def _watch(self, loaded: Loaded) -> None:
+        """Have the agents see it when a process ends. Raises `RuntimeError` for one that cannot be seen."""
+        asked = [member.node.agent.watch.remote(member.process) for member in loaded.members]
+        for member, is_there in zip(loaded.members, ray.get(asked), strict=True):
+            if not is_there:
+                text = f"process {member.process} ended as it came up, or node {member.node.name} cannot see it"
+                raise RuntimeError(text)
 
     def _introduce(self, member: Member, timeout: float | None) -> None:
         if member.process is None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError
+from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ullage._core import Account, Ledger, parse_bytes
@@ -151,7 +151,12 @@ class Membership:
     def _spawn(self, work: Any) -> None:  # noqa: ANN401 - a coroutine
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("the nodes of the cluster are not all known", exc_info=task.exception())
 
     async def _watch(self) -> None:
         while True:
@@ -178,8 +183,10 @@ class Membership:
                 facts: Facts = await ray.remote(facts_here).options(num_cpus=0, **on(node)).remote()
                 budget = budget_of(self._budget, node, facts)
                 await self._start(node, budget.get(HOST, 0))
-        except (RayError, TimeoutError, GetTimeoutError):
+        except (RayError, TimeoutError):
             log.warning("node %s has no agent", node.name, exc_info=True)
+            if node.agent is not None:
+                ray.kill(node.agent, no_restart=True)
             if node.is_alive:
                 del self.nodes[node.name]  # the next look finds it again
             return

@@ -62,13 +62,13 @@ class Agent:
         """Give what a process and its descendants hold, shared pages counted once. Raises `UllageError`."""
         return machine.family(pid, full=True).held
 
-    async def watch(self, process: Identity) -> None:
-        """See when a process ends."""
-        self._watched.add(Identity(*process))
-
-    async def forget(self, process: Identity) -> None:
-        """See no more."""
-        self._watched.discard(Identity(*process))
+    async def watch(self, process: Identity) -> bool:
+        """See when a process ends; tells whether it is there now."""
+        process = Identity(*process)
+        if is_gone(process):
+            return False
+        self._watched.add(process)
+        return True
 
     async def deaths(self, known: list[Identity]) -> list[Identity]:
         """Wait until processes that are watched are gone; gives them. `known` are watched from now on, too."""

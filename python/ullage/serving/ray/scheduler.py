@@ -14,7 +14,6 @@ from typing import Any
 
 import ray
 
-from ullage._types import ByteCount
 from ullage.errors import PoolClosedError, QueueFullError, UllageError
 from ullage.pool import Pool
 from ullage.pooling.guard import Seen
@@ -147,11 +146,13 @@ class Scheduler:
     # Leases.
 
     async def open(self, client: Client) -> None:
-        """Begin a session. It ends with its process. Raises `ArgumentError` for a node that is not of the cluster."""
+        """Begin a session. It ends with its process. Raises `ArgumentError` for one that no agent can see."""
         client = Client(client.session, client.node_id, Identity(*client.process))
         node = self._membership.node(client.node_id[:12])
         self._sessions[client.session] = Session(client)
-        await node.agent.watch.remote(client.process)
+        if not await node.agent.watch.remote(client.process):
+            del self._sessions[client.session]
+            raise refused("client", f"process {client.process.pid} cannot be seen on node {node.name}")
 
     async def lease(
         self, session: str, number: int, name: str, known: int | None, how: tuple[float | None, int, int | None]
@@ -263,7 +264,7 @@ class Scheduler:
             self.pool.add_domain(domain, account)
         for spec in self._specs.values():
             for place in self.balance.places(spec, on=node.name):
-                self.pool.add_place(spec.name, dict[str, ByteCount](place))
+                self.pool.add_place(spec.name, place)
                 self.balance.took(spec, [place])
         if self._options.most_moves:
             self._spawn(self.balance.rebalance(None))
