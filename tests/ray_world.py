@@ -68,10 +68,11 @@ def nodes_of(count: int) -> Iterator[Nodes]:
         initialize_head=True, head_node_args={**common, "include_dashboard": False, "_system_config": dict(QUICK)}
     )
     try:
+        # With the head alone, so that this process is its client, and no other node's that a test may end.
+        ray.init(address=nodes.address, namespace="tests", log_to_driver=False, logging_level="error")
         for _ in range(count - 1):
             nodes.add_node(**common, wait=False)
         nodes.wait_for_nodes()
-        ray.init(address=nodes.address, namespace="tests", log_to_driver=False, logging_level="error")
         yield nodes
     finally:
         ray.shutdown()

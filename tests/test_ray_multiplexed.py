@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import pickle
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -252,11 +253,14 @@ def test_the_router_hears_which_replica_has_a_model(serving: None) -> None:
             return str(serve.get_replica_context().replica_id.unique_id)
 
     handle = serve.run(Server.bind(), name="routed", route_prefix=None)
-    sticky = handle.options(multiplexed_model_id="m")
-    first = sticky.remote().result(timeout_s=60)
+    fresh = itertools.count()
 
     def is_told() -> bool:
-        return {sticky.remote().result(timeout_s=60) for _ in range(10)} == {first}
+        """Load a model on one replica, give the news time to spread, and see who answers then."""
+        sticky = handle.options(multiplexed_model_id=f"model-{next(fresh)}")
+        first = sticky.remote().result(timeout_s=60)
+        time.sleep(1.0)
+        return {sticky.remote().result(timeout_s=60) for _ in range(15)} == {first}
 
     until(is_told)
     serve.delete("routed")

@@ -45,7 +45,9 @@ class Load:
         self.met: Counter[str] = Counter()
         self._stop = threading.Event()
         self._cluster = cluster
-        self._threads = [threading.Thread(target=self._run, args=(names[at:] + names[:at],)) for at in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(names[at:] + names[:at],), daemon=True) for at in range(threads)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -126,7 +128,7 @@ def test_who_waits_is_served_by_a_node_that_joins(site: tuple[Nodes, Cluster]) -
             with cluster.lease_sync("second", timeout=120) as second:
                 found.extend(ray.get([first.where.remote(), second.where.remote()]))
 
-        waiter = threading.Thread(target=wait)
+        waiter = threading.Thread(target=wait, daemon=True)
         waiter.start()
         until(lambda: row(cluster, "second")["waiting"] == 1)
         assert row(cluster, "second")["state"] == "cold"

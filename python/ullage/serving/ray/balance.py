@@ -52,9 +52,16 @@ class Balance:
         """Note places that the pool knows from now on, in its order."""
         self._places.setdefault(spec.name, []).extend(places)
 
-    def number_of(self, loaded: "Loaded") -> int:
-        """Give the number of the place where a model is up."""
-        return self._places[loaded.spec.name].index(loaded.place)
+    def standing(self, up: "Iterable[Loaded]", death: str | None = None) -> list[tuple[str, int]]:
+        """Give names and places of models that are up; with `death`, they are so no more.
+
+        Who keeps the models themselves keeps their bytes booked.
+        """
+        found = []
+        for loaded in up:
+            loaded.death = loaded.death or death
+            found.append((loaded.spec.name, self._places[loaded.spec.name].index(loaded.place)))
+        return found
 
     def located(self, row: dict[str, Any]) -> dict[str, Any]:
         """Say of each place in a row of the status which nodes it is on, and where the model stands now."""
@@ -76,14 +83,15 @@ class Balance:
 
     # What follows when there is less room, or more.
 
-    async def bring_back(self, lost: Iterable["Loaded"]) -> None:
-        """See that models which lose their place stand elsewhere: pinned ones by all means, others where it is free."""
-        lost = list(lost)
-        for loaded in lost:
-            if loaded.death is not None:  # else it stays where it is until others stand in for it
-                await self._until_gone(loaded.spec.name, self.number_of(loaded))
-        names = dict.fromkeys(loaded.spec.name for loaded in lost)
-        await asyncio.gather(*(self._bring_up(name) for name in names))
+    async def bring_back(self, leaving: Iterable[tuple[str, int]], *, is_gone: bool = True) -> None:
+        """See that models which lose their place stand elsewhere: pinned ones by all means, others where it is free.
+
+        Unless they are gone, they stay where they are until they stand there.
+        """
+        leaving = list(leaving)
+        if is_gone:
+            await asyncio.gather(*(self._until_gone(name, number) for name, number in leaving))
+        await asyncio.gather(*(self._bring_up(name) for name in dict.fromkeys(name for name, _ in leaving)))
 
     async def _bring_up(self, name: str) -> None:
         with contextlib.suppress(UllageError):  # it does not fit, or the pool is closing: whoever asks will hear

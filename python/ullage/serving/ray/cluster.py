@@ -304,6 +304,7 @@ class Cluster:
         self, name: str, timeout: float | None, priority: int, workspace: int | None
     ) -> tuple[int, Any, list[Any]]:
         """Ask for a model; gives the request's number, the answer to come, and the handles as far as known."""
+        self._check()
         session = self._begun()
         number = next(self._numbers)
         known, handles = self._handles.get(name, (None, []))
@@ -334,8 +335,14 @@ class Cluster:
         assert self._session is not None  # noqa: S101 - begun above
         return self._session
 
+    def _check(self) -> None:
+        """Refuse to ask where this process has left Ray: asking would start another Ray. Raises `PoolClosedError`."""
+        if not ray.is_initialized():
+            raise PoolClosedError("this process is not connected to Ray")
+
     def _call(self, method: str, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - of any method
         """Ask the scheduler; what it raises is raised as it was there."""
+        self._check()
         try:
             return ray.get(getattr(self._scheduler, method).remote(*arguments, **named))
         except RayTaskError as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ullage.errors import UllageError
@@ -84,7 +84,7 @@ class Crew:
         """Make a model's actors on the nodes of `place`; none is left when this raises.
 
         Raises what its constructor raised, `TimeoutError`, `MemoryError` where the node ran out of memory, and Ray's
-        `RayActorError` where a process or node died.
+        `RayError` where a process or node died.
         """
         loaded = Loaded(next(self._serials), spec, place)
         try:
@@ -224,7 +224,7 @@ class Crew:
         while member.node.is_alive:
             try:
                 self._get(asked, GONE_S * 2)
-            except (RayActorError, GetTimeoutError) as error:  # the agent: it may come back, or its node is dying
+            except RayError as error:  # the agent: it may come back, or its node is dying
                 if time.monotonic() > until:
                     text = f"nobody on node {member.node.name} says whether process {member.process} is gone"
                     raise TimeoutError(text) from error

@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import ActorUnschedulableError, OutOfMemoryError, RayActorError, RayTaskError
 
 from ullage.errors import LeaseLostError, PoolClosedError, ProtocolError
 from ullage.serving.ray.session import Grant, Refusal
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ullage.serving.ray.cluster import Cluster
 
 __all__ = ["AsyncClusterLease", "ClusterLease"]
+
+ENDS = (RayActorError, ActorUnschedulableError, OutOfMemoryError)
+"""What calls of an actor raise whose process or node is gone."""
 
 
 class _Lease:
@@ -64,9 +67,10 @@ class _Lease:
         """End the lease; what the end of the model's own actor raised is a lost lease."""
         number, grant, handles = self._held.pop()
         self._cluster._release(number)  # noqa: SLF001 - as above
-        if not isinstance(error, RayActorError):
+        if not isinstance(error, ENDS):
             return
-        if error.actor_id is not None and error.actor_id not in {_id_of(handle) for handle in handles}:
+        actor = getattr(error, "actor_id", None)
+        if actor is not None and actor not in {_id_of(handle) for handle in handles}:
             return  # another actor's end
         reason = str(error).partition("\n")[0].rstrip(".")
         text = f"{self._name}: it is gone from {', '.join(grant.nodes)} while it was leased: {reason}"

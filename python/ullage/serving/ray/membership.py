@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ullage._core import Account, Ledger, parse_bytes
@@ -168,12 +168,12 @@ class Membership:
                 continue
             there = {row["NodeID"] for row in rows}
             for node in [one for one in self.nodes.values() if one.is_alive and one.node_id not in there]:
-                await self._leave(node)
+                self._spawn(self._leave(node))
             known = {one.node_id for one in self.nodes.values()}
             for row in rows:
                 if row["NodeID"] not in known:
                     self._spawn(self._join(row))
-            await asyncio.sleep(0)  # so that who joins is known at the next look
+            await asyncio.sleep(0)  # so that it is known at the next look who joins and leaves
 
     async def _join(self, row: Mapping[str, Any]) -> None:
         node = Node(row)
@@ -216,7 +216,7 @@ class Membership:
         while node.is_alive:
             try:
                 gone = await node.agent.deaths.remote(self.processes(node))
-            except RayActorError:  # it is started again, or its node is gone
+            except RayError:  # it is started again, or its node is gone
                 await asyncio.sleep(LOOK_S)
                 continue
             for process in gone:

@@ -6,6 +6,7 @@ own ledger. It creates the models' actors, ends them, and lends their handles to
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,8 @@ from ullage.serving.ray.spec import Spec, refused
 from ullage.serving.snapshot import Observer
 
 __all__ = ["Options", "Scheduler"]
+
+log = logging.getLogger(__name__)
 
 DRAINED_S = 0.1
 """How often it is looked whether a draining node is empty."""
@@ -244,10 +247,10 @@ class Scheduler:
         if node.state != "up":
             raise refused("node", f"{node.name} is {node.state}")
         node.state = "draining"
-        leaving = self._crew.on(node)
+        leaving = self.balance.standing(self._crew.on(node))
         for domain in node.accounts:
             self.pool.drain_domain(domain)
-        self._spawn(self.balance.bring_back(leaving))
+        self._spawn(self.balance.bring_back(leaving, is_gone=False))
         until = None if timeout is None else time.monotonic() + timeout
         while any(account.used for account in node.accounts.values()):
             if until is not None and time.monotonic() > until:
@@ -270,27 +273,24 @@ class Scheduler:
             self._spawn(self.balance.rebalance(None))
 
     async def _left(self, node: Node) -> None:
-        lost = self._crew.on(node)
-        for loaded in lost:
-            loaded.death = loaded.death or f"node {node.name} is gone"
+        leaving = self.balance.standing(self._crew.on(node), f"node {node.name} is gone")
         for session in [one for one in self._sessions.values() if one.client.node_id == node.node_id]:
             await self.close_session(session.client.session)
         for domain in node.accounts:
             self.pool.remove_domain(domain)
-        self._spawn(self.balance.bring_back(lost))
+        self._spawn(self.balance.bring_back(leaving))
 
     async def _died(self, node: Node, process: Identity) -> None:
         for session in [one for one in self._sessions.values() if one.client.process == process]:
             if session.client.node_id == node.node_id:
                 await self.close_session(session.client.session)
         loaded = self._crew.died(node, process)
-        if loaded is not None:
-            self._spawn(self._lost(loaded))
-
-    async def _lost(self, loaded: Loaded) -> None:
-        """Take in that an actor died: nobody gets the model any more, and what is left of it goes."""
-        self.pool.lost(loaded.spec.name, self.balance.number_of(loaded))
-        await self.balance.bring_back([loaded])
+        if loaded is None:
+            return
+        ((name, number),) = leaving = self.balance.standing([loaded])
+        del loaded  # its bytes are booked for as long as anybody has it
+        self.pool.lost(name, number)
+        self._spawn(self.balance.bring_back(leaving))
 
     def _processes(self, node: Node) -> list[Identity]:
         clients = [one.client for one in self._sessions.values() if one.client.node_id == node.node_id]
@@ -299,7 +299,12 @@ class Scheduler:
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("something of the cluster was left undone", exc_info=task.exception())
 
 
 def _refusal(error: UllageError) -> Refusal:
