@@ -26,8 +26,9 @@ QUICK = {
     "health_check_period_ms": 200,
     "health_check_timeout_ms": 1000,
     "health_check_failure_threshold": 3,
+    "gcs_rpc_server_reconnect_timeout_s": 600,
 }
-"""So that Ray sees within a second or two that a node is dead."""
+"""So that Ray sees within a second or two that a node is dead, and nodes outlive a head that is held up."""
 
 
 class Echo:

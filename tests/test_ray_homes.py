@@ -1,6 +1,7 @@
 """Where models shall stand, and which to move: plans, without a Ray that runs."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -9,7 +10,9 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'ullage[ray
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ullage import Ledger, Pool
 from ullage.errors import ArgumentError, QuantityError
+from ullage.serving.ray.balance import Balance
 from ullage.serving.ray.homes import Move, Resident, moves, places_of
 from ullage.serving.ray.spec import Spec, bytes_of, divided, homes_of, kind_of, needs_of, node_of, pieces_of
 
@@ -126,3 +129,55 @@ def test_no_plan_needs_more_than_there_is(
             left[f"{move.leaves}/host"] += sizes[move.name]
         left[f"{move.to}/host"] -= sizes[move.name]
         assert left[f"{move.to}/host"] >= 0
+
+
+class Memories:
+    """What a balance asks of the nodes."""
+
+    def __init__(self, **limits: int) -> None:
+        """Have a node of each name."""
+        self.nodes: dict[str, Any] = {}
+        self.ledgers = {f"{name}/host": Ledger(limit).account("host") for name, limit in limits.items()}
+
+    def domains(self) -> dict[str, Any]:
+        """Give them."""
+        return self.ledgers
+
+
+def standing(pool: Pool) -> dict[str, dict[str, int]]:
+    """Give where each model is booked."""
+    return {row["name"]: row["domains"] for row in pool.status() if row["domains"]}
+
+
+async def test_one_idle_model_moves_so_that_another_fits() -> None:
+    memories = Memories(x=1000, y=1000)
+    pool = Pool(domains=memories.domains(), policy="lru")
+    specs: dict[str, Spec] = {}
+    balance = Balance(pool, cast("Any", memories), cast("Any", None), specs, 2)
+    places = {"w": [("x", 400)], "b": [("x", 300), ("y", 300)], "c": [("y", 650)], "a": [("x", 600)]}
+    for name, ways in places.items():
+        own = [{f"{node}/host": size} for node, size in ways]
+        pool.register(name, load=_anything, places=own)
+        specs[name] = replace(spec(dict.fromkeys(["host"], ways[0][1])), name=name)
+        balance.took(specs[name], own)
+    for name in places:
+        async with pool.lease(name, timeout=20):
+            pass
+    assert standing(pool) == {"b": {"x/host": 300}, "c": {"y/host": 650}, "a": {"x/host": 600}}  # w had to go
+    assert await balance.rebalance(0) == []  # it fits nowhere by itself
+    async with pool.lease("b"):
+        assert await balance.rebalance(1) == []  # what is in use stays
+    moved = await balance.rebalance(1)
+    assert moved == [{"model": "b", "leaves": "x", "to": "y"}, {"model": "w", "leaves": None, "to": "x"}]
+    assert standing(pool) == {
+        "w": {"x/host": 400},
+        "b": {"y/host": 300},
+        "c": {"y/host": 650},
+        "a": {"x/host": 600},
+    }
+    assert all(account.peak <= 1000 for account in memories.ledgers.values())
+    await pool.aclose(20)
+
+
+def _anything(*, place: dict[str, int]) -> Any:
+    return set(place)

@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -169,17 +168,6 @@ def _use(cluster: Cluster, names: list[str]) -> bool:
         with cluster.lease_sync(name, timeout=60):
             pass
     return False
-
-
-def test_one_idle_model_moves_so_that_a_larger_one_fits(site: tuple[Nodes, Cluster]) -> None:
-    _, cluster = site
-    before = {found["name"]: found["loads"] for found in cluster.status()}
-    done = cluster.rebalance(1)
-    assert sum(move["leaves"] is not None for move in done) <= 1
-    time.sleep(1)
-    after = {found["name"]: found["loads"] for found in cluster.status()}
-    assert sum(after[name] - before[name] for name in after) <= len(done) + 1
-    check_never_over(cluster)
 
 
 def test_with_the_last_node_gone_it_says_so(site: tuple[Nodes, Cluster]) -> None:

@@ -113,6 +113,9 @@ class Balance:
                 with contextlib.suppress(UllageError):
                     if await self._carry_out(move):
                         done.append({"model": move.name, "leaves": move.leaves, "to": move.to})
+            for move in done:
+                if move["leaves"] is not None:  # what it made way for stands by now, or is on its way
+                    await self._bring_up(move["model"])
             return done
 
     def _plan(self, most: int) -> list[Move]:

@@ -79,7 +79,7 @@ def construct(
         most = psutil.Process().memory_info().vms + setting.memory_limit
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
     if inspect.isclass(model):
-        model.__init__(actor, *arguments, **named)  # type: ignore[misc] # the constructor of the actor's own base
+        model.__init__(actor, *arguments, **named)
     else:
         Made.__init__(actor, model, *arguments, **named)
 
