@@ -38,6 +38,9 @@ def test_every_public_name_of_a_public_module_is_in_the_reference(module: str) -
 
 
 @pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of what extras import
 def test_what_the_reference_shows_is_there_once(name: str) -> None:
+    if name.startswith("ullage.serving.ray."):
+        pytest.importorskip("ray", reason="Ray is not installed: pip install 'ullage[ray]'")
     assert resolve(name) is not None
     assert SHOWN.count(name) == 1

@@ -19,6 +19,7 @@ __all__ = [
     "Holder",
     "InheritedError",
     "InputError",
+    "LeaseLostError",
     "LeaseTimeoutError",
     "LoadFailedError",
     "MeasureError",
@@ -384,6 +385,17 @@ class LeaseTimeoutError(UllageError, TimeoutError):
     """Seconds waited."""
     retry_after: float | None
     """How many seconds more it might have taken, as far as that can be told."""
+
+
+class LeaseLostError(UllageError, RuntimeError):
+    """A lease whose model is gone: its node or its process died while it was lent."""
+
+    model: str
+    """The model."""
+    nodes: list[str]
+    """The nodes that it stood on."""
+    reason: str
+    """What was seen of its end."""
 
 
 class MemoryPressureError(UllageError, MemoryError):

@@ -319,6 +319,16 @@ class Pool:
             raise refused("place", f"{name} has no place {place}; it has {len(instances)}, counted from 0")
         self._driver.lost(instances[place])
 
+    def evict(self, name: str, place: int = 0) -> bool:
+        """Send a model away from one of its places, pinned or not, if it is idle there; tells whether it goes.
+
+        It is loaded again for who asks. Raises what `lost` raises.
+        """
+        instances = self._driver.resident(name).instances
+        if not 0 <= place < len(instances):
+            raise refused("place", f"{name} has no place {place}; it has {len(instances)}, counted from 0")
+        return self._driver.lost(instances[place], only_idle=True)
+
     def plan(self, name: str, *, workspace: ByteCount | None = None) -> dict[str, Any]:
         """Give what a request for a model would meet now, as data; nothing changes.
 

@@ -1,6 +1,7 @@
 """`ullage top`: a running pool, live."""
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -14,6 +15,9 @@ from ullage.top.frame import frame
 from ullage.top.snapshot import Snapshot
 from ullage.top.source import File, Server, opened
 
+if TYPE_CHECKING:
+    from ullage.serving.ray.watching import Running
+
 __all__ = ["top"]
 
 
@@ -25,6 +29,7 @@ Ctrl-C ends it.
 Examples:
   ullage top http://127.0.0.1:8000
   ullage top https://host/ullage/status --interval 0.5
+  ullage top ray:
   ullage top snapshots.jsonl --once
 """
 )
@@ -41,8 +46,9 @@ Examples:
 def top(*, source: str, interval: float, once: bool) -> int:
     """Watch a running pool: memory, models, queues, decisions.
 
-    SOURCE is the URL of a server with the routes of `ullage.serving`, or a file with one JSON object a line, each what
-    /ullage/status answered; a file is played from its beginning, a line each interval.
+    SOURCE is the URL of a server with the routes of `ullage.serving`, a cluster on Ray (`ray:`, `ray:NAME`,
+    `ray:NAME@ADDRESS`), or a file with one JSON object a line, each what /ullage/status answered; a file is played from
+    its beginning, a line each interval.
     """
     snapshots = opened(source)
     if once:
@@ -51,7 +57,7 @@ def top(*, source: str, interval: float, once: bool) -> int:
     return 0
 
 
-def _once(snapshots: Server | File, source: str) -> int:
+def _once(snapshots: "Server | File | Running", source: str) -> int:
     found = last = snapshots()
     while not snapshots.is_live and found is not None:
         last, found = found, snapshots()
@@ -66,7 +72,7 @@ def _given(snapshot: Snapshot | None, source: str) -> Snapshot:
     return snapshot
 
 
-def _live(snapshots: Server | File, source: str, interval: float) -> None:
+def _live(snapshots: "Server | File | Running", source: str, interval: float) -> None:
     console = _console()
     shown = _given(snapshots(), source)
     with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:

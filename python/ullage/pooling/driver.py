@@ -310,11 +310,14 @@ class Driver:
 
     # What goes by itself.
 
-    def lost(self, instance: Instance) -> None:
-        """Take in that a model is gone from its place: what is left of it is cleared away."""
+    def lost(self, instance: Instance, *, only_idle: bool = False) -> bool:
+        """Take in that a model is gone from its place: what is left of it is cleared away.
+
+        With `only_idle` it is still there, and sent away if nobody has it or waits for it. Tells whether it goes.
+        """
         with self.lock:
-            if not instance.is_up:
-                return
+            if not instance.is_up or (only_idle and self._is_wanted(instance)):
+                return False
             instance.is_up = False
             now = time.monotonic() - self.started
             actions = self.brain.lost(now, instance.name, instance.place)
@@ -323,6 +326,13 @@ class Driver:
             self._idle.notify_all()
         self._carry_out(actions)
         self.mover.move(self, "unload", instance)
+        return True
+
+    def _is_wanted(self, instance: Instance) -> bool:
+        """Whether anybody has a model at its place, or waits for it. Called under the lock."""
+        row = next(row for row in self.brain.status() if row["name"] == instance.name)
+        here = next(place for place in row["places"] if place["place"] == instance.place)
+        return bool(row["waiting"] or here["leases"] or here["state"] != "ready")
 
     def worker_ended(self, instance: Instance, worker: Worker) -> None:
         """Take in that a worker is gone: if that was not wanted, its model has to be loaded anew."""

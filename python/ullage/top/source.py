@@ -1,4 +1,4 @@
-"""Where snapshots come from: a server that answers `/ullage/status`, or a file of snapshots, one JSON object a line."""
+"""Where snapshots come from: a server that answers `/ullage/status`, a cluster on Ray, or a file of JSON lines."""
 
 import json
 import time
@@ -7,12 +7,15 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from ullage.errors import ArgumentError, ProblemError, UnreadableError
 from ullage.report.fields import parse
 from ullage.top.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from ullage.serving.ray.watching import Running
 
 __all__ = ["File", "Server", "Source", "opened"]
 
@@ -22,13 +25,21 @@ TIMEOUT_S = 5.0
 EVENTS_WAIT_S = 0.3
 """How long a stream of events may be silent before what came of it is taken."""
 MOST_LAST = 100
+CLUSTER = "ray:"
 
 Source: TypeAlias = Callable[[], Snapshot | None]
 """Gives the next snapshot, or `None` where there is no more."""
 
 
-def opened(where: str) -> "Server | File":
-    """Open a URL or a file. Raises `ArgumentError` for a URL that is none of HTTP, `UnreadableError` for a file."""
+def opened(where: str) -> "Server | File | Running":
+    """Open a URL, a cluster (`ray:`, `ray:NAME`, `ray:NAME@ADDRESS`) or a file.
+
+    Raises `ArgumentError` for a URL that is none of HTTP, `UnreadableError` for a file or cluster that is not there.
+    """
+    if where.startswith(CLUSTER) and "://" not in where:
+        from ullage.serving.ray.watching import Running  # noqa: PLC0415 - Ray is not for everybody, nor quick
+
+        return Running(where)
     scheme = urlsplit(where).scheme.lower() if "://" in where else ""
     if scheme in {"http", "https"}:
         return Server(where)

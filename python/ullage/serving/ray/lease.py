@@ -1,0 +1,123 @@
+"""Leases of a cluster's models: an actor's handle for the time of a `with` or `async with` block."""
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import ray
+from ray.exceptions import ActorUnschedulableError, OutOfMemoryError, RayActorError, RayTaskError
+
+from ullage.errors import LeaseLostError, PoolClosedError, ProtocolError
+from ullage.serving.ray.session import Grant, Refusal
+
+if TYPE_CHECKING:
+    from ullage.serving.ray.cluster import Cluster
+
+__all__ = ["AsyncClusterLease", "ClusterLease"]
+
+ENDS = (RayActorError, ActorUnschedulableError, OutOfMemoryError)
+"""What calls of an actor raise whose process or node is gone."""
+
+
+class _Lease:
+    """What both kinds of lease share. Entered again, a lease is one more lease."""
+
+    __slots__ = ("_cluster", "_held", "_name", "_priority", "_timeout", "_workspace")
+
+    def __init__(
+        self, cluster: "Cluster", name: str, timeout: float | None, priority: int, workspace: int | None
+    ) -> None:
+        """Made by `Cluster.lease` and `Cluster.lease_sync`."""
+        self._cluster = cluster
+        self._name = name
+        self._timeout = timeout
+        self._priority = priority
+        self._workspace = workspace
+        self._held: list[tuple[int, Grant, list[Any]]] = []
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes that the model stands on, by shard. Raises `ProtocolError` outside of the block."""
+        if not self._held:
+            reason = "the lease has not begun"
+            raise ProtocolError(f"nodes: {reason}", event="nodes", subject=self._name, reason=reason)
+        return list(self._held[-1][1].nodes)
+
+    def _ask(self) -> tuple[int, Any, list[Any]]:
+        return self._cluster._ask(self._name, self._timeout, self._priority, self._workspace)  # noqa: SLF001 - its other half
+
+    def _take(self, number: int, answer: Grant | Refusal, known: list[Any]) -> Any:  # noqa: ANN401 - handles
+        """Begin the lease, or raise what refused it."""
+        if isinstance(answer, Refusal):
+            answer.error.__cause__ = answer.cause
+            raise answer.error
+        handles = self._cluster._learn(self._name, answer, known)  # noqa: SLF001 - as above
+        self._held.append((number, answer, handles))
+        return handles if answer.is_sharded else handles[0]
+
+    def _give_up(self, number: int, error: BaseException) -> NoReturn:
+        """Tell that nobody waits any more, and raise what is to be raised for that."""
+        if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
+            raise error.cause from None
+        if isinstance(error, RayActorError):
+            raise PoolClosedError(f"{self._name}: the cluster's scheduler is gone") from error
+        self._cluster._release(number)  # noqa: SLF001 - as above
+        raise error
+
+    def _leave(self, error: BaseException | None) -> None:
+        """End the lease; what the end of the model's own actor raised is a lost lease."""
+        number, grant, handles = self._held.pop()
+        self._cluster._release(number)  # noqa: SLF001 - as above
+        if not isinstance(error, ENDS):
+            return
+        actor = getattr(error, "actor_id", None)
+        if actor is not None and actor not in {_id_of(handle) for handle in handles}:
+            return  # another actor's end
+        reason = str(error).partition("\n")[0].rstrip(".")
+        text = f"{self._name}: it is gone from {', '.join(grant.nodes)} while it was leased: {reason}"
+        raise LeaseLostError(text, model=self._name, nodes=list(grant.nodes), reason=reason) from error
+
+
+class AsyncClusterLease(_Lease):
+    """A model borrowed for the time of an `async with` block: gives its actor's handle, or those of its shards."""
+
+    __slots__ = ()
+
+    async def __aenter__(self) -> Any:  # noqa: ANN401 - one handle, or several
+        """Wait for the model."""
+        number, answer, known = self._ask()
+        try:
+            found = await answer
+        except BaseException as error:  # noqa: BLE001 - a cancellation, too
+            self._give_up(number, error)
+        return self._take(number, found, known)
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Give the model back. Raises `LeaseLostError` where the block failed because its actor died."""
+        self._leave(error)
+
+
+class ClusterLease(_Lease):
+    """A model borrowed for the time of a `with` block: gives its actor's handle, or those of its shards."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Any:  # noqa: ANN401 - one handle, or several
+        """Wait for the model."""
+        number, answer, known = self._ask()
+        try:
+            found = ray.get(answer)
+        except BaseException as error:  # noqa: BLE001 - what a signal handler raised, too
+            self._give_up(number, error)
+        return self._take(number, found, known)
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Give the model back. Raises `LeaseLostError` where the block failed because its actor died."""
+        self._leave(error)
+
+
+def _id_of(handle: Any) -> str:  # noqa: ANN401 - of an actor of any class
+    return str(handle._actor_id.hex())  # noqa: SLF001 - no other name for it

@@ -1,0 +1,319 @@
+"""The scheduler: one actor with the pool of a whole cluster.
+
+Its pool's memory domains are those of the nodes (`0a1b2c3d4e5f/host`, `0a1b2c3d4e5f/gpu0`), each booked in its node's
+own ledger. It creates the models' actors, ends them, and lends their handles to clients.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import ray
+
+from ullage.errors import PoolClosedError, QueueFullError, UllageError
+from ullage.pool import Pool
+from ullage.pooling.guard import Seen
+from ullage.serving.ray.balance import Balance
+from ullage.serving.ray.crew import Crew, Loaded
+from ullage.serving.ray.hosting import Identity
+from ullage.serving.ray.membership import Budget, Membership, Node
+from ullage.serving.ray.session import Client, Grant, Refusal, Session
+from ullage.serving.ray.spec import Spec, refused
+from ullage.serving.snapshot import Observer
+
+__all__ = ["Options", "Scheduler"]
+
+log = logging.getLogger(__name__)
+
+DRAINED_S = 0.1
+"""How often it is looked whether a draining node is empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a scheduler is set up; `Cluster.start` explains each."""
+
+    budget: Budget = None
+    reserve: bool = True
+    policy: str = "value"
+    guard: bool = False
+    most_moves: int = 2
+    most_waiting: int = 10_000
+    pool: dict[str, Any] = field(default_factory=dict)
+    """Options of `Pool`."""
+
+
+class Scheduler:
+    """The actor. What may wait is a coroutine on one event loop; the pool's own threads load and unload."""
+
+    def __init__(self, options: Options) -> None:
+        """Know no node yet; see `begin`."""
+        self._options = options
+        self._membership = Membership(options.budget, reserve=options.reserve)
+        self._crew = Crew(self._membership)
+        self._specs: dict[str, Spec] = {}
+        self._sessions: dict[str, Session] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._waiting = 0
+        self._pool: Pool | None = None
+        self._balance: Balance | None = None
+        self._observer: Observer | None = None
+
+    # From its beginning to its end.
+
+    async def begin(self) -> None:
+        """Adopt the nodes that there are. Raises `ArgumentError` where none has any memory to give out."""
+        if self._pool is not None:
+            return
+        membership = self._membership
+        await membership.begin()
+        domains = membership.domains()
+        if not domains:
+            await membership.stop()
+            raise refused("budget", "no node of the cluster has memory to give out")
+        guard = self._see if self._options.guard else False
+        self._pool = Pool(domains=domains, policy=self._options.policy, guard=guard, **self._options.pool)
+        self._observer = Observer(self._pool).__enter__()
+        self._balance = Balance(self._pool, self._membership, self._crew, self._specs, self._options.most_moves)
+        membership.on_join = self._joined
+        membership.on_leave = self._left
+        membership.on_death = self._died
+        membership.processes = self._processes
+        membership.keep_watch((lambda node: node.kinds) if self._options.guard else None)
+
+    async def end(self, timeout: float | None) -> None:  # noqa: ASYNC109 - as in `Pool.aclose`
+        """Refuse what waits, let leases end, and unload everything. Raises `LeaseTimeoutError`."""
+        if self._pool is not None:
+            await self._pool.aclose(timeout)
+        if self._observer is not None:
+            self._observer.__exit__(None, None, None)
+        await self._membership.stop()
+
+    @property
+    def pool(self) -> Pool:
+        """The pool. Raises `PoolClosedError` before there is one."""
+        if self._pool is None:
+            raise PoolClosedError("the cluster has not begun")
+        return self._pool
+
+    @property
+    def balance(self) -> Balance:
+        """Who knows where models shall stand. Raises `PoolClosedError` before there is one."""
+        if self._balance is None:
+            raise PoolClosedError("the cluster has not begun")
+        return self._balance
+
+    def _see(self, domain: str) -> Seen | None:
+        return self._membership.seen(domain)
+
+    # Models.
+
+    async def register(self, spec: Spec) -> None:
+        """Add a model. Raises what `Pool.register` raises, `ArgumentError` where no node has such memory."""
+        places = self.balance.places(spec)
+        if not places:
+            kind = " and ".join(spec.needs[0])
+            many = f"{len(spec.needs)} memories" if spec.is_sharded else "a memory"
+            raise refused("footprint", f"the cluster has not {many} of the kind {kind} for it")
+        crew = self._crew
+        self.pool.register(
+            spec.name,
+            load=partial(crew.load, spec),
+            unload=crew.unload,
+            measure=None if spec.measure is None else crew.measure,
+            places=places,
+            instances=spec.instances,
+            workspace=spec.workspace,
+            pinned=spec.pinned,
+            max_concurrency=spec.max_concurrency,
+            retries=spec.retries,
+            load_time=spec.load_time,
+        )
+        self._specs[spec.name] = spec
+        self.balance.took(spec, places)
+
+    async def prefetch(self, name: str) -> bool:
+        """See `Pool.prefetch`."""
+        return self.pool.prefetch(name)
+
+    async def pin(self, name: str, *, is_pinned: bool) -> None:
+        """See `Pool.pin` and `Pool.unpin`."""
+        (self.pool.pin if is_pinned else self.pool.unpin)(name)
+        self._specs[name] = replace(self._specs[name], pinned=is_pinned)
+
+    # Leases.
+
+    async def open(self, client: Client) -> None:
+        """Begin a session. It ends with its process. Raises `ArgumentError` for one that no agent can see."""
+        client = Client(client.session, client.node_id, Identity(*client.process))
+        node = self._membership.node(client.node_id[:12])
+        self._sessions[client.session] = Session(client)
+        if not await node.agent.watch.remote(client.process):
+            del self._sessions[client.session]
+            raise refused("client", f"process {client.process.pid} cannot be seen on node {node.name}")
+
+    async def lease(
+        self, session: str, number: int, name: str, known: int | None, how: tuple[float | None, int, int | None]
+    ) -> Grant | Refusal:
+        """Wait for a model, `how` being timeout, priority and workspace.
+
+        A client that has the handles of load `known` of it is not sent them again.
+        """
+        timeout, priority, workspace = how
+        client = self._sessions.get(session)
+        task = asyncio.current_task()
+        if client is None or client.is_over or task is None:
+            return Refusal(PoolClosedError("the session is over"), None)
+        if self._waiting >= self._options.most_waiting:
+            text = f"{name}: {self._waiting} requests wait already"
+            return Refusal(QueueFullError(text, model=name, waiting=self._waiting), None)
+        lease = None
+        client.waiting[number] = task
+        self._waiting += 1
+        try:
+            lease = self.pool.lease(name, timeout=timeout, priority=priority, workspace=workspace)
+            loaded: Loaded = await lease.__aenter__()
+        except UllageError as error:
+            return _refusal(error)
+        finally:
+            self._waiting -= 1
+            client.waiting.pop(number, None)
+        client.leases[number] = lease
+        handles = None if loaded.serial == known else loaded.handles
+        return Grant(loaded.serial, loaded.nodes, handles, loaded.spec.is_sharded)
+
+    async def release(self, session: str, number: int) -> None:
+        """End a lease, or a wait for one; nothing happens to one that has ended."""
+        client = self._sessions.get(session)
+        if client is None:
+            return
+        task = client.waiting.pop(number, None)
+        if task is not None:
+            task.cancel()
+        lease = client.leases.pop(number, None)
+        if lease is not None:
+            await lease.__aexit__(None, None, None)
+
+    async def close_session(self, session: str) -> None:
+        """End all that a client holds and waits for."""
+        client = self._sessions.pop(session, None)
+        if client is None:
+            return
+        for lease in client.end():
+            await lease.__aexit__(None, None, None)
+
+    # What is told of itself.
+
+    async def plan(self, name: str, workspace: int | None) -> dict[str, Any]:
+        """See `Pool.plan`."""
+        return self.pool.plan(name, workspace=workspace)
+
+    async def status(self) -> list[dict[str, Any]]:
+        """Give the rows of `Pool.status()`, with the nodes that each model stands on."""
+        return [self.balance.located(row) for row in self.pool.status()]
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        """Give every node, those that are gone too."""
+        return [node.row() for node in self._membership.nodes.values()]
+
+    async def events(self, last: int | None) -> list[dict[str, Any]]:
+        """See `Pool.events`."""
+        rows = self.pool.events()
+        return rows if last is None else rows[-last:]
+
+    async def snapshot(self, last: int) -> dict[str, Any]:
+        """Give all that `ullage top` shows."""
+        if self._observer is None:
+            raise PoolClosedError("the cluster has not begun")
+        found = (await asyncio.to_thread(self._observer.snapshot)).as_dict()
+        found["models"] = [self.balance.located(row) for row in found["models"]]
+        return found | {
+            "events": await self.events(last),
+            "nodes": await self.nodes(),
+            "sessions": len(self._sessions),
+            "pressure_by_domain": self.pool.pressure(),
+        }
+
+    # Nodes.
+
+    async def drain(self, name: str, timeout: float | None) -> None:  # noqa: ASYNC109 - a wait that ends by itself
+        """Load nothing more on a node, and wait until nothing stands there. Raises `ArgumentError`, `TimeoutError`."""
+        node = self._membership.node(name)
+        if node.state != "up":
+            raise refused("node", f"{node.name} is {node.state}")
+        node.state = "draining"
+        leaving = self.balance.standing(self._crew.on(node))
+        for domain in node.accounts:
+            self.pool.drain_domain(domain)
+        self._spawn(self.balance.bring_back(leaving, is_gone=False))
+        until = None if timeout is None else time.monotonic() + timeout
+        while any(account.used for account in node.accounts.values()):
+            if until is not None and time.monotonic() > until:
+                held = sum(account.used for account in node.accounts.values())
+                raise TimeoutError(f"node {node.name}: {held} bytes are still booked after {timeout} s")
+            await asyncio.sleep(DRAINED_S)
+
+    async def rebalance(self, most_moves: int | None) -> list[dict[str, Any]]:
+        """Use free memory by few moves; gives those made."""
+        return await self.balance.rebalance(most_moves)
+
+    async def _joined(self, node: Node) -> None:
+        for domain, account in node.accounts.items():
+            self.pool.add_domain(domain, account)
+        for spec in self._specs.values():
+            for place in self.balance.places(spec, on=node.name):
+                self.pool.add_place(spec.name, place)
+                self.balance.took(spec, [place])
+        if self._options.most_moves:
+            self._spawn(self.balance.rebalance(None))
+
+    async def _left(self, node: Node) -> None:
+        leaving = self.balance.standing(self._crew.on(node), f"node {node.name} is gone")
+        for session in [one for one in self._sessions.values() if one.client.node_id == node.node_id]:
+            await self.close_session(session.client.session)
+        for domain in node.accounts:
+            self.pool.remove_domain(domain)
+        self._spawn(self.balance.bring_back(leaving))
+
+    async def _died(self, node: Node, process: Identity) -> None:
+        for session in [one for one in self._sessions.values() if one.client.process == process]:
+            if session.client.node_id == node.node_id:
+                await self.close_session(session.client.session)
+        loaded = self._crew.died(node, process)
+        if loaded is None:
+            return
+        ((name, number),) = leaving = self.balance.standing([loaded])
+        del loaded  # its bytes are booked for as long as anybody has it
+        self.pool.lost(name, number)
+        self._spawn(self.balance.bring_back(leaving))
+
+    def _processes(self, node: Node) -> list[Identity]:
+        clients = [one.client for one in self._sessions.values() if one.client.node_id == node.node_id]
+        return self._crew.processes(node) + [client.process for client in clients]
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("something of the cluster was left undone", exc_info=task.exception())
+
+
+def _refusal(error: UllageError) -> Refusal:
+    """Give what can travel of an exception: the chained cause, too, if it can."""
+    cause: BaseException | None = error.__cause__
+    if cause is not None:
+        cause.__traceback__ = None
+        with contextlib.suppress(Exception):
+            ray.cloudpickle.dumps(cause)
+            return Refusal(error.with_traceback(None), cause)
+        cause = RuntimeError(f"{type(cause).__name__}: {cause}")
+    return Refusal(error.with_traceback(None), cause)

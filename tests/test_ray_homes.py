@@ -1,0 +1,128 @@
+"""Where models shall stand, and which to move: plans, without a Ray that runs."""
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'ullage[ray]'")
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ullage.errors import ArgumentError, QuantityError
+from ullage.serving.ray.homes import Move, Resident, moves, places_of
+from ullage.serving.ray.spec import Spec, bytes_of, divided, homes_of, kind_of, needs_of, node_of, pieces_of
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the warnings are Ray's own
+
+
+def spec(needs: dict[str, int], shards: Any = None) -> Spec:
+    """Make a model of so many bytes."""
+    return Spec(
+        name="model",
+        model=object,
+        arguments=(),
+        named={},
+        needs=divided(needs, shards),
+        is_sharded=shards is not None,
+        instances=1,
+        workspace=0,
+        pinned=False,
+        max_concurrency=None,
+        retries=0,
+        load_time=None,
+        load_timeout=None,
+        grace=1.0,
+        unload=None,
+        measure=None,
+        memory_limit=None,
+    )
+
+
+def test_the_packer_puts_a_model_where_it_fits() -> None:
+    nodes = {"x": ["host"], "y": ["host"]}
+    assert places_of(spec({"host": 50}), nodes, {"x/host": 40, "y/host": 60})[0] == {"y/host": 50}
+    assert len(places_of(spec({"host": 50}), nodes, {"x/host": 40, "y/host": 60})) == 2
+    assert places_of(spec({"host": 50}), nodes, {"x/host": 40, "y/host": 60}, on="x") == [{"x/host": 50}]
+
+
+def test_a_model_that_fits_nowhere_now_goes_where_most_room_is() -> None:
+    nodes = {"x": ["host"], "y": ["host"]}
+    assert places_of(spec({"host": 50}), nodes, {"x/host": -10, "y/host": 20})[0] == {"y/host": 50}
+
+
+def test_a_gpu_is_one_of_its_node_and_the_host_part_beside_it() -> None:
+    nodes = {"x": ["host"], "y": ["host", "gpu0", "gpu1"]}
+    free = {"x/host": 100, "y/host": 100, "y/gpu0": 10, "y/gpu1": 80}
+    found = places_of(spec({"gpu": 50, "host": 5}), nodes, free)
+    assert found == [{"y/gpu1": 50, "y/host": 5}, {"y/gpu0": 50, "y/host": 5}]
+    assert homes_of({"host": 5}, "z", ["gpu0"]) == []
+    assert homes_of({"gpu": 5, "host": 1}, "z", ["gpu0"]) == []
+
+
+def test_shards_stand_on_memories_of_their_own() -> None:
+    nodes = {"x": ["host"], "y": ["host"], "z": ["host"]}
+    free = {"x/host": 10, "y/host": 30, "z/host": 20}
+    found = places_of(spec({"host": 30}, 2), nodes, free)
+    assert found == [{"y/host": 15, "z/host": 15}, {"z/host": 15, "x/host": 15}, {"x/host": 15, "y/host": 15}]
+    assert [piece.node for piece in pieces_of(spec({"host": 30}, 2), found[0])] == ["y", "z"]
+    assert places_of(spec({"host": 30}, 4), nodes, free) == []
+
+
+@given(st.integers(0, 1 << 62), st.integers(1, 64))
+def test_shards_are_never_less_than_the_whole(size: int, count: int) -> None:
+    shards = divided({"host": size}, count)
+    assert sum(one["host"] for one in shards) >= size
+    assert sum(one["host"] for one in shards) < size + count
+
+
+def test_sizes_are_read() -> None:
+    assert needs_of("1GB", "host") == {"host": 10**9}
+    assert needs_of({"gpu": 1, "host": "2kB"}, "host") == {"gpu": 1, "host": 2000}
+    assert bytes_of(5) == 5
+    assert (node_of("x/gpu0"), kind_of("x/gpu0")) == ("x", "gpu0")
+    with pytest.raises(ArgumentError, match="on"):
+        needs_of(1, "disk")
+    with pytest.raises(QuantityError):
+        needs_of("much", "host")
+    with pytest.raises(ArgumentError, match="one kind"):
+        divided({"gpu": 1, "host": 1}, 2)
+
+
+def test_what_is_cold_goes_into_free_memory_without_a_move() -> None:
+    found = moves({"a": (50, 1.0), "b": (40, 2.0)}, [], {"x/host": 50, "y/host": 45}, 2)
+    assert sorted(found) == sorted([Move("a", None, "x"), Move("b", None, "y")])
+
+
+def test_one_model_makes_way_where_that_makes_room() -> None:
+    residents = [Resident("small", {"x/host": 20}), Resident("large", {"x/host": 60})]
+    found = moves({"new": (40, 1.0)}, residents, {"x/host": 20, "y/host": 30}, 1)
+    assert found == [Move("small", "x", "y"), Move("new", None, "x")]
+    assert moves({"new": (40, 1.0)}, residents, {"x/host": 20, "y/host": 30}, 0) == []
+
+
+SIZE = st.integers(1, 100)
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.tuples(SIZE, st.floats(0.01, 10)), max_size=6),
+    st.lists(st.tuples(st.sampled_from("uvwxyz"), st.sampled_from("123"), SIZE), max_size=8, unique_by=lambda r: r[0]),
+    st.dictionaries(st.sampled_from([f"{node}/host" for node in "123"]), st.integers(0, 120), min_size=1),
+    st.integers(0, 3),
+)
+def test_no_plan_needs_more_than_there_is(
+    wanted: dict[str, tuple[int, float]], standing: list[tuple[str, str, int]], free: dict[str, int], most: int
+) -> None:
+    residents = [Resident(name, {f"{node}/host": size}) for name, node, size in standing if f"{node}/host" in free]
+    sizes = {name: size for name, (size, _) in wanted.items()} | {
+        one.name: sum(one.place.values()) for one in residents
+    }
+    left = dict(free)
+    found = moves(wanted, residents, free, most)
+    assert sum(move.leaves is not None for move in found) <= most
+    assert len({move.name for move in found}) == len(found)
+    for move in found:
+        if move.leaves is not None:
+            left[f"{move.leaves}/host"] += sizes[move.name]
+        left[f"{move.to}/host"] -= sizes[move.name]
+        assert left[f"{move.to}/host"] >= 0
