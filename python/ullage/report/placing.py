@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,14 @@ AROUND = 0.08
 ABOVE = 1.05
 LETTER, LINE = 6.2, 14.0
 """What a small letter takes, in pixels."""
+BESIDE: tuple[tuple[Literal["left", "right"], float, float], ...] = (
+    ("left", 8, -5),
+    ("left", 8, 8),
+    ("right", -8, -5),
+    ("right", -8, 8),
+    ("left", 8, -18),
+)
+"""Where a name may stand, the best first."""
 MOST_NAMED = 100
 MOST_POINTS_NAMED = 24
 
@@ -31,7 +39,7 @@ class Named:
     index: int
     right: float
     up: float
-    align: str
+    align: Literal["left", "right"]
     """`left` where the name goes on to the right."""
 
 
