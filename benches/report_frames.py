@@ -1,9 +1,13 @@
-"""What moving a page of `ullage report` costs: times between frames while a timeline is zoomed and dragged.
+"""What moving a page of `ullage report` costs: times between frames as a timeline and an arena are zoomed and dragged.
 
-In Chromium, run by hand: `python benches/report_frames.py [EVENTS]`. The page draws at most once
-a frame; the browser's own rate is the floor, printed as `still`.
+In Chromium, run by hand: `python benches/report_frames.py [EVENTS]`. The pointer moves more often than the page is
+drawn, so that every frame is one of a movement; `moved` says in how many it really had. The browser itself takes
+16.7 ms, which is the floor, printed as `still`.
 """
 
+import asyncio
+import json
+import os
 import shutil
 import statistics
 import sys
@@ -13,55 +17,104 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from playwright.sync_api import sync_playwright
+import numpy as np
+from playwright.async_api import async_playwright
 from report_world import long_timeline
 
 from ullage.report import read, save_timeline, write_report
 
-LISTEN = """() => { globalThis.gaps = []; let before = performance.now(); const next = (now) => {
-  gaps.push(now - before); before = now; requestAnimationFrame(next) }; requestAnimationFrame(next) }"""
-SECONDS = 3
+LISTEN = """() => {
+  globalThis.gaps = []; globalThis.drawn = 0
+  let before = performance.now(), moved = false
+  const note = () => { moved = true }
+  for (const kind of ["pointermove", "wheel"]) addEventListener(kind, note, {capture: true, passive: true})
+  const next = (now) => {
+    gaps.push(now - before); before = now
+    drawn += moved; moved = false
+    requestAnimationFrame(next)
+  }
+  requestAnimationFrame(next)
+}"""
+NAMES = ("timeline.npz", "arena.csv")
+SECONDS = 3.0
+TICK_S = 0.008
+"""Between two movements of the pointer."""
 
 
-def main(events: int) -> None:
+def arena(buffers: int, path: Path) -> None:
+    """Write a layout of so many buffers, as `ullage arena --output` does."""
+    draw = np.random.default_rng(5)
+    lower = draw.integers(0, 10**6, buffers)
+    columns = (lower, lower + draw.integers(1, 2000, buffers), draw.integers(1, 10**6, buffers))
+    rows = np.stack((*columns, draw.integers(0, 10**9, buffers)), axis=1)
+    np.savetxt(path, rows, "b,%d,%d,%d,%d", header="id,lower,upper,size,offset", comments="")
+
+
+async def main(events: int) -> None:
     """Print the frames of each movement."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
-        page_path = Path(folder) / "page.html"
-        save_timeline(long_timeline(events), Path(folder) / "long.npz")
-        write_report([read(Path(folder) / "long.npz")], page_path)
-        sys.stdout.write(f"{events:,} events, a page of {page_path.stat().st_size / 1e6:.1f} MB\n")
-        browser = play.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.goto(page_path.as_uri())
-        page.wait_for_function("globalThis.Bokeh?.documents?.[0]?.is_idle === true")
-        box = page.locator(".bk-Canvas").first.bounding_box()
-        assert box is not None
-        middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        page.evaluate(LISTEN)
-        page.wait_for_timeout(1000 * SECONDS)
-        _say("still", page)
-        page.mouse.move(*middle)
-        for _ in range(8):
-            page.mouse.wheel(0, -240)
-            page.wait_for_timeout(60)
-        _say("zoomed in", page)
-        page.mouse.down()
-        for step in range(60 * SECONDS):
-            page.mouse.move(middle[0] + 200 * ((step % 40) / 20 - 1), middle[1])
-            page.wait_for_timeout(16)
-        page.mouse.up()
-        _say("dragged", page)
-        browser.close()
+    with tempfile.TemporaryDirectory() as folder:
+        save_timeline(long_timeline(events), Path(folder) / "timeline.npz")
+        arena(events, Path(folder) / "arena.csv")
+        async with async_playwright() as play:
+            browser = await play.chromium.launch(executable_path=found, args=["--no-sandbox"])
+            for name in NAMES:
+                path = Path(folder) / f"{name}.html"
+                write_report([read(Path(folder) / name)], path)
+                _print(f"{name}: {events:,} events, a page of {path.stat().st_size / 1e6:.1f} MB")
+                await _measure(browser, path)
+            await browser.close()
+    _print(f"load average {os.getloadavg()[0]:.1f}")
 
 
-def _say(what: str, page: Any) -> None:  # noqa: ANN401 - Playwright's
-    gaps = sorted(page.evaluate("() => gaps.splice(0)")[2:])
+async def _measure(browser: Any, path: Path) -> None:  # noqa: ANN401 - Playwright's
+    page = await browser.new_page(viewport={"width": 1200, "height": 900})
+    await page.goto(path.as_uri())
+    await page.wait_for_function("globalThis.Bokeh?.documents?.[0]?.is_idle === true", timeout=60_000)
+    box = await page.locator(".bk-Canvas").first.bounding_box()
+    x, y = box["x"] + box["width"] * 0.4, box["y"] + box["height"] / 2
+    await page.evaluate(LISTEN)
+    await asyncio.sleep(SECONDS)
+    await _say("still", page)
+    await page.mouse.move(x, y)
+    for times, direction in (("in", -1), ("out", 1)):
+        for _ in range(10):
+            await _together([page.mouse.wheel(0, direction * 60) for _ in range(4)], 4 * TICK_S)
+        await _say(f"zoomed {times}", page)
+        if times == "in":
+            await page.mouse.down()
+            steps = [200 * ((step % 80) / 40 - 1) for step in range(int(SECONDS / TICK_S))]
+            await _together([page.mouse.move(x + step, y) for step in steps])
+            await page.mouse.up()
+            await _say("dragged", page)
+    await page.close()
+
+
+async def _together(movements: list[Any], pause_s: float = 0.0) -> None:
+    """Begin one movement a tick, whether the one before was answered or not."""
+    tasks = []
+    for movement in movements:
+        tasks.append(asyncio.create_task(movement))
+        await asyncio.sleep(TICK_S)
+    await asyncio.gather(*tasks)
+    await asyncio.sleep(pause_s)
+
+
+async def _say(what: str, page: Any) -> None:  # noqa: ANN401 - Playwright's
+    found = json.loads(await page.evaluate("() => JSON.stringify([gaps.splice(0), drawn])"))
+    await page.evaluate("() => { drawn = 0 }")
+    gaps = sorted(found[0][2:])
     worst = gaps[int(len(gaps) * 0.95)]
-    sys.stdout.write(
-        f"{what:>10}: {len(gaps)} frames, median {statistics.median(gaps):.1f} ms, 95 % within {worst:.1f} ms\n"
+    _print(
+        f"{what:>10}: {len(gaps)} frames, moved {found[1]}, median {statistics.median(gaps):.1f} ms, "
+        f"95 % within {worst:.1f} ms, mean {statistics.fmean(gaps):.1f} ms"
     )
 
 
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000))

@@ -1,15 +1,18 @@
 """Loads a server of many models over HTTP and prints what came of it: `python benches/serving_load.py`.
 
-Three servers of the same FastAPI application, each a process of its own with the same budget, answer the same requests
-in the same order from the same number of clients:
+Servers of the same FastAPI application, each a process of its own with the same budget, answer the same requests in the
+same order from the same number of connections:
 
 - `pool`: models lent by `ullage.serving.fastapi`,
 - `lru`: models in a `cachetools.LRUCache` of so many bytes, each loaded once at a time (`cached` with a condition),
+- `strict`: as `pool`, asked by eight times as many at once, for a model that can never fit too, and with little
+  patience: what it refuses must be said by its type,
 - `bare`: the real model in a global variable; only the warm latency is asked of it.
 
+Requests come from `wrk` where it is installed (Debian has it), else from httpx2 in this process; the output says which.
 Memory is what the process holds beyond what it held before the first request, looked at every few milliseconds. Warm
-latency is measured one request after the other, in turns between `pool` and `bare`: the difference is what lending
-costs.
+latency is measured on one connection, in turns between `pool` and `bare`: the difference is what lending costs.
+Exit status 1 says that something broke: a 5xx without a type, or more booked than there is.
 """
 
 # ruff: noqa: ANN401, T201 - applications and models of any kind; it prints
@@ -19,10 +22,13 @@ import asyncio
 import json
 import os
 import random
+import shutil
+import signal
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -45,9 +51,53 @@ NAMES = (
     "ssdlite-320-mobilenet-v3-large",
 )
 WORKSPACE = 16_000_000
+IMPOSSIBLE = "llava-1-5-7b"
+"""17 GB: refused at once where there is less."""
 TEXTS = ["A cat sits on the mat, and the mat lies on a rug that nobody has swept since the cask was tapped."]
 SEED = 1998
 SAMPLE_S = 0.005
+BURST_S = 2
+"""How long one server is asked before it is the other's turn."""
+PERCENTILES = (0.0, 5.0, 50.0, 95.0, 99.0)
+
+WRK = shutil.which("wrk")
+SCRIPT = """
+local names, place, answered = {}, -1, 0 -- the first request is one that wrk only looks at
+for line in io.lines(os.getenv("LOAD_NAMES")) do names[#names + 1] = line end
+local threads = {}
+statuses = ""
+local counts = {}
+function setup(thread) threads[#threads + 1] = thread end
+local once = os.getenv("LOAD_ONCE")
+if once then
+  function delay() return place < #names and 0 or 3600000 end -- who has nothing left to ask for waits for the end
+end
+function request()
+  place = place + 1
+  if once and place > #names then return wrk.format("GET", "/facts") end
+  return wrk.format("POST", "/models/" .. names[(math.max(place, 1) - 1) % #names + 1])
+end
+function response(status, headers, body)
+  if body:find('"booked_peak"', 1, true) then return end
+  local kind = body:match('"urn:ullage:problem:([a-z-]+)"')
+  local key = status .. (kind and " " .. kind or "")
+  counts[key] = (counts[key] or 0) + 1
+  statuses = ""
+  for name, count in pairs(counts) do statuses = statuses .. name .. "=" .. count .. ";" end
+  answered = answered + 1
+  if once and answered == #names then
+    io.stdout:write("ALL\\n")
+    io.stdout:flush()
+  end
+end
+function done(summary, latency, requests)
+  io.stdout:write("FOUND ", summary.duration, " ", summary.errors.connect + summary.errors.read + summary.errors.write
+    + summary.errors.timeout)
+  for _, share in ipairs({0.001, 5, 50, 95, 99}) do io.stdout:write(" ", latency:percentile(share)) end
+  io.stdout:write(" ", threads[1]:get("statuses"), "\\n")
+end
+"""
+"""Asks for the models of a file, in its order; all once, or in turn for as long as wrk runs."""
 
 
 def make_app(kind: str, budget: int) -> Any:
@@ -65,6 +115,9 @@ def make_app(kind: str, budget: int) -> Any:
 
     load(REAL).embed(TEXTS[0])  # threads and buffers that NumPy keeps belong to no model
     sizes = {name: footprint.total.hi for name, footprint in footprints.items()}
+    if kind == "strict":
+        sizes[IMPOSSIBLE] = ullage.footprint(IMPOSSIBLE).total.hi
+        return pool_app(load, sizes, budget, timeout_s=2.0, max_waiting=32)
     return {"pool": pool_app, "lru": lru_app, "bare": bare_app}[kind](load, sizes, budget)
 
 
@@ -75,7 +128,7 @@ def answer(model: Any) -> str:
     return "done"
 
 
-def pool_app(load: Any, sizes: dict[str, int], budget: int) -> Any:
+def pool_app(load: Any, sizes: dict[str, int], budget: int, timeout_s: float = 60.0, max_waiting: int = 512) -> Any:
     from functools import partial  # noqa: PLC0415
     from typing import Annotated  # noqa: PLC0415
 
@@ -87,7 +140,7 @@ def pool_app(load: Any, sizes: dict[str, int], budget: int) -> Any:
     pool = ullage.Pool(ullage.Ledger(budget))
     for name, size in sizes.items():
         pool.register(name, load=partial(load, name), footprint=size, workspace=WORKSPACE)
-    serving = Serving(pool, timeout=60)
+    serving = Serving(pool, timeout=timeout_s, max_waiting=max_waiting)
     app = FastAPI(lifespan=serving.lifespan)
     serving.install(app)
 
@@ -189,8 +242,37 @@ def requests(count: int) -> list[str]:
     return randomness.choices(NAMES, [1 / rank for rank in range(1, len(NAMES) + 1)], k=count)
 
 
-async def storm(url: str, names: list[str], clients: int) -> dict[str, Any]:
+def storm(url: str, names: list[str], clients: int) -> dict[str, Any]:
     """Ask for each of `names`, so many at a time."""
+    return wrk(url, names, clients) if WRK else asyncio.run(_storm(url, names, clients))
+
+
+def wrk(url: str, names: list[str], clients: int, seconds: int | None = None) -> dict[str, Any]:
+    """Have wrk ask for each of `names` once, or in turn for so long."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("names", "\n".join(names) + "\n"), ("load.lua", SCRIPT)):
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        environment = os.environ | {"LOAD_NAMES": f"{folder}/names"} | ({"LOAD_ONCE": "1"} if seconds is None else {})
+        command = [str(WRK), "-t1", f"-c{clients}", f"-d{seconds or 600}s", "--timeout", "120s"]
+        command += ["-s", f"{folder}/load.lua", url]
+        words = []
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - wrk
+            for line in running.stdout or ():
+                if line.startswith("ALL"):
+                    running.send_signal(signal.SIGINT)  # it would sit out its time
+                elif line.startswith("FOUND"):
+                    words = line.strip().split(maxsplit=8)
+        if not words:
+            raise SystemExit(f"wrk ended with {running.returncode} and said nothing")
+    took_us, failed, *latencies_us = map(float, words[1:8])
+    counts = dict(part.rsplit("=", 1) for part in words[8].split(";") if part)
+    statuses = {kind: int(count) for kind, count in counts.items()}
+    if failed:
+        statuses["no answer"] = int(failed)
+    return _row(statuses, [each / 1e6 for each in latencies_us], took_us / 1e6)
+
+
+async def _storm(url: str, names: list[str], clients: int) -> dict[str, Any]:
     statuses: Counter[str] = Counter()
     seconds: list[float] = []
     todo = iter(names)
@@ -211,12 +293,12 @@ async def storm(url: str, names: list[str], clients: int) -> dict[str, Any]:
             crowd.create_task(visit(client))
     took = time.perf_counter() - begun
     seconds.sort()
-    return {
-        "statuses": dict(statuses),
-        "p50_s": seconds[len(seconds) // 2],
-        "p99_s": seconds[int(len(seconds) * 0.99)],
-        "wall_s": took,
-    }
+    return _row(dict(statuses), [seconds[int((len(seconds) - 1) * share / 100)] for share in PERCENTILES], took)
+
+
+def _row(statuses: dict[str, int], latencies_s: list[float], took_s: float) -> dict[str, Any]:
+    found = dict(zip(("min_s", "p05_s", "p50_s", "p95_s", "p99_s"), latencies_s, strict=True))
+    return {"statuses": statuses, **found, "wall_s": took_s}
 
 
 def loaded(kind: str, budget: int, names: list[str], clients: int) -> dict[str, Any]:
@@ -224,42 +306,53 @@ def loaded(kind: str, budget: int, names: list[str], clients: int) -> dict[str, 
     with server(kind, budget) as (url, process):
         sampler = Sampler(process)
         try:
-            found = asyncio.run(storm(url, names, clients))
+            found = storm(url, names, clients)
         finally:
             peak = sampler.end()
         facts = httpx2.get(f"{url}/facts").json()
     return {"server": kind, **found, **facts, "measured_peak": peak, "over_budget": max(0, peak - budget)}
 
 
-def warm(budget: int, rounds: int) -> dict[str, Any]:
+def warm(budget: int, bursts: int) -> dict[str, Any]:
     """Give what a request for a model that is there takes with and without the pool, in turns."""
-    seconds: dict[str, list[float]] = {"pool": [], "bare": []}
+    rows: dict[str, list[dict[str, Any]]] = {"pool": [], "bare": []}
     with ExitStack() as stack:
-        clients = {}
-        for kind in seconds:
-            url, _ = stack.enter_context(server(kind, budget))
-            clients[kind] = stack.enter_context(httpx2.Client(base_url=url, timeout=60))
-            for _ in range(20):
-                clients[kind].post(f"/models/{REAL}").raise_for_status()
-        for _ in range(rounds):
-            for kind, client in clients.items():
-                begun = time.perf_counter()
-                client.post(f"/models/{REAL}")
-                seconds[kind].append(time.perf_counter() - begun)
-    found: dict[str, Any] = {}
-    for name, pick in (
-        ("min", min),
-        ("p05", lambda all_: statistics.quantiles(all_, n=20)[0]),
-        ("p50", statistics.median),
+        urls = {kind: stack.enter_context(server(kind, budget))[0] for kind in rows}
+        for kind, url in urls.items():
+            storm(url, [REAL] * 20, 1)
+            rows[kind].clear()
+        for burst in range(bursts):
+            for kind in sorted(urls, reverse=burst % 2 == 0):
+                asked = [REAL] * 40
+                rows[kind].append(wrk(urls[kind], asked, 1, BURST_S) if WRK else storm(urls[kind], asked, 1))
+    found: dict[str, Any] = {"requests": sum(sum(row["statuses"].values()) for row in rows["pool"])}
+    for name, key, pick in (
+        ("min", "min_s", min),
+        ("p05", "p05_s", statistics.median),
+        ("p50", "p50_s", statistics.median),
     ):
-        figures = {kind: pick(all_) for kind, all_ in seconds.items()}
-        found[name] = {**figures, "share": figures["pool"] / figures["bare"] - 1}
+        figures = {kind: pick(row[key] for row in each) for kind, each in rows.items()}
+        ratios = [one[key] / other[key] - 1 for one, other in zip(rows["pool"], rows["bare"], strict=True)]
+        found[name] = {**figures, "share": figures["pool"] / figures["bare"] - 1, "of_pairs": statistics.median(ratios)}
     return found
 
 
-def show(rows: list[dict[str, Any]], warm_figures: dict[str, Any], budget: int) -> None:
+def broken(rows: list[dict[str, Any]], budget: int) -> list[str]:
+    """Say what must not be: an answer of 5xx without a type, or more booked than the budget."""
+    wrong = []
+    for row in rows:
+        for kind, count in row["statuses"].items():
+            if (not kind.startswith("2") and " " not in kind) or kind.startswith("500") or kind == "no answer":
+                wrong.append(f"{row['server']}: {count} answers of {kind}")
+        if (row["booked_peak"] or 0) > budget:
+            wrong.append(f"{row['server']}: {row['booked_peak']} booked of {budget}")
+    return wrong
+
+
+def show(rows: list[dict[str, Any]], warm_figures: dict[str, Any] | None, budget: int) -> None:
     """Print it."""
-    print(f"\nbudget {budget / 1e9:.2f} GB, load average {os.getloadavg()[0]:.1f}")
+    by = "wrk" if WRK else "httpx2"
+    print(f"\nbudget {budget / 1e9:.2f} GB, asked by {by}, load average {os.getloadavg()[0]:.1f}")
     columns = f"{'cold':>5} {'p50 ms':>8} {'p99 ms':>8} {'wall s':>7} {'peak GB':>8} {'over GB':>8} {'booked':>7}"
     print(f"{'server':8} {columns}  answers")
     for row in rows:
@@ -269,21 +362,26 @@ def show(rows: list[dict[str, Any]], warm_figures: dict[str, Any], budget: int) 
             f"{row['server']:8} {row['loads']:5} {waits} "
             f"{row['measured_peak'] / 1e9:8.3f} {row['over_budget'] / 1e9:8.3f} {booked:>7}  {row['statuses']}"
         )
-    print("\nwarm request of the real model, ms")
-    for name, figures in warm_figures.items():
+    if warm_figures is None:
+        return
+    print(f"\nwarm requests of the real model, {warm_figures['requests']} of each kind, ms")
+    for name in ("min", "p05", "p50"):
+        figures = warm_figures[name]
         bare, pool = figures["bare"] * 1e3, figures["pool"] * 1e3
-        print(f"{name:5} bare {bare:7.3f}  pool {pool:7.3f}  share {figures['share']:+.1%}")
+        share, pairs = figures["share"], figures["of_pairs"]
+        print(f"{name:5} bare {bare:7.3f}  pool {pool:7.3f}  share {share:+.1%}, median of the turns {pairs:+.1%}")
 
 
 def main() -> None:
     """Serve, or measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget", type=int, default=1_200_000_000)
-    parser.add_argument("--requests", type=int, default=300)
+    parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=500, help="warm requests of each kind")
+    parser.add_argument("--bursts", type=int, default=20, help=f"warm bursts of {BURST_S} s of each kind")
+    parser.add_argument("--only", choices=("pool", "lru", "strict", "warm"), action="append", help="leave the rest out")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--serve", choices=("pool", "lru", "bare"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=("pool", "lru", "strict", "bare"), help=argparse.SUPPRESS)
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
@@ -292,11 +390,21 @@ def main() -> None:
         uvicorn.run(make_app(given.serve, given.budget), fd=given.fd, log_level="error")
         return
     names = requests(given.requests)
-    rows = [loaded(kind, given.budget, names, given.clients) for kind in ("pool", "lru")]
-    warm_figures = warm(given.budget, given.rounds)
+    crowds = {
+        "pool": (names, given.clients),
+        "lru": (names, given.clients),
+        "strict": ([name if index % 20 else IMPOSSIBLE for index, name in enumerate(names)], 8 * given.clients),
+    }
+    only = given.only or [*crowds, "warm"]
+    rows = [loaded(kind, given.budget, *crowd) for kind, crowd in crowds.items() if kind in only]
+    warm_figures = warm(given.budget, given.bursts) if "warm" in only else None
     show(rows, warm_figures, given.budget)
     if given.json:
         given.json.write_text(json.dumps({"budget": given.budget, "servers": rows, "warm": warm_figures}, indent=1))
+    wrong = broken(rows, given.budget)
+    for line in wrong:
+        print(f"broken: {line}")
+    sys.exit(bool(wrong))
 
 
 if __name__ == "__main__":

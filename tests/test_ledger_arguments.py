@@ -84,7 +84,7 @@ GOOD_SIZES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("sizes", GOOD_SIZES, ids=repr)
+@pytest.mark.parametrize("sizes", GOOD_SIZES, ids=lambda sizes: type(sizes).__name__)
 def test_every_way_to_write_sizes_is_read(sizes: Any) -> None:
     ledger = Ledger(100)
     batch = ledger.root.reserve_many(sizes)

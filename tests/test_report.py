@@ -1,9 +1,11 @@
 """`ullage report`: every kind of answer as a page, an image and a trace, and what is refused."""
 
 import gzip
+import itertools
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,15 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as some
+from numpy.typing import NDArray
 from report_world import answers, changed, long_timeline
 from trace_rules import check_trace
 
 from ullage import UllageError
 from ullage.cli.app import app
 from ullage.report import load_timeline, read, save_timeline, write_report
-from ullage.report.parts import Axis, Boxes, Changes, Course, Points, numbers
+from ullage.report.parts import COLOURS, Axis, Boxes, Changes, Course, Points, numbers
+from ullage.report.placing import named_points, ranges_of
 from ullage.report.thinning import kept, thinned
 
 TIMED = {"arena", "simulate", "policies", "optimize", "replay"}
@@ -228,3 +232,90 @@ def test_images_are_the_same_each_time(files: dict[str, Path], tmp_path: Path) -
     for name in ("a.svg", "b.svg"):
         write_report([section], tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_a_page_says_what_it_shows_and_when_it_was_made(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("bokeh")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1234567890")
+    write_report([read(files["pack"])], tmp_path / "one.html")
+    page = (tmp_path / "one.html").read_text(encoding="utf-8")
+    assert page.count("Packing: pack.json</h") == 1
+    assert "<h1>Packing: pack.json</h1>" in page
+    assert "Made 2009-02-13 23:31 UTC by ullage" in page
+    write_report([read(files["pack"]), read(files["arena"])], tmp_path / "two.html")
+    assert "<h1>ullage report</h1>" in (tmp_path / "two.html").read_text(encoding="utf-8")
+
+
+def test_a_timeline_of_a_known_time_says_when_it_was_recorded(tmp_path: Path) -> None:
+    known = replace(long_timeline(100), epoch_unix_ns=1_234_567_890 * 10**9)
+    for name, timeline in (("known", known), ("odd", replace(known, epoch_unix_ns=2**62)), ("not", long_timeline(100))):
+        save_timeline(timeline, tmp_path / f"{name}.npz")
+    found = {name: dict(read(tmp_path / f"{name}.npz").facts).get("recorded") for name in ("known", "odd", "not")}
+    assert found["known"] == "2009-02-13 23:31 UTC"
+    assert found["not"] is None
+
+
+def test_a_replay_is_drawn_to_its_end(files: dict[str, Path]) -> None:
+    course = next(part for part in read(files["replay"]).parts if isinstance(part, Course))
+    assert course.times[-1] == 148.5
+    assert course.held(np.array([len(course.times) - 1])).sum() == course.totals()[-1] == 30 * 10**9
+
+
+VISION = {
+    "normal": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+"""What the colour-blind see, in linear light: Machado, Oliveira and Fernandes (2009), severity 1."""
+
+
+def lightness_and_hue(colour: str, vision: str) -> NDArray[np.float64]:
+    """Give a colour as somebody sees it, in CIELAB."""
+    share = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(VISION[vision]) @ linear, 0, 1)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    x, y, z = np.cbrt(np.maximum(to_xyz @ seen / [0.9505, 1.0, 1.089], 0.00886))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_the_colour_blind_tell_any_two_colours_apart(vision: str) -> None:
+    seen = [lightness_and_hue(colour, vision) for colour in COLOURS]
+    least = min(float(np.linalg.norm(one - other)) for one, other in itertools.combinations(seen, 2))
+    assert least > 12  # a just noticeable difference is 2.3
+
+
+def test_names_stand_where_there_is_room() -> None:
+    points = Points(
+        "",
+        Axis("", "bytes"),
+        Axis("", "seconds"),
+        ((0, 0), (0, 0), (50, 50), (51, 50), (100, 100)),
+        ("here", "here too", "left of it", "right of it", "at the far end"),
+    )
+    named = named_points(points, 800, 250)
+    (x, right), (y, top) = ranges_of(points)
+    boxes = []
+    for name in named:
+        at = ((points.at[name.index][0] - x) / (right - x) * 800, (points.at[name.index][1] - y) / (top - y) * 250)
+        wide = 5 * len(points.names[name.index])
+        left = at[0] + name.right - (wide if name.align == "right" else 0)
+        boxes.append((left, left + wide, at[1] + name.up, at[1] + name.up + 10))
+        assert boxes[-1][0] >= 0
+        assert boxes[-1][1] <= 800
+        assert 0 <= boxes[-1][2] <= boxes[-1][3] <= 250
+    for one, other in itertools.combinations(boxes, 2):
+        assert one[1] <= other[0] or other[1] <= one[0] or one[3] <= other[2] or other[3] <= one[2]
+    assert {"at the far end", "left of it"} <= {points.names[name.index] for name in named}
+
+
+@pytest.mark.parametrize("at", [((6.0, 0.0),), (), ((0.0, 0.0),), ((1.0, 5.0), (1.0, 5.0)), ((-1.0, 2.0),)], ids=str)
+def test_every_point_is_in_view(at: tuple[tuple[float, float], ...]) -> None:
+    (left, right), (low, high) = ranges_of(Points("", Axis("", "bytes"), Axis("", "seconds"), at, ("x",) * len(at)))
+    assert left < right
+    assert low < high
+    assert all(left < x < right and low < y < high for x, y in at)

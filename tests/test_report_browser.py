@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from report_world import answers, long_timeline
 
@@ -14,7 +15,8 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 pytest.importorskip("bokeh", reason="bokeh is not installed")
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-MOST_POINTS = 2 * (3 * 300 + 10)
+MOST_POINTS = 2 * 2 * (3 * 300 + 10)
+"""Two an instant, and as many instants beside what is in view as in it."""
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +101,23 @@ def test_a_hundred_thousand_events_are_thinned_as_the_page_is_moved(browser: Any
     assert seen.complaints == []
 
 
+def test_what_is_read_after_a_movement_is_what_was_held_there(browser: Any, tmp_path: Path) -> None:
+    timeline = long_timeline(20_000)
+    save_timeline(timeline, tmp_path / "long.npz")
+    write_report([read(tmp_path / "long.npz")], tmp_path / "long.html")
+    seen = Seen(browser, tmp_path / "long.html")
+    seen.point_at(0, 0.4, 0.5)
+    for _ in range(20):
+        seen.page.mouse.wheel(0, -240)
+    seen.page.wait_for_function(IS_STILL)
+    found = seen.page.evaluate(POINTED)
+    times, totals = timeline.series()
+    row = int(np.searchsorted((times - times[0]) / 1e9, found["at"], side="right")) - 1
+    assert found["span"] < 0.2, "zoomed in"
+    assert f"({totals[row]:,})" in str(seen.page.locator(".bk-Tooltip:visible").first.evaluate(TEXT))
+    assert seen.complaints == []
+
+
 TEXT = """(tip) => {
   const words = (node) => {
     if (node.nodeType === Node.TEXT_NODE) return node.data
@@ -109,12 +128,34 @@ TEXT = """(tip) => {
 }"""
 """What a tooltip says, which stands in a shadow tree."""
 
+IS_STILL = """() => {
+  const figure = Bokeh.documents[0].roots().find((root) => root.x_range && root.renderers.length > 2)
+  const span = figure.x_range.end - figure.x_range.start
+  const isSame = globalThis.span === span
+  globalThis.span = span
+  const hover = figure.toolbar.tools.find((tool) => tool.type === "HoverTool")
+  return isSame && hover.active && hover.document !== null
+}"""
+
+POINTED = """() => {
+  const figure = Bokeh.documents[0].roots().find((root) => root.x_range && root.renderers.length > 2)
+  const view = Bokeh.index.find_one(figure)
+  const [x] = [...view.tool_views.values()].find((tool) => tool.model.type === "HoverTool")._current_sxy
+  const {start, end} = figure.x_range
+  return {at: view.frame.x_scale.invert(x), span: end - start}
+}"""
+"""Which time the pointer is at."""
+
 MOVE = """async () => {
   const frame = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
   const figure = Bokeh.documents[0].roots().find((root) => root.x_range && root.renderers.length > 2)
   const view = figure.renderers[0].data_source
   const whole = figure.x_range.end - figure.x_range.start
-  const look = () => ({points: view.data.t.length, highest: Math.max(...view.data.total)})
+  const look = () => {
+    const {start, end} = figure.x_range, {t, total} = view.data
+    const shown = [...total].filter((_, i) => t[i] <= end && (t[i] >= start || t[i + 1] > start))
+    return {points: t.length, highest: Math.max(...shown)}
+  }
   const found = []
   for (const [from, share] of [[0, 0.9999], [0.2, 0.5], [0.4, 0.1], [0.45, 0.002], [0.45, 0.0001]]) {
     figure.x_range.setv({start: whole * from, end: whole * (from + share)})

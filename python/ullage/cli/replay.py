@@ -128,14 +128,15 @@ def replay(
     return 1 if any(row.overcommits for row in rows) else 0
 
 
-def _history(log: bytes) -> dict[str, list[Any]]:
-    """Give what was loaded and sent away when: times, `load` or `evict`, and the model's place among the models."""
-    moves = [line.split(",") for line in log.decode().splitlines()[1:]]
-    moves = [move for move in moves if move[1] in {"load", "evict"}]
+def _history(log: bytes) -> dict[str, Any]:
+    """Give what was loaded and sent away when: times, `load` or `evict`, and the model's place; and when all ended."""
+    lines = [line.split(",") for line in log.decode().splitlines()[1:]]
+    moves = [move for move in lines if move[1] in {"load", "evict"}]
     return {
         "time_s": [int(when) / 1e9 for when, _, _ in moves],
         "event": [what for _, what, _ in moves],
         "model": [int(model) for _, _, model in moves],
+        "end_s": max((int(line[0]) for line in lines), default=0) / 1e9,
     }
 
 

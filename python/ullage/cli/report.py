@@ -33,10 +33,10 @@ Examples:
     help="Where to write, as its ending says: .html a page, .png, .svg or .pdf an image, .json or .json.gz a trace "
     "that ui.perfetto.dev opens; may be repeated.",
 )
-@click.option("--title", default="ullage report", show_default=True, metavar="TEXT", help="Of the page.")
+@click.option("--title", metavar="TEXT", help="Of the page; what it shows unless given.")
 @click.option("--account", metavar="PATH", default="/", show_default=True, help="Of a memory trace, this and below.")
 @options.as_json
-def report(*, sources: tuple[Path, ...], outs: tuple[Path, ...], title: str, account: str, as_json: bool) -> int:
+def report(*, sources: tuple[Path, ...], outs: tuple[Path, ...], title: str | None, account: str, as_json: bool) -> int:
     """Draw plans, layouts, passes, replays and memory traces.
 
     Each SOURCE is what pack, place, arena, simulate, optimize, replay or timeline wrote with --json, a layout that

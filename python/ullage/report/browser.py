@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 from bokeh.embed import components
 from bokeh.models import (
+    BasicTicker,
     ColumnDataSource,
     CustomJS,
     CustomJSHover,
@@ -24,7 +25,21 @@ from bokeh.plotting import figure
 from bokeh.resources import Resources
 
 from ullage import __version__
-from ullage.report.parts import PALETTE, REST_COLOUR, Axis, Boxes, Course, Lines, Part, Points, Section, Table
+from ullage.report.parts import (
+    COLOURS,
+    INK_ON,
+    PALETTE,
+    REST_COLOUR,
+    Axis,
+    Boxes,
+    Course,
+    Lines,
+    Part,
+    Points,
+    Section,
+    Table,
+)
+from ullage.report.placing import ROWS_SHOWN, named_boxes, named_points, ranges_of
 from ullage.report.thinning import kept
 
 __all__ = ["page"]
@@ -35,9 +50,14 @@ MOST_BOXES = 2_500
 """Drawn at once; more come to light as one zooms in."""
 LARGEST_FILE_BOXES = 200_000
 WIDTH, HEIGHT = 1000, 340
-ROW, ROWS_SHOWN, MARGIN = 26, 40, 90
-PERCENT = 0.02
-MARK = "#b3261e"
+ROW, MARGIN, LOWEST = 26, 90, 190
+"""A row of bars and what is around them; lower, a chart has no room for its tools."""
+INNER = (860, 270)
+"""What a chart has inside its axes, in pixels, at its usual width."""
+SPARE = 0.02
+MARK = "#1c2024"
+SMALL: Any = {"text_font_size": "11px"}
+FONT: Any = {"value": "system-ui"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +69,8 @@ class Drawn:
     note: str
 
 
-def page(sections: Sequence[Section], title: str) -> str:
-    """Give the page."""
+def page(sections: Sequence[Section], title: str, made: str) -> str:
+    """Give the page; `made` says when it was."""
     charts: dict[str, Any] = {}
     notes: dict[str, str] = {}
     for number, section in enumerate(sections):
@@ -76,7 +96,13 @@ def page(sections: Sequence[Section], title: str) -> str:
     library = Resources(mode="inline", components=["bokeh"]).render() if charts else ""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_asset("page.html")).render(
-        title=title, version=__version__, sections=shown, style=_asset("page.css"), library=library, script=script
+        title=title,
+        version=__version__,
+        made=made,
+        sections=shown,
+        style=_asset("page.css"),
+        library=library,
+        script=script,
     )
 
 
@@ -92,30 +118,27 @@ def _chart(part: Part) -> tuple[Any, str]:
 
 def _course(course: Course) -> Any:  # noqa: ANN401 - Bokeh's
     totals = course.totals()
-    most = max(int(totals.max(initial=0)), course.limit or 0, 1)
-    first, last = (float(course.times[0]), float(course.times[-1])) if len(course.times) else (0.0, 1.0)
-    extent = (last - first) or 1.0
-    bounds = (first - extent * PERCENT, first + extent * (1 + PERCENT))
-    x_range = Range1d(start=first, end=first + extent, bounds=bounds)
-    y_range = Range1d(start=0, end=most * 1.05)
+    (first, end), up = ranges_of(course)
+    beyond = (end - first) * SPARE
+    x_range = Range1d(start=first, end=end, bounds=(first - beyond, end + beyond))
+    y_range = Range1d(start=up[0], end=up[1])
     chart = _figure(course.x, Axis("held", "bytes"), x_range, y_range, "xpan,xwheel_zoom,xbox_zoom")
     view = ColumnDataSource(_stairs(course, kept(totals, 3 * SLOTS), totals))
     for index, colour in enumerate(course.colours()):
         under = f"top{index - 1}" if index else "base"
         legend = course.holders[index][:60]
-        chart.varea("t", under, f"top{index}", source=view, color=colour, alpha=0.85, legend_label=legend)
+        named = {"legend_label": legend} if len(course.holders) > 1 else {}
+        chart.varea("t", under, f"top{index}", source=view, color=colour, alpha=0.85, **named)
     line = chart.line("t", "total", source=view, color="#1c2024", line_width=1)
     lines = [] if course.limit is None else [Lines("limit", course.limit)]
     _span(chart, lines, "width")
     if course.peak is not None:
         _span(chart, [Lines("peak", course.peak)], "height")
-    texts = [("time", "@t{custom}"), ("total", "@total{custom}")]
+    texts = [("since", "@t{custom}"), ("total", "@total{custom}")]
     texts += [(_plain(name), f"@has{index}{{custom}}") for index, name in enumerate(course.holders)]
     formatters: dict[str, Any] = {"@t": _hover(course.x), "@total": _hover(Axis("", "bytes"))}
     formatters |= {f"@has{index}": _hover(Axis("", "bytes")) for index in range(len(course.holders))}
-    chart.add_tools(
-        HoverTool(renderers=[line], tooltips=texts, formatters=formatters, mode="vline", line_policy="prev")
-    )
+    hover = HoverTool(renderers=[line], tooltips=texts, formatters=formatters, mode="vline", line_policy="interp")
     arguments = {
         "times": ColumnDataSource({"t": course.times}),
         "changes": ColumnDataSource(
@@ -130,9 +153,8 @@ def _course(course: Course) -> Any:  # noqa: ANN401 - Bokeh's
         "holders": len(course.holders),
         "slots": SLOTS,
     }
-    follow = CustomJS(args=arguments, code=_asset("course.js"))
-    x_range.js_on_change("start", follow)
-    x_range.js_on_change("end", follow)
+    _follow((x_range,), arguments, "course.js")
+    _point(chart, hover)
     if chart.legend:
         chart.add_layout(chart.legend[0], "right")
         chart.legend[0].label_text_font_size = "11px"
@@ -158,15 +180,16 @@ def _boxes(boxes: Boxes) -> tuple[Any, str]:
     areas = (boxes.right - boxes.left) * (boxes.top - boxes.bottom)
     order = np.argsort(-areas, kind="stable")[:LARGEST_FILE_BOXES]
     columns: dict[str, Any] = {name: getattr(boxes, name)[order] for name in ("left", "right", "bottom", "top")}
-    colours = (*PALETTE, REST_COLOUR)
-    columns["colour"] = [colours[number % len(colours)] for number in boxes.colours[order].tolist()]
+    columns["colour"] = [COLOURS[number % len(COLOURS)] for number in boxes.colours[order].tolist()]
     columns["name"] = [boxes.names[index] for index in order.tolist()]
     for place, values in enumerate(boxes.facts.values()):
         columns[f"fact{place}"] = [values[index] for index in order.tolist()]
-    x_range, y_range = _ranges(boxes)
-    chart = _figure(boxes.x, boxes.y, x_range, y_range, "pan,wheel_zoom,xwheel_zoom,box_zoom")
-    if boxes.y.unit == "name":
-        chart.height = MARGIN + ROW * min(max(len(boxes.y.names), 2), ROWS_SHOWN)
+    x_range, y_range = (Range1d(start=start, end=end) for start, end in ranges_of(boxes))
+    are_rows = boxes.y.unit == "name"
+    tools = "pan,xwheel_zoom,box_zoom" if are_rows else "pan,wheel_zoom,xwheel_zoom,box_zoom"
+    chart = _figure(boxes.x, boxes.y, x_range, y_range, tools)
+    if are_rows:
+        chart.height = max(MARGIN + ROW * min(len(boxes.y.names), ROWS_SHOWN), LOWEST)
     if boxes.frames:
         sides = dict(zip(("left", "right", "bottom", "top"), zip(*boxes.frames, strict=True), strict=True))
         chart.quad(**sides, fill_color="#eef1f4", line_color="#8a949e")
@@ -174,24 +197,47 @@ def _boxes(boxes: Boxes) -> tuple[Any, str]:
     drawn = chart.quad(
         "left", "right", "top", "bottom", source=view, fill_color="colour", line_color="white", line_width=0.5
     )
+    _names(chart, boxes)
     _span(chart, boxes.vertical, "height")
     _span(chart, boxes.horizontal, "width")
     texts = [("", "@name"), *_sides(boxes)]
     texts += [(what, f"@fact{place}") for place, what in enumerate(boxes.facts)]
     formatters: dict[str, Any] = {"@left": _hover(boxes.x), "@right": _hover(boxes.x), "@bottom": _hover(boxes.y)}
     formatters |= {"@top": _hover(boxes.y)}
-    chart.add_tools(HoverTool(renderers=[drawn], tooltips=texts, formatters=formatters, point_policy="follow_mouse"))
+    _point(chart, HoverTool(renderers=[drawn], tooltips=texts, formatters=formatters, point_policy="follow_mouse"))
     if len(order) <= MOST_BOXES:
         return chart, ""
     arguments = {"all": ColumnDataSource(columns), "view": view, "x": x_range, "y": y_range, "most": MOST_BOXES}
-    follow = CustomJS(args=arguments, code=_asset("boxes.js"))
-    for part in (x_range, y_range):
-        part.js_on_change("start", follow)
-        part.js_on_change("end", follow)
+    _follow((x_range, y_range), arguments, "boxes.js")
     note = f"Of {len(areas):,} the {MOST_BOXES:,} largest in view are drawn; zoom in to see more."
     if len(areas) > len(order):
         note += f" The file holds the {len(order):,} largest."
     return chart, note
+
+
+def _names(chart: Any, boxes: Boxes) -> None:  # noqa: ANN401 - Bokeh's
+    """Write on each box what it is, where that has room at first."""
+    chosen = named_boxes(boxes, INNER[0], chart.height - MARGIN)
+    if chosen:
+        source = ColumnDataSource(
+            {
+                "x": (boxes.left + boxes.right)[chosen] / 2,
+                "y": (boxes.bottom + boxes.top)[chosen] / 2,
+                "text": [boxes.names[index] for index in chosen],
+                "colour": [INK_ON[COLOURS[boxes.colours[index] % len(COLOURS)]] for index in chosen],
+            }
+        )
+        chart.text(
+            "x",
+            "y",
+            "text",
+            source=source,
+            text_color="colour",
+            text_align="center",
+            text_baseline="middle",
+            text_font=FONT,
+            **SMALL,
+        )
 
 
 def _sides(boxes: Boxes) -> list[tuple[str, str]]:
@@ -201,21 +247,9 @@ def _sides(boxes: Boxes) -> list[tuple[str, str]]:
     return sides if boxes.y.unit == "name" else [*sides, (boxes.y.label, "@bottom{custom} … @top{custom}")]
 
 
-def _ranges(boxes: Boxes) -> tuple[Range1d, Range1d]:
-    right = max([float(boxes.right.max(initial=0)), *(frame[1] for frame in boxes.frames)])
-    left = min([float(boxes.left.min(initial=right)), *(frame[0] for frame in boxes.frames)])
-    right = max([right, *(line.at for line in boxes.vertical)])
-    spare = ((right - left) or 1.0) * PERCENT
-    if boxes.y.unit == "name":
-        return Range1d(start=left, end=right + spare), Range1d(
-            start=min(len(boxes.y.names), ROWS_SHOWN) - 0.5, end=-0.5
-        )
-    top = max([float(boxes.top.max(initial=1)), *(line.at for line in boxes.horizontal)])
-    return Range1d(start=left, end=right + spare), Range1d(start=0, end=top * 1.05)
-
-
 def _points(points: Points) -> Any:  # noqa: ANN401 - Bokeh's
-    chart = _figure(points.x, points.y, None, None, "pan,wheel_zoom,box_zoom")
+    x_range, y_range = (Range1d(start=start, end=end) for start, end in ranges_of(points))
+    chart = _figure(points.x, points.y, x_range, y_range, "pan,wheel_zoom,box_zoom")
     front = points.front()
     stairs = [(points.at[index], points.at[after]) for index, after in itertools.pairwise(front)]
     line = [points.at[index] for index in front[:1]]
@@ -232,19 +266,24 @@ def _points(points: Points) -> Any:  # noqa: ANN401 - Bokeh's
         }
     )
     drawn = chart.scatter("x", "y", source=source, size=10, color="colour", line_color="white")
+    for name in named_points(points, *INNER):
+        (x, y), text = points.at[name.index], points.names[name.index]
+        chart.add_layout(
+            Label(x=x, y=y, text=text, text_align=name.align, x_offset=name.right, y_offset=name.up, **SMALL)
+        )
     _span(chart, points.vertical, "height")
-    _span(chart, points.horizontal, "width")
-    texts = [("", "@name"), (points.x.label, "@x{custom}"), (points.y.label, "@y{custom}")]
-    chart.add_tools(
-        HoverTool(renderers=[drawn], tooltips=texts, formatters={"@x": _hover(points.x), "@y": _hover(points.y)})
+    _span(
+        chart,
+        [line for line in points.horizontal if line.label not in {other.label for other in points.vertical}],
+        "width",
     )
+    texts = [("", "@name"), (points.x.label, "@x{custom}"), (points.y.label, "@y{custom}")]
+    formatters: dict[str, Any] = {"@x": _hover(points.x), "@y": _hover(points.y)}
+    _point(chart, HoverTool(renderers=[drawn], tooltips=texts, formatters=formatters))
     return chart
 
 
-def _figure(x: Axis, y: Axis, x_range: Range1d | None, y_range: Range1d | None, tools: str) -> Any:  # noqa: ANN401
-    ranges: dict[str, Any] = {
-        name: given for name, given in (("x_range", x_range), ("y_range", y_range)) if given is not None
-    }
+def _figure(x: Axis, y: Axis, x_range: Range1d, y_range: Range1d, tools: str) -> Any:  # noqa: ANN401 - Bokeh's
     chart: Any = figure(
         width=WIDTH,
         height=HEIGHT,
@@ -254,7 +293,8 @@ def _figure(x: Axis, y: Axis, x_range: Range1d | None, y_range: Range1d | None, 
         active_scroll=tools.split(",")[1],
         x_axis_label=x.label,
         y_axis_label=y.label,
-        **ranges,
+        x_range=x_range,
+        y_range=y_range,
     )
     chart.toolbar.logo = None
     for axis, drawn in ((x, chart.xaxis), (y, chart.yaxis)):
@@ -264,8 +304,28 @@ def _figure(x: Axis, y: Axis, x_range: Range1d | None, y_range: Range1d | None, 
         )
         if axis.unit == "name" and len(axis.names) <= ROWS_SHOWN:
             drawn.ticker = FixedTicker(ticks=list(range(len(axis.names))))
+        elif axis.unit in {"bytes", "count", "position"}:
+            drawn.ticker = BasicTicker(min_interval=1)  # there is no half of one
+            drawn.minor_tick_line_color = None
     chart.output_backend = "canvas"
+    chart.lod_threshold = None  # we choose what is drawn
+    chart.lod_interval = 0  # else each frame of a movement is drawn again half a second later
     return chart
+
+
+def _point(chart: Any, hover: HoverTool) -> None:  # noqa: ANN401 - Bokeh's
+    """Let what is pointed at be read, unless the chart moves."""
+    hover.visible = False  # no button: it would blink as the chart moves
+    chart.add_tools(hover)
+    _follow((chart.x_range, chart.y_range), {"chart": chart, "hover": hover}, "still.js")
+
+
+def _follow(ranges: Sequence[Any], arguments: dict[str, Any], asset: str) -> None:
+    """Run a script as what is in view changes."""
+    follow = CustomJS(args=arguments, code=_asset(asset))
+    for part in ranges:
+        part.js_on_change("start", follow)
+        part.js_on_change("end", follow)
 
 
 def _hover(axis: Axis) -> CustomJSHover:
@@ -278,12 +338,20 @@ def _hover(axis: Axis) -> CustomJSHover:
 def _span(chart: Any, lines: Sequence[Lines], dimension: Literal["width", "height"]) -> None:  # noqa: ANN401 - Bokeh's
     for line in lines:
         chart.add_layout(Span(location=line.at, dimension=dimension, line_color=MARK, line_dash="dashed"))
-        is_level = dimension == "width"
-        place: dict[str, Any] = {"x": 6, "y": line.at, "x_units": "screen"}
-        if not is_level:
-            place = {"x": line.at, "y": 4, "y_units": "screen"}
+        place: dict[str, Any] = {"x": 6, "y": line.at, "x_units": "screen", "y_offset": 1}
+        if dimension == "height":
+            is_late = line.at - chart.x_range.start > (chart.x_range.end - chart.x_range.start) / 2
+            beside = {"text_align": "right", "x_offset": -4} if is_late else {"x_offset": 4}
+            place = {"x": line.at, "y": 4, "y_units": "screen", **beside}
         chart.add_layout(
-            Label(**place, text=line.label, text_color=MARK, text_font_size="11px", x_offset=3, y_offset=1)
+            Label(
+                **place,
+                text=line.label,
+                text_color=MARK,
+                background_fill_color="white",
+                background_fill_alpha=0.9,
+                **SMALL,
+            )
         )
 
 

@@ -8,10 +8,23 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ullage.errors import ArgumentError
-from ullage.report.parts import PALETTE, REST_COLOUR, Axis, Boxes, Course, Lines, Points, Section, Table
+from ullage.report.parts import (
+    COLOURS,
+    INK_ON,
+    PALETTE,
+    REST_COLOUR,
+    Axis,
+    Boxes,
+    Course,
+    Lines,
+    Points,
+    Section,
+    Table,
+)
+from ullage.report.placing import ROWS_SHOWN, named_boxes, named_points, ranges_of
 from ullage.report.thinning import kept
 from ullage.report.words import shown
 
@@ -20,7 +33,8 @@ __all__ = ["image"]
 WIDTH, HEIGHT, ROW, DPI = 11.0, 3.4, 0.26, 120
 MOST_POINTS = 6_000
 MOST_BOXES = 20_000
-ROWS_SHOWN = 40
+INNER = (880, 230)
+"""What a chart has inside its axes, in pixels of small letters."""
 MOST_INCHES = 400.0
 """Beyond so many, an image would be more than what programs open."""
 DRAW: Any = {"svg.fonttype": "none", "text.parse_math": False, "svg.hashsalt": "ullage"}
@@ -45,6 +59,11 @@ def image(sections: Sequence[Section], kind: str) -> bytes:
             else:
                 _points(axes, part)
             _axis(axes.xaxis, part.x)
+            x, y = ranges_of(part)
+            axes.set_xlim(*x)
+            axes.set_ylim(*y)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(fontsize="x-small", frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         file = io.BytesIO()
         metadata: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
         drawn.savefig(file, format=kind, metadata=metadata)
@@ -61,15 +80,13 @@ def _course(axes: Any, course: Course) -> None:  # noqa: ANN401 - matplotlib's
     totals = course.totals()
     rows = kept(totals, MOST_POINTS)
     times = course.times[rows]
+    labels = course.holders if len(course.holders) > 1 else ()
     if len(times):
-        axes.stackplot(times, course.held(rows), labels=course.holders, colors=course.colours(), step="post")
+        axes.stackplot(times, course.held(rows), labels=labels, colors=course.colours(), step="post")
     lines = [] if course.limit is None else [Lines("limit", course.limit)]
     _lines(axes.axhline, lines)
     _lines(axes.axvline, [] if course.peak is None else [Lines("peak", course.peak)])
     _axis(axes.yaxis, Axis("held", "bytes"))
-    axes.set_ylim(bottom=0)
-    axes.margins(x=0)
-    axes.legend(fontsize="x-small", frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _boxes(axes: Any, boxes: Boxes) -> None:  # noqa: ANN401 - matplotlib's
@@ -81,21 +98,17 @@ def _boxes(axes: Any, boxes: Boxes) -> None:  # noqa: ANN401 - matplotlib's
     corners = np.stack(
         [np.stack(pair, axis=-1) for pair in ((left, bottom), (right, bottom), (right, top), (left, top))], axis=1
     )
-    colours = (*PALETTE, REST_COLOUR)
-    chosen = [colours[number % len(colours)] for number in boxes.colours[order].tolist()]
+    chosen = [COLOURS[number % len(COLOURS)] for number in boxes.colours[order].tolist()]
     axes.add_collection(PolyCollection(list(corners), facecolors=chosen, edgecolors="white", linewidths=0.3))
+    for index in named_boxes(boxes, INNER[0], _height(boxes) / HEIGHT * INNER[1]):
+        at = ((boxes.left[index] + boxes.right[index]) / 2, (boxes.bottom[index] + boxes.top[index]) / 2)
+        ink = INK_ON[COLOURS[boxes.colours[index] % len(COLOURS)]]
+        axes.text(*at, boxes.names[index], color=ink, ha="center", va="center", fontsize="x-small", clip_on=True)
     _lines(axes.axvline, boxes.vertical)
     _lines(axes.axhline, boxes.horizontal)
-    axes.autoscale_view()
-    if boxes.y.unit == "name":
-        axes.set_ylim(min(max(len(boxes.y.names), 1), ROWS_SHOWN) - 0.5, -0.5)
-    else:
-        axes.set_ylim(bottom=0)
     _axis(axes.yaxis, boxes.y)
     if len(areas) > MOST_BOXES:
         axes.set_xlabel(f"{boxes.x.label}; the {MOST_BOXES:,} largest of {len(areas):,} are drawn")
-    if boxes.vertical or boxes.horizontal:
-        axes.legend(fontsize="x-small", frameon=False)
 
 
 def _points(axes: Any, points: Points) -> None:  # noqa: ANN401 - matplotlib's
@@ -104,16 +117,24 @@ def _points(axes: Any, points: Points) -> None:  # noqa: ANN401 - matplotlib's
     at = np.array(points.at, np.float64).reshape(-1, 2)
     axes.step(at[front, 0], at[front, 1], where="post", color="#8a949e", linestyle="--")
     axes.scatter(at[:, 0], at[:, 1], c=[PALETTE[0] if i in best else REST_COLOUR for i in range(len(at))], zorder=3)
-    for index in front[:12]:
-        axes.annotate(points.names[index], at[index], (5, 5), textcoords="offset points", fontsize="x-small")
+    for name in named_points(points, *INNER):
+        where = (name.right * 0.75, name.up * 0.75)
+        axes.annotate(
+            points.names[name.index],
+            at[name.index],
+            where,
+            textcoords="offset points",
+            fontsize="x-small",
+            ha=name.align,
+        )
     _lines(axes.axvline, points.vertical)
-    _lines(axes.axhline, points.horizontal)
+    _lines(axes.axhline, [one for one in points.horizontal if one.label not in {two.label for two in points.vertical}])
     _axis(axes.yaxis, points.y)
 
 
 def _lines(draw: Any, lines: Sequence[Lines]) -> None:  # noqa: ANN401 - matplotlib's
     for line in lines:
-        draw(line.at, color="#b3261e", linestyle="--", linewidth=1, label=line.label)
+        draw(line.at, color="#1c2024", linestyle="--", linewidth=1, label=line.label)
 
 
 def _axis(drawn: Any, axis: Axis) -> None:  # noqa: ANN401 - matplotlib's
@@ -123,4 +144,6 @@ def _axis(drawn: Any, axis: Axis) -> None:  # noqa: ANN401 - matplotlib's
         names = axis.names[:ROWS_SHOWN]
         drawn.set_ticks(range(len(names)), [name[:40] for name in names])
     else:
+        if axis.unit in {"bytes", "count", "position"}:
+            drawn.set_major_locator(MaxNLocator("auto", integer=True))
         drawn.set_major_formatter(FuncFormatter(lambda value, _: shown(value, axis.unit)))

@@ -117,7 +117,7 @@ def _section(title: str, facts: list[tuple[str, str]], bins: Sequence[Bin], left
         for name, capacity, inside in used[:MOST_ROWS]
     )
     heading = "The bins" if len(used) <= MOST_ROWS else f"The first {MOST_ROWS} of {len(used):,} bins"
-    parts: list[Boxes | Table] = [boxes, Table(heading, ("bin", ">load", ">of", ">full", ">items", "items"), lines)]
+    parts: list[Boxes | Table] = [boxes, Table(heading, ("bin", ">load", ">of", ">full", ">items", "which"), lines)]
     if left:
         rest = tuple((name, f"{size:,}") for name, size in left[:MOST_ROWS])
         parts.append(Table(f"Without a place: {len(left):,}", ("item", ">bytes"), rest))

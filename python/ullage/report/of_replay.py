@@ -162,6 +162,9 @@ def _history(found: Fields, models: list[Fields]) -> Course:
         row.append(index)
         holder.append(group.get(model, APART))
         delta.append(sizes[model] if what == "load" else -sizes[model])
+    end = history.maybe_number("end_s")
+    if end is not None and times and end > times[-1]:
+        times.append(end)  # what is there stays so until then
     changes = Changes(np.array(row, np.uint32), np.array(holder, np.uint8), np.array(delta, np.int64))
     names = [models[index].text("model") for index in order[:APART]]
     totals = np.cumsum(changes.delta)

@@ -1,6 +1,8 @@
 """A timeline as a section: what was held over time, by whom, and who held what at the peak."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -32,6 +34,10 @@ def section_of_timeline(timeline: Timeline, name: str, account: str = "/") -> Se
         ("reached", f"after {peak.position:,} events" + (f", {seconds((peak.time_ns - first) / 1e9)}" * timed)),
         ("events", f"{len(timeline):,}"),
     ]
+    if timeline.epoch_unix_ns is not None:
+        with suppress(ValueError, OverflowError, OSError):  # of a date that no calendar has, nothing is said
+            began = datetime.fromtimestamp((timeline.epoch_unix_ns + first) / 1e9, UTC)
+            facts.append(("recorded", f"{began:%Y-%m-%d %H:%M} UTC"))
     if timed:
         facts.append(("extent", seconds((last - first) / 1e9)))
     facts.append(("held at the end", both(sum(holder.bytes for holder in end))))

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "COLOURS",
+    "INK_ON",
     "PALETTE",
     "REST_COLOUR",
     "Axis",
@@ -25,8 +27,12 @@ __all__ = [
     "numbers",
 ]
 
-PALETTE = ("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1", "#edc948", "#76b7b2", "#ff9da7")
-REST_COLOUR = "#bab0ac"
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#882255")
+"""Okabe and Ito's colours, black left out, and a wine red: any two differ also for the colour-blind."""
+REST_COLOUR = "#c8c8c8"
+COLOURS = (*PALETTE, REST_COLOUR)
+INK_ON = {colour: "white" if colour in {"#0072b2", "#d55e00", "#882255"} else "#1c2024" for colour in COLOURS}
+"""What can be read on each."""
 
 Unit: TypeAlias = Literal["bytes", "seconds", "position", "count", "name"]
 """How numbers are shown; a `name` is one of an axis's names by its index."""

@@ -1,6 +1,7 @@
 // Draws of all instants those that show: of each slot of what is in view the first, the lowest and the highest.
 // `times` and `changes` hold everything, `view` what is drawn, `range` what is in view.
 const courses = (globalThis.ullageCourses ??= new WeakMap())
+const SPARE = 0.5, WORTH = 2, REST_MS = 150
 
 function build() {
   const at = times.data.t, rows = changes.data.row, who = changes.data.holder, delta = changes.data.delta
@@ -11,7 +12,7 @@ function build() {
     for (let i = 1; i < n; i++) one[i] += one[i - 1]
     for (let i = 0; i < n; i++) total[i] += one[i]
   }
-  return {at, held, total, waits: false}
+  return {at, held, total, waits: false, later: 0, from: Infinity, until: -Infinity}
 }
 
 function after(at, time) {
@@ -49,7 +50,10 @@ function choose(course, from, until) {
 }
 
 function draw(course) {
-  const chosen = choose(course, range.start, range.end)
+  const spare = SPARE * (range.end - range.start)
+  course.from = range.start - spare
+  course.until = range.end + spare
+  const chosen = choose(course, course.from, course.until)
   const points = 2 * chosen.length
   const drawn = {t: new Float64Array(points), total: new Float64Array(points), base: new Float64Array(points)}
   const under = new Float64Array(points)
@@ -71,15 +75,26 @@ function draw(course) {
   return drawn
 }
 
+// More than is in view is drawn, so that dragging a little draws the same points elsewhere. What is drawn is good while
+// all of the view lies in it, and, as long as the view moves, at most twice too coarse.
+function isGood(course, worth) {
+  const {from, until} = course
+  const inside = Math.max(range.start, course.at[0]) >= from && Math.min(range.end, course.at.at(-1)) <= until
+  return inside && until - from <= worth * (1 + 2 * SPARE) * (range.end - range.start)
+}
+
 let course = courses.get(view)
 if (course === undefined) {
   course = build()
   courses.set(view, course)
 }
+const refine = (worth) => {
+  course.waits = false
+  if (!isGood(course, worth)) view.data = draw(course)
+}
 if (!course.waits) {
   course.waits = true
-  requestAnimationFrame(() => {
-    course.waits = false
-    view.data = draw(course)
-  })
+  queueMicrotask(() => refine(WORTH)) // after both ends have moved, and before the frame is painted
 }
+clearTimeout(course.later)
+course.later = setTimeout(refine, REST_MS, 1.01)

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "instructions on raw memory, that a processor may lack")]
 #![expect(
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     reason = "counts within a step of 32 elements, and lengths of slices over them"
 )]
 #![allow(
@@ -9,6 +10,7 @@
     reason = "instructions are named by their vendor, at length; not linted in tests"
 )]
 
+mod blocks;
 mod dot;
 mod integers;
 mod lanes;
@@ -48,6 +50,19 @@ impl Kernel for Avx2 {
         // SAFETY: as above.
         unsafe { dot::add(sums, weights, x) }
     }
+
+    fn fused(self, layout: &Layout<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
+        // SAFETY: as above.
+        unsafe {
+            match layout {
+                Layout::Numbers { dtype, data } => numbers::fused(*dtype, data, start, x, sums),
+                Layout::Palette(palette) => palette::fused(palette, start, x, sums),
+                Layout::Integers(integers) => integers::fused(integers, start, x, sums),
+                Layout::Blocks { block, data } => blocks::fused(*block, data, start, x, sums),
+                Layout::Sparse(_) | Layout::Whole { .. } => 0,
+            }
+        }
+    }
 }
 
 #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
@@ -57,8 +72,8 @@ fn decode<F: Format>(layout: &Layout<'_>, start: usize, out: &mut [F::Word], is_
         Layout::Palette(palette) => palette::decode::<F>(palette, start, out, is_streamed),
         Layout::Integers(integers) => integers::decode::<F>(integers, start, out, is_streamed),
         Layout::Sparse(sparse) => sparse::decode::<F>(sparse, start, out),
-        // The portable form, compiled with these instructions.
-        Layout::Blocks { .. } | Layout::Whole { .. } => portable::decode::<F>(layout, start, out),
+        Layout::Blocks { block, data } => blocks::decode::<F>(*block, data, start, out, is_streamed),
+        Layout::Whole { .. } => portable::decode::<F>(layout, start, out),
     }
     if is_streamed {
         _mm_sfence();

@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
+use super::super::dot::Sums;
 use super::super::format::{Format, Kind};
-use super::lanes::{Source, narrowed, widened, write};
+use super::lanes::{Source, fuse_source, narrowed, widened, write};
 use crate::model::Dtype;
 
 #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
@@ -18,6 +19,18 @@ pub(super) fn decode<F: Format>(
         Dtype::F32 => write::<F, _>(&Wide, data, start, out, is_streamed, |_, _| {}),
         Dtype::BF16 => write::<F, _>(&Upper, data, start, out, is_streamed, |_, _| {}),
         _ => write::<F, _>(&Halves, data, start, out, is_streamed, |_, _| {}),
+    }
+}
+
+/// Adds the products of `x` and the elements from `start` on, and returns how many.
+#[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
+pub(super) fn fused(dtype: Dtype, data: &[u8], start: usize, x: &[f32], sums: &mut Sums) -> usize {
+    let width = if dtype == Dtype::F32 { 4 } else { 2 };
+    let data = data.get(start * width..).unwrap_or_default();
+    match dtype {
+        Dtype::F32 => fuse_source(&Wide, data, sums, x),
+        Dtype::BF16 => fuse_source(&Upper, data, sums, x),
+        _ => fuse_source(&Halves, data, sums, x),
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::arch::x86_64::*;
 
-use super::super::format::{Format, Kind};
+use super::super::dot::Sums;
+use super::super::format::{F32, Format, Kind};
 use super::super::layout::Palette;
 use super::super::portable::{self, each_run};
 use super::super::runs::Run;
-use super::lanes::{Source, narrowed, packed, write};
+use super::lanes::{Source, fuse_source, narrowed, packed, widened, write};
 
 #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
 pub(super) fn decode<F: Format>(palette: &Palette<'_>, start: usize, out: &mut [F::Word], is_streamed: bool) {
@@ -45,15 +46,41 @@ fn runs<F: Format, const BITS: usize>(
     });
 }
 
-/// At most 16 entries.
+/// Adds the products of `x` and a row that has one table, and returns how many.
+#[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
+pub(super) fn fused(palette: &Palette<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
+    match palette.bits {
+        1 => fused_codes::<1>(palette, start, x, sums),
+        2 => fused_codes::<2>(palette, start, x, sums),
+        3 => fused_codes::<3>(palette, start, x, sums),
+        4 => fused_codes::<4>(palette, start, x, sums),
+        6 => fused_codes::<6>(palette, start, x, sums),
+        _ => fused_codes::<8>(palette, start, x, sums),
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
+fn fused_codes<const BITS: usize>(palette: &Palette<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
+    let run = match palette.sharing.of(start..start.saturating_add(x.len())).next() {
+        Some(run) if start.is_multiple_of(8) && run.length == x.len() => run,
+        _ => return 0,
+    };
+    let bytes = 2_usize << BITS;
+    let first = run.place.saturating_mul(bytes);
+    let table = palette.tables.get(first..first.saturating_add(bytes)).unwrap_or_default();
+    let codes = palette.indices.get(start / 8 * BITS..).unwrap_or_default();
+    if BITS <= 4 {
+        fuse_source(&Few::<BITS>::of_halves::<F32>(table), codes, sums, x)
+    } else {
+        fuse_source(&Many::<BITS>::of_halves::<F32>(table), codes, sums, x)
+    }
+}
+
+/// At most 16 entries, all of 16 bits.
 pub(super) struct Few<const BITS: usize> {
-    /// The lower bytes of 16-bit entries and the upper ones, twice.
+    /// The lower bytes of its entries and the upper ones, twice.
     low: __m256i,
     high: __m256i,
-    /// Entries of 32 bits.
-    wide: [__m256; 2],
-    /// Whether the entries are of 16 bits too.
-    has_words: bool,
 }
 
 impl<const BITS: usize> Few<BITS> {
@@ -66,25 +93,24 @@ impl<const BITS: usize> Few<BITS> {
         }
         // SAFETY: 16 halves are 32 bytes.
         let both = unsafe { _mm256_loadu_si256(halves.as_ptr().cast()) };
-        let wide = [
-            _mm256_cvtph_ps(_mm256_castsi256_si128(both)),
-            _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(both)),
-        ];
         let words = if matches!(F::KIND, Kind::Bf16) {
+            let wide = [
+                _mm256_cvtph_ps(_mm256_castsi256_si128(both)),
+                _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(both)),
+            ];
             narrowed::<F>([wide[0], wide[1], wide[0], wide[1]])[0]
         } else {
             both
         };
-        let lower = _mm256_and_si256(words, _mm256_set1_epi16(0xFF));
-        let (low, high) = (bytes(lower), bytes(_mm256_srli_epi16::<8>(words)));
-        Self { low, high, wide, has_words: true }
+        Self::of_words(words)
     }
 
-    /// A table of 16 numbers.
+    /// A table of 16 words.
     #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
     #[inline]
-    pub(super) fn of_wide(wide: [__m256; 2]) -> Self {
-        Self { low: _mm256_setzero_si256(), high: _mm256_setzero_si256(), wide, has_words: false }
+    pub(super) fn of_words(words: __m256i) -> Self {
+        let lower = _mm256_and_si256(words, _mm256_set1_epi16(0xFF));
+        Self { low: bytes(lower), high: bytes(_mm256_srli_epi16::<8>(words)) }
     }
 }
 
@@ -102,7 +128,7 @@ fn bytes(words: __m256i) -> __m256i {
 /// `data` is valid for reads of `4 * BITS` bytes.
 #[target_feature(enable = "avx2,bmi2")]
 #[inline]
-unsafe fn places<const BITS: usize>(data: *const u8) -> __m256i {
+pub(super) unsafe fn places<const BITS: usize>(data: *const u8) -> __m256i {
     if BITS == 4 {
         // SAFETY: 16 bytes.
         let codes = unsafe { _mm_loadu_si128(data.cast()) };
@@ -140,29 +166,13 @@ impl<const BITS: usize> Source for Few<BITS> {
     #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
     #[inline]
     unsafe fn wide(&self, data: *const u8) -> [__m256; 4] {
-        // SAFETY: by the caller.
-        let places = unsafe { places::<BITS>(data) };
-        let mut lanes = [_mm256_setzero_ps(); 4];
-        for (eighth, lanes) in lanes.iter_mut().enumerate() {
-            let places = eight(places, eighth);
-            let low = _mm256_permutevar8x32_ps(self.wide[0], places);
-            *lanes = low;
-            if BITS == 4 {
-                let high = _mm256_permutevar8x32_ps(self.wide[1], places);
-                let is_high = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(places));
-                *lanes = _mm256_blendv_ps(low, high, is_high);
-            }
-        }
-        lanes
+        // SAFETY: by the caller. Entries are halves where numbers of 32 bits are wanted.
+        widened(unsafe { self.words::<F32>(data) })
     }
 
     #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
     #[inline]
     unsafe fn words<F: Format>(&self, data: *const u8) -> [__m256i; 2] {
-        if !self.has_words {
-            // SAFETY: by the caller.
-            return narrowed::<F>(unsafe { self.wide(data) });
-        }
         // SAFETY: by the caller.
         let places = unsafe { places::<BITS>(data) };
         let (low, high) = (_mm256_shuffle_epi8(self.low, places), _mm256_shuffle_epi8(self.high, places));
@@ -213,7 +223,12 @@ impl<const BITS: usize> Source for Many<BITS> {
     unsafe fn wide(&self, data: *const u8) -> [__m256; 4] {
         // SAFETY: by the caller.
         let places = unsafe { places::<BITS>(data) };
-        [0, 1, 2, 3].map(|eighth| _mm256_castsi256_ps(self.gathered(places, eighth)))
+        [
+            _mm256_castsi256_ps(self.gathered(places, 0)),
+            _mm256_castsi256_ps(self.gathered(places, 1)),
+            _mm256_castsi256_ps(self.gathered(places, 2)),
+            _mm256_castsi256_ps(self.gathered(places, 3)),
+        ]
     }
 
     #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
@@ -221,7 +236,8 @@ impl<const BITS: usize> Source for Many<BITS> {
     unsafe fn words<F: Format>(&self, data: *const u8) -> [__m256i; 2] {
         // SAFETY: by the caller.
         let places = unsafe { places::<BITS>(data) };
-        let [a, b, c, d] = [0, 1, 2, 3].map(|eighth| packed(self.gathered(places, eighth)));
+        let (a, b) = (packed(self.gathered(places, 0)), packed(self.gathered(places, 1)));
+        let (c, d) = (packed(self.gathered(places, 2)), packed(self.gathered(places, 3)));
         [_mm256_set_m128i(b, a), _mm256_set_m128i(d, c)]
     }
 }
