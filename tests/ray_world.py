@@ -21,14 +21,14 @@ SIZE = 400 * MB
 PATIENCE_S = 60.0
 """How long a test waits for what should happen soon: it bounds a hang and measures nothing."""
 STORE = 80 << 20
-QUICK = {
-    "health_check_initial_delay_ms": 0,
-    "health_check_period_ms": 200,
-    "health_check_timeout_ms": 1000,
-    "health_check_failure_threshold": 3,
+PATIENT = {
+    "health_check_initial_delay_ms": 1000,
+    "health_check_period_ms": 1000,
+    "health_check_timeout_ms": 15_000,
     "gcs_rpc_server_reconnect_timeout_s": 600,
+    "health_check_failure_threshold": 3,
 }
-"""So that Ray sees within a second or two that a node is dead, and nodes outlive a head that is held up."""
+"""A node that is killed refuses at once and is called dead within seconds; one that is held up may take its time."""
 
 
 class Echo:
@@ -66,7 +66,7 @@ def nodes_of(count: int) -> Iterator[Nodes]:
     )
     common = {"num_cpus": 1, "object_store_memory": STORE}
     nodes = Nodes(
-        initialize_head=True, head_node_args={**common, "include_dashboard": False, "_system_config": dict(QUICK)}
+        initialize_head=True, head_node_args={**common, "include_dashboard": False, "_system_config": dict(PATIENT)}
     )
     try:
         # With the head alone, so that this process is its client, and no other node's that a test may end.

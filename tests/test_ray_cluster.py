@@ -325,7 +325,7 @@ def test_a_cluster_is_found_by_name_and_travels_to_tasks(cluster: Cluster) -> No
     ids=str,
 )
 def test_registrations_that_make_no_sense_are_refused(cluster: Cluster, wrong: dict[str, Any]) -> None:
-    options = {"model": Echo, "footprint": SIZE} | wrong
+    options: dict[str, Any] = {"model": Echo, "footprint": SIZE} | wrong
     with pytest.raises(ValueError):  # noqa: PT011 - `ArgumentError` or `QuantityError`
         cluster.register("never", **options)
     assert "never" not in {row["name"] for row in cluster.status()}
