@@ -184,7 +184,7 @@ async def _module_loader(model_id: str) -> str:
 def serving() -> Iterator[None]:
     """Give Serve on a Ray of one node."""
     with nodes_of(1):
-        serve.start(http_options={"location": "NoServer"})
+        serve.start(proxy_location="Disabled")
         yield
         serve.shutdown()
 
