@@ -213,7 +213,7 @@ def main() -> None:
         "ullage": by_bytes,
     }
     ray.init(num_cpus=2, object_store_memory=100 << 20, log_to_driver=False, logging_level=logging.ERROR)
-    serve.start(http_options={"location": "NoServer"})
+    serve.start(proxy_location="Disabled")
     randomness = random.Random(SEED)  # noqa: S311 - a repeatable crowd, not a secret
     names = randomness.choices(NAMES, [1 / rank for rank in range(1, len(NAMES) + 1)], k=given.requests)
     rows = [loaded(kind, decorator, names, given.clients) for kind, decorator in decorators.items()]

@@ -108,15 +108,15 @@ class Balance:
         """
         most = self._most_moves if most_moves is None else most_moves
         async with self._moving:
-            done = []
+            done: list[Move] = []
             for move in self._plan(most):
                 with contextlib.suppress(UllageError):
                     if await self._carry_out(move):
-                        done.append({"model": move.name, "leaves": move.leaves, "to": move.to})
+                        done.append(move)
             for move in done:
-                if move["leaves"] is not None:  # what it made way for stands by now, or is on its way
-                    await self._bring_up(move["model"])
-            return done
+                if move.leaves is not None:  # what it made way for stands by now, or is on its way
+                    await self._bring_up(move.name)
+            return [{"model": move.name, "leaves": move.leaves, "to": move.to} for move in done]
 
     def _plan(self, most: int) -> list[Move]:
         rows = self._pool.status()

@@ -161,7 +161,8 @@ class Cluster:
         Raises `ArgumentError` for a name in use, a class that is an actor's already, and where no node has such memory;
         `QuantityError`, `BudgetExceeded` for pins that cannot be in memory together.
         """
-        if not callable(model) or isinstance(model, ray.actor.ActorClass):
+        given: object = model
+        if not callable(given) or isinstance(given, ray.actor.ActorClass):
             raise refused("model", "give a class or function without @ray.remote; its options are `options`")
         if replicas != 1 and shards is not None:
             raise refused("replicas", "a model that is divided has one instance")
@@ -335,6 +336,10 @@ class Cluster:
         assert self._session is not None  # noqa: S101 - begun above
         return self._session
 
+    def _suspect(self, serial: int) -> Any:  # noqa: ANN401 - an answer to come
+        """Have the scheduler see for itself whether a model is gone."""
+        return self._scheduler.suspect.remote(serial)
+
     def _check(self) -> None:
         """Refuse to ask where this process has left Ray: asking would start another Ray. Raises `PoolClosedError`."""
         if not ray.is_initialized():
@@ -346,7 +351,7 @@ class Cluster:
         try:
             return ray.get(getattr(self._scheduler, method).remote(*arguments, **named))
         except RayTaskError as error:
-            cause: BaseException = error.cause
+            cause: object = error.cause
             if isinstance(cause, (UllageError, TimeoutError)):
                 raise cause from None
             raise

@@ -136,6 +136,19 @@ class Crew:
             members = [member for loaded in self._up.values() for member in loaded.members]
         return [member.process for member in members if member.node is node and member.process is not None]
 
+    def is_up(self, serial: int) -> bool:
+        """Whether a model is up, as far as is known."""
+        with self._lock:
+            loaded = self._up.get(serial)
+            return loaded is not None and loaded.death is None and not loaded.is_ending
+
+    def processes_of(self, serial: int) -> list[tuple[Node, Identity]]:
+        """Give the processes of a model that is up, with their nodes."""
+        with self._lock:
+            loaded = self._up.get(serial)
+            members = [] if loaded is None else list(loaded.members)
+        return [(member.node, member.process) for member in members if member.process is not None]
+
     def died(self, node: Node, process: Identity) -> Loaded | None:
         """Give the model one of whose processes ended, if nobody wanted that; it is said to be dead from now on."""
         with self._lock:
@@ -247,5 +260,5 @@ class Crew:
 
 
 def _cause(error: RayTaskError) -> BaseException:
-    cause: BaseException = error.cause
+    cause: object = error.cause
     return cause if isinstance(cause, BaseException) else error

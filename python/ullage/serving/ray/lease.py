@@ -1,10 +1,12 @@
 """Leases of a cluster's models: an actor's handle for the time of a `with` or `async with` block."""
 
+import asyncio
+import contextlib
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import ray
-from ray.exceptions import ActorUnschedulableError, OutOfMemoryError, RayActorError, RayTaskError
+from ray.exceptions import ActorUnschedulableError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 from ullage.errors import LeaseLostError, PoolClosedError, ProtocolError
 from ullage.serving.ray.session import Grant, Refusal
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClusterLease", "ClusterLease"]
 
+SUSPECT_S = 10.0
+"""How long it may take the scheduler to see for itself that a model is gone."""
 ENDS = (RayActorError, ActorUnschedulableError, OutOfMemoryError)
 """What calls of an actor raise whose process or node is gone."""
 
@@ -63,18 +67,22 @@ class _Lease:
         self._cluster._release(number)  # noqa: SLF001 - as above
         raise error
 
-    def _leave(self, error: BaseException | None) -> None:
-        """End the lease; what the end of the model's own actor raised is a lost lease."""
+    def _leave(self, error: BaseException | None) -> tuple[LeaseLostError, Any] | None:
+        """End the lease; what the end of the model's own actor raised is a lost lease.
+
+        Gives its exception, and what is to be waited for before it is raised: that the scheduler knows.
+        """
         number, grant, handles = self._held.pop()
         self._cluster._release(number)  # noqa: SLF001 - as above
         if not isinstance(error, ENDS):
-            return
+            return None
         actor = getattr(error, "actor_id", None)
         if actor is not None and actor not in {_id_of(handle) for handle in handles}:
-            return  # another actor's end
+            return None  # another actor's end
         reason = str(error).partition("\n")[0].rstrip(".")
         text = f"{self._name}: it is gone from {', '.join(grant.nodes)} while it was leased: {reason}"
-        raise LeaseLostError(text, model=self._name, nodes=list(grant.nodes), reason=reason) from error
+        lost = LeaseLostError(text, model=self._name, nodes=list(grant.nodes), reason=reason)
+        return lost, self._cluster._suspect(grant.serial)  # noqa: SLF001 - as above
 
 
 class AsyncClusterLease(_Lease):
@@ -95,7 +103,11 @@ class AsyncClusterLease(_Lease):
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Give the model back. Raises `LeaseLostError` where the block failed because its actor died."""
-        self._leave(error)
+        lost = self._leave(error)
+        if lost is not None:
+            with contextlib.suppress(RayError, TimeoutError):
+                await asyncio.wait_for(lost[1], SUSPECT_S)
+            raise lost[0] from error
 
 
 class ClusterLease(_Lease):
@@ -116,7 +128,11 @@ class ClusterLease(_Lease):
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Give the model back. Raises `LeaseLostError` where the block failed because its actor died."""
-        self._leave(error)
+        lost = self._leave(error)
+        if lost is not None:
+            with contextlib.suppress(RayError, TimeoutError):
+                ray.get(lost[1], timeout=SUSPECT_S)
+            raise lost[0] from error
 
 
 def _id_of(handle: Any) -> str:  # noqa: ANN401 - of an actor of any class

@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial, update_wrapper
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, overload
 
 from ullage._core import Footprint, Ledger, parse_bytes
 from ullage._types import ByteCount
@@ -31,6 +31,22 @@ MOST_IDS = 100_000
 log = logging.getLogger(__name__)
 
 
+@overload
+def multiplexed(func: Loader, /) -> "Multiplexed": ...
+@overload
+def multiplexed(
+    func: None = None,
+    max_num_models_per_replica: int | None = None,
+    *,
+    max_bytes: ByteCount | None = None,
+    footprint: Sizes | None = None,
+    workspace: ByteCount = 0,
+    measure: Callable[[Any], int] | None = None,
+    unload: Callable[[Any], Any] | None = None,
+    policy: str = "value",
+    timeout: float | None = None,
+    **options: Any,  # noqa: ANN401 - as below
+) -> "Callable[[Loader], Multiplexed]": ...
 def multiplexed(
     func: Loader | None = None,
     max_num_models_per_replica: int | None = None,
@@ -42,8 +58,8 @@ def multiplexed(
     unload: Callable[[Any], Any] | None = None,
     policy: str = "value",
     timeout: float | None = None,
-    **options: Any,  # noqa: ANN401 - the pool's
-) -> Any:  # noqa: ANN401 - a `Multiplexed`, or what makes one
+    **options: Any,
+) -> "Multiplexed | Callable[[Loader], Multiplexed]":
     """Stand in for `@serve.multiplexed` on a replica's loader: `model = await self.get_model(model_id)`.
 
     The models of a replica take at most `max_bytes`, and are at most `max_num_models_per_replica`; one of the two, or
@@ -63,11 +79,9 @@ def multiplexed(
     """
     if max_bytes is not None and footprint is None:
         raise refused("footprint", "by bytes, it has to be said how many a model takes")
-    if max_num_models_per_replica is not None and (
-        isinstance(max_num_models_per_replica, bool)
-        or not isinstance(max_num_models_per_replica, int)
-        or (max_num_models_per_replica <= 0 and max_num_models_per_replica != -1)
-    ):
+    count: object = max_num_models_per_replica
+    is_count = isinstance(count, int) and not isinstance(count, bool) and (count > 0 or count == -1)
+    if count is not None and not is_count:
         raise refused("max_num_models_per_replica", f"{max_num_models_per_replica!r} is neither a count nor -1")
     if max_bytes is None and max_num_models_per_replica is None:
         max_num_models_per_replica = USUAL_MODELS
@@ -77,7 +91,7 @@ def multiplexed(
         footprint,
         parse_bytes(workspace),
     )
-    make = partial(
+    make: Callable[[Loader], Multiplexed] = partial(
         Multiplexed,
         budget=budget,
         measure=measure,
@@ -133,6 +147,7 @@ class Multiplexed:
     As a method of a deployment's class it has one pool for each instance, made with the first call.
     """
 
+    __name__: str
     _serve_multiplexed_function = True  # Serve looks for this on the attributes of a deployment's class
 
     def __init__(

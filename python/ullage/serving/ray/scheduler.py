@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from ullage.errors import PoolClosedError, QueueFullError, UllageError
 from ullage.pool import Pool
@@ -30,6 +31,9 @@ __all__ = ["Options", "Scheduler"]
 
 log = logging.getLogger(__name__)
 
+SUSPECT_S = 5.0
+"""How long a client's word that a model is gone is looked into."""
+LOOK_S = 0.02
 DRAINED_S = 0.1
 """How often it is looked whether a draining node is empty."""
 
@@ -198,6 +202,16 @@ class Scheduler:
         lease = client.leases.pop(number, None)
         if lease is not None:
             await lease.__aexit__(None, None, None)
+
+    async def suspect(self, serial: int) -> None:
+        """See whether a model of which a client says so is gone, so that nobody else gets it."""
+        until = time.monotonic() + SUSPECT_S
+        while self._crew.is_up(serial) and time.monotonic() < until:
+            for node, process in self._crew.processes_of(serial):
+                with contextlib.suppress(RayError):
+                    if node.is_alive and not await node.agent.watch.remote(process):
+                        await self._died(node, process)
+            await asyncio.sleep(LOOK_S)
 
     async def close_session(self, session: str) -> None:
         """End all that a client holds and waits for."""
