@@ -5,9 +5,10 @@ same order from the same number of connections:
 
 - `pool`: models lent by `ullage.serving.fastapi`,
 - `lru`: models in a `cachetools.LRUCache` of so many bytes, each loaded once at a time (`cached` with a condition),
+- `lru-half`: the same cache of half as many bytes, as what it takes is more than what it counts,
 - `strict`: as `pool`, asked by eight times as many at once, for a model that can never fit too, and with little
   patience: what it refuses must be said by its type,
-- `bare`: the real model in a global variable; only the warm latency is asked of it.
+- `bare`: the real model, and one that does nothing, in a global variable; only the warm latency is asked of it.
 
 Requests come from `wrk` where it is installed (Debian has it), else from httpx2 in this process; the output says which.
 Memory is what the process holds beyond what it held before the first request, looked at every few milliseconds. Warm
@@ -51,6 +52,8 @@ NAMES = (
     "ssdlite-320-mobilenet-v3-large",
 )
 WORKSPACE = 16_000_000
+NOTHING = "nothing"
+"""A model that does nothing, so that what a request takes is the server's own."""
 IMPOSSIBLE = "llava-1-5-7b"
 """17 GB: refused at once where there is less."""
 TEXTS = ["A cat sits on the mat, and the mat lies on a rug that nobody has swept since the cask was tapped."]
@@ -111,6 +114,8 @@ def make_app(kind: str, budget: int) -> Any:
     footprints |= {name: ullage.footprint(name) for name in NAMES[1:]}
 
     def load(name: str) -> Any:
+        if name == NOTHING:
+            return object()
         return MiniLM(directory) if name == REAL else Synthetic(footprints[name].total.best)
 
     load(REAL).embed(TEXTS[0])  # threads and buffers that NumPy keeps belong to no model
@@ -118,13 +123,16 @@ def make_app(kind: str, budget: int) -> Any:
     if kind == "strict":
         sizes[IMPOSSIBLE] = ullage.footprint(IMPOSSIBLE).total.hi
         return pool_app(load, sizes, budget, timeout_s=2.0, max_waiting=32)
+    if kind == "lru-half":
+        return lru_app(load, sizes, budget // 2)
     return {"pool": pool_app, "lru": lru_app, "bare": bare_app}[kind](load, sizes, budget)
 
 
 def answer(model: Any) -> str:
     if hasattr(model, "embed"):
         return str(float(model.embed(TEXTS[0])[0]))
-    model.run(WORKSPACE)
+    if hasattr(model, "run"):
+        model.run(WORKSPACE)
     return "done"
 
 
@@ -140,13 +148,14 @@ def pool_app(load: Any, sizes: dict[str, int], budget: int, timeout_s: float = 6
     pool = ullage.Pool(ullage.Ledger(budget))
     for name, size in sizes.items():
         pool.register(name, load=partial(load, name), footprint=size, workspace=WORKSPACE)
+    pool.register(NOTHING, load=partial(load, NOTHING), footprint=1)
     serving = Serving(pool, timeout=timeout_s, max_waiting=max_waiting)
     app = FastAPI(lifespan=serving.lifespan)
     serving.install(app)
 
     @app.post("/models/{name}")
     def run(name: str, model: Annotated[Any, serving.lease(path="name")]) -> str:
-        assert name in sizes
+        assert name == NOTHING or name in sizes
         return answer(model)
 
     @app.get("/facts")
@@ -184,12 +193,11 @@ def bare_app(load: Any, _sizes: dict[str, int], _budget: int) -> Any:
     from fastapi import FastAPI  # noqa: PLC0415
 
     app = FastAPI()
-    model = load(REAL)
+    models = {name: load(name) for name in (REAL, NOTHING)}
 
     @app.post("/models/{name}")
     def run(name: str) -> str:
-        assert name == REAL
-        return answer(model)
+        return answer(models[name])
 
     return app
 
@@ -314,26 +322,25 @@ def loaded(kind: str, budget: int, names: list[str], clients: int) -> dict[str, 
 
 
 def warm(budget: int, bursts: int) -> dict[str, Any]:
-    """Give what a request for a model that is there takes with and without the pool, in turns."""
-    rows: dict[str, list[dict[str, Any]]] = {"pool": [], "bare": []}
+    """Give what requests for a model that is there take with and without the pool, in turns."""
     with ExitStack() as stack:
-        urls = {kind: stack.enter_context(server(kind, budget))[0] for kind in rows}
-        for kind, url in urls.items():
-            storm(url, [REAL] * 20, 1)
-            rows[kind].clear()
-        for burst in range(bursts):
-            for kind in sorted(urls, reverse=burst % 2 == 0):
-                asked = [REAL] * 40
-                rows[kind].append(wrk(urls[kind], asked, 1, BURST_S) if WRK else storm(urls[kind], asked, 1))
+        urls = {kind: stack.enter_context(server(kind, budget))[0] for kind in ("pool", "bare")}
+        for url in urls.values():
+            storm(url, [REAL, NOTHING] * 20, 1)
+        return {name: _warm(urls, name, bursts) for name in (REAL, NOTHING)}
+
+
+def _warm(urls: dict[str, str], name: str, bursts: int) -> dict[str, Any]:
+    rows: dict[str, list[dict[str, Any]]] = {kind: [] for kind in urls}
+    for burst in range(bursts):
+        for kind in sorted(urls, reverse=burst % 2 == 0):
+            asked = [name] * 40
+            rows[kind].append(wrk(urls[kind], asked, 1, BURST_S) if WRK else storm(urls[kind], asked, 1))
     found: dict[str, Any] = {"requests": sum(sum(row["statuses"].values()) for row in rows["pool"])}
-    for name, key, pick in (
-        ("min", "min_s", min),
-        ("p05", "p05_s", statistics.median),
-        ("p50", "p50_s", statistics.median),
-    ):
+    for key, pick in (("min_s", min), ("p05_s", statistics.median), ("p50_s", statistics.median)):
         figures = {kind: pick(row[key] for row in each) for kind, each in rows.items()}
         ratios = [one[key] / other[key] - 1 for one, other in zip(rows["pool"], rows["bare"], strict=True)]
-        found[name] = {**figures, "share": figures["pool"] / figures["bare"] - 1, "of_pairs": statistics.median(ratios)}
+        found[key] = {**figures, "share": figures["pool"] / figures["bare"] - 1, "of_turns": statistics.median(ratios)}
     return found
 
 
@@ -364,12 +371,20 @@ def show(rows: list[dict[str, Any]], warm_figures: dict[str, Any] | None, budget
         )
     if warm_figures is None:
         return
-    print(f"\nwarm requests of the real model, {warm_figures['requests']} of each kind, ms")
-    for name in ("min", "p05", "p50"):
-        figures = warm_figures[name]
-        bare, pool = figures["bare"] * 1e3, figures["pool"] * 1e3
-        share, pairs = figures["share"], figures["of_pairs"]
-        print(f"{name:5} bare {bare:7.3f}  pool {pool:7.3f}  share {share:+.1%}, median of the turns {pairs:+.1%}")
+    for model, found in warm_figures.items():
+        print(f"\nwarm requests of {model}, {found['requests']} of each kind, ms")
+        for name in ("min_s", "p05_s", "p50_s"):
+            figures = found[name]
+            bare, pool = figures["bare"] * 1e3, figures["pool"] * 1e3
+            share, turns = figures["share"], figures["of_turns"]
+            print(
+                f"{name[:3]:5} bare {bare:7.3f}  pool {pool:7.3f}  share {share:+.1%}, median of the turns {turns:+.1%}"
+            )
+    added = min(
+        found_["pool"] - found_["bare"] for found_ in (warm_figures[NOTHING][key] for key in ("min_s", "p50_s"))
+    )
+    real = warm_figures[REAL]["p50_s"]["bare"]
+    print(f"lending adds {added * 1e6:,.0f} us, {added / real:.1%} of a request of the real model")
 
 
 def main() -> None:
@@ -379,20 +394,26 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--bursts", type=int, default=20, help=f"warm bursts of {BURST_S} s of each kind")
-    parser.add_argument("--only", choices=("pool", "lru", "strict", "warm"), action="append", help="leave the rest out")
+    parser.add_argument(
+        "--only", choices=("pool", "lru", "lru-half", "strict", "warm"), action="append", help="leave the rest out"
+    )
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--serve", choices=("pool", "lru", "strict", "bare"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=("pool", "lru", "lru-half", "strict", "bare"), help=argparse.SUPPRESS)
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
         import uvicorn  # noqa: PLC0415 - the servers need it
 
-        uvicorn.run(make_app(given.serve, given.budget), fd=given.fd, log_level="error")
+        # By `fd=` it would be taken for a Unix socket, and answers would wait 40 ms for the client's acknowledgement.
+        listener = socket.socket(fileno=given.fd)
+        server_ = uvicorn.Server(uvicorn.Config(make_app(given.serve, given.budget), log_level="error"))
+        server_.run(sockets=[listener])
         return
     names = requests(given.requests)
     crowds = {
         "pool": (names, given.clients),
         "lru": (names, given.clients),
+        "lru-half": (names, given.clients),
         "strict": ([name if index % 20 else IMPOSSIBLE for index, name in enumerate(names)], 8 * given.clients),
     }
     only = given.only or [*crowds, "warm"]

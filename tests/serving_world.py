@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 import uvicorn
@@ -59,9 +59,9 @@ class Site:
 
 
 @contextmanager
-def served(app: Any) -> Iterator[Site]:
-    """Serve an application in a thread."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="on", ws="none")
+def served(app: Any, ws: Literal["none", "auto"] = "none") -> Iterator[Site]:
+    """Serve an application in a thread; with `auto`, web sockets too."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="on", ws=ws)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -5,18 +5,22 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from click.testing import CliRunner, Result
+from fastapi import FastAPI
+from pool_world import PATIENCE_S, in_thread, until
 from rich.console import Console
+from serving_world import Gate, served
 
 import ullage
 from ullage.cli.app import app
-from ullage.errors import ProblemError
+from ullage.errors import ProblemError, UnreadableError
+from ullage.serving.fastapi import Serving
 from ullage.top import Snapshot
 from ullage.top.frame import frame
-from ullage.top.source import opened
+from ullage.top.source import Server, opened
 
 
 def model(name: str, state: str = "ready", **more: Any) -> dict[str, Any]:
@@ -155,6 +159,71 @@ def test_who_does_not_answer_is_named(server: str) -> None:
     assert "must be one JSON object" in run(f"{server}/odd", "--once").stderr
     assert "refused" in run("http://127.0.0.1:9", "--once").stderr
     assert "neither http" in run("ftp://somewhere", "--once").stderr
+
+
+def test_a_real_server_is_drawn_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = ullage.Pool(ullage.Ledger("20GB"))
+    for name, size in (("busy", "12GB"), ("late", "12GB"), ("idle", "3GB"), ("huge", "30GB")):
+        pool.register(name, load=Gate if name == "busy" else object, footprint=size)
+    serving = Serving(pool, timeout=PATIENCE_S)
+    application = FastAPI(lifespan=serving.lifespan)
+    serving.install(application)
+
+    @application.get("/use/{name}")
+    def use(name: str, model: Annotated[Any, serving.lease(path="name")]) -> str:
+        return str(model.run() if isinstance(model, Gate) else name)
+
+    with served(application) as site:
+        assert [site.get(f"/use/{name}").status_code for name in ("idle", "huge")] == [200, 507]
+        holder = in_thread(lambda: site.get("/use/busy"))
+        until(lambda: any(row["leases"] for row in pool.status()))
+        waiter = in_thread(lambda: site.get("/use/late"))
+        until(lambda: any(row["waiting"] for row in pool.status()))
+        for width in (60, 72, 100, 140, 200):
+            done = run(site.url, "--once", width=width)
+            assert done.exit_code == 0, done.output
+            text = done.stdout.split("\n")
+            assert max(map(len, text)) <= width
+            assert "12.00 GB" in done.stdout
+            assert "4 models, 2 ready, 1 lease, 1 waiting, the longest for" in " ".join(done.stdout.split())
+            rows = [line.split()[0] for line in text if line.split()[:1] in (["late"], ["busy"], ["idle"], ["huge"])]
+            assert rows[:2] == ["late", "busy"], "who is waited for comes first"
+            assert "refuse" in done.stdout
+        pool._driver.residents["busy"].instances[0].value.opened.set()  # noqa: SLF001 - a lease would wait
+        assert [done.result(PATIENCE_S).status_code for done in (holder, waiter)] == [200, 200]
+
+        looks = 0
+
+        def sleep(_seconds: float) -> None:
+            nonlocal looks
+            looks += 1
+            if looks > 3:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr("ullage.cli.top.time.sleep", sleep)
+        done = run(site.url)
+        assert (done.exit_code, looks) == (130, 4), "it looks until Ctrl-C"
+    gone = run(site.url, "--once")
+    assert (gone.exit_code, gone.stderr.count("\n")) == (2, 1)
+    assert "refused" in gone.stderr
+
+
+def test_a_server_that_goes_and_comes_back_is_asked_again(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+
+    def ask(_self: Server) -> Snapshot:
+        looks.append("asked")
+        if len(looks) in {2, 3}:
+            raise UnreadableError(f"{server}: connection refused", path=server)
+        if len(looks) == 5:
+            raise KeyboardInterrupt
+        return Snapshot.of_data(status()["accounts"], status()["models"])
+
+    monkeypatch.setattr(Server, "__call__", ask)
+    done = run(server, "--interval", "0.05")
+    assert done.exit_code == 130
+    assert "connection refused" in done.stdout
+    assert done.stdout.rindex("sdxl") > done.stdout.rindex("connection refused")
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@
     ULLAGE_BUDGET=1.2GB uvicorn --factory ullage.serving.example:app
 
 `POST /embed {"texts": [...]}` gives embeddings by plain NumPy, `POST /models/NAME/run` keeps a synthetic model of a
-published size busy, `GET /models/NAME/stream` has it answer piece by piece. `/ullage/status` says what is in memory.
+published size busy, `GET /models/NAME/stream` has it answer piece by piece, and a web socket at `/models/NAME/talk` has
+it answer every text. `/ullage/status` says what is in memory; `ullage top http://127.0.0.1:8000` draws it.
 """
 
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +26,7 @@ from ullage.serving.fastapi import RESPONSES, Serving
 
 needed("fastapi", "fastapi")
 
-from fastapi import FastAPI  # noqa: E402 - said in one sentence where it is missing
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect  # noqa: E402 - said in one sentence where it is missing
 from fastapi.responses import StreamingResponse  # noqa: E402
 from pydantic import BaseModel, Field  # noqa: E402
 
@@ -82,5 +84,14 @@ def app() -> FastAPI:
                 yield f"{name} {number}\n".encode()
 
         return StreamingResponse(pieces(), media_type="text/plain")
+
+    @served.websocket("/models/{name}/talk")
+    async def talk(name: str, socket: WebSocket, model: Annotated[Synthetic, serving.lease(path="name")]) -> None:
+        await socket.accept()  # the model is there; without it, the socket would not have been opened
+        with suppress(WebSocketDisconnect):
+            while True:
+                said = await socket.receive_text()
+                await asyncio.to_thread(model.run, WORKSPACE)
+                await socket.send_text(f"{name} heard {said}")
 
     return served

@@ -25,7 +25,7 @@ needed("starlette", "fastapi")
 from starlette.requests import HTTPConnection, Request  # noqa: E402 - said in one sentence where it is missing
 from starlette.responses import JSONResponse, Response, StreamingResponse  # noqa: E402
 from starlette.routing import Route  # noqa: E402
-from starlette.websockets import WebSocket  # noqa: E402
+from starlette.websockets import WebSocket, WebSocketState  # noqa: E402
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -37,7 +37,11 @@ Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 NGINX_CLIENT_GONE = 499
 TRY_AGAIN_LATER = 1013
-"""The close code of a web socket (RFC 6455 registry) whose model was refused."""
+"""The close code of a web socket (RFC 6455 registry) whose model was refused once it was open."""
+DENIAL = "websocket.http.response"
+"""What a server can that answers the opening of a web socket as a request; others say 403."""
+MOST_REASON = 120
+"""Bytes of a close frame's reason; 123 are allowed."""
 HISTORY = 100
 """How many past events a stream begins with unless it says."""
 NO_STORE = {"Cache-Control": "no-store"}
@@ -160,11 +164,15 @@ class Serving:
         plan = None if observer is None or model is None else observer.plan(model)
         after_s = 1.0 if observer is None else observer.retry_after_s(plan)
         problem = problem_of(error, plan, after_s)
-        if isinstance(connection, WebSocket):
-            await connection.close(TRY_AGAIN_LATER, problem.detail[:120])
-            return None
         headers = NO_STORE | problem.headers()
-        return JSONResponse(problem.document(), problem.status, headers, media_type=MEDIA_TYPE)
+        response = JSONResponse(problem.document(), problem.status, headers, media_type=MEDIA_TYPE)
+        if not isinstance(connection, WebSocket):
+            return response
+        if _can_be_denied(connection):
+            await connection.send_denial_response(response)
+        else:
+            await connection.close(TRY_AGAIN_LATER, _cut(problem.detail))
+        return None
 
     async def _status(self, _request: Request) -> Response:
         return JSONResponse(self.observer.snapshot().as_dict(), headers=NO_STORE)
@@ -199,6 +207,16 @@ class Serving:
             reason = "the application is not running: give it Serving.lifespan"
             raise ProtocolError(f"there is no pool: {reason}", event="take", subject="pool", reason=reason)
         return part
+
+
+def _can_be_denied(socket: WebSocket) -> bool:
+    """Say whether a web socket is not accepted yet, and the server can answer it as a request instead."""
+    return socket.application_state is WebSocketState.CONNECTING and DENIAL in socket.scope.get("extensions", {})
+
+
+def _cut(reason: str) -> str:
+    """Give as much of a reason as a close frame holds."""
+    return reason.encode()[:MOST_REASON].decode(errors="ignore")
 
 
 async def _answer_nobody(connection: HTTPConnection, _error: Exception) -> Response | None:
