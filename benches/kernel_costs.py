@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from peers import kernels_gguf, kernels_numpy, kernels_onnxruntime
+from peers import kernels_gguf, kernels_llamacpp, kernels_numpy, kernels_onnxruntime
 
 from ullage import _core
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 COLUMNS = 4096
 CHUNK_ROWS = 64
 PASSES = 3
+BEYOND = 16
+"""How many times the weights that are decoded beside a peer are multiplied beside one."""
 DECODED = (
     ("palettized:4", "f16"),
     ("palettized:4", "f32"),
@@ -177,18 +179,28 @@ def peers(weights: int) -> list[dict[str, Any]]:
     works: list[tuple[str, str, str, Callable[[], float]]] = [
         *kernels_numpy.works(weights, COLUMNS, random_parts),
         *kernels_gguf.works(weights, COLUMNS, random_parts),
-        *kernels_onnxruntime.works(16 * weights, COLUMNS),
+        *kernels_llamacpp.works(weights, COLUMNS, random_parts),
+        *kernels_onnxruntime.works(BEYOND * weights, COLUMNS),
     ]
     x = np.random.default_rng(1).standard_normal(COLUMNS).astype(np.float32)
     for name, scheme, dtype, work in works:
-        stored = matrix(scheme, weights)
+        # As much as the peer goes through, beyond the caches.
+        stored = matrix(scheme, BEYOND * weights if dtype == "y" else weights)
         vector = x if dtype == "y" else None
         chunk = CHUNK_ROWS * COLUMNS
         ours, theirs = Row(scheme), Row(name)
         for _ in range(PASSES):
             ours.take(stored.times("f32" if dtype == "y" else dtype, CHUNK_ROWS, x=vector), chunk)
             theirs.take([work()], 1)
-        found.append({"peer": name, "kernel": f"{scheme} -> {dtype}", "times_faster": theirs.seconds / ours.seconds})
+        found.append(
+            {
+                "peer": name,
+                "kernel": f"{scheme} -> {dtype}",
+                "peer_ps": theirs.seconds * 1e12,
+                "ps_a_weight": ours.seconds * 1e12,
+                "times_faster": theirs.seconds / ours.seconds,
+            }
+        )
     return found
 
 
@@ -197,10 +209,10 @@ def show(rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
     names = {"kernel", "peer"}
-    print("  ".join(f"{key:>30}" if key in names else f"{key:>14}" for key in rows[0]))
+    print("  ".join(f"{key:>34}" if key in names else f"{key:>14}" for key in rows[0]))
     for row in rows:
         cells = (
-            f"{cell:>30}" if key in names else f"{cell:>14.2f}" if isinstance(cell, float) else f"{cell:>14}"
+            f"{cell:>34}" if key in names else f"{cell:>14.2f}" if isinstance(cell, float) else f"{cell:>14}"
             for key, cell in row.items()
         )
         print("  ".join(cells))

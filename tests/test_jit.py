@@ -14,7 +14,7 @@ from ullage import Profile, UllageError
 from ullage.cli.app import app
 
 LAYERS = [(f"layer.{index}", [96, 256], "palettized:4") for index in range(4)]
-POLICIES = ("load_time", "just_in_time", "just_in_time,prefetch=1", "just_in_time,tile=8192", "fused", "keep_hot")
+POLICIES = ("load_time", "just_in_time", "just_in_time,prefetch=1", "just_in_time,tile=8KiB", "fused", "keep_hot")
 
 
 def figure(value: float, unit: str = "bytes_per_second") -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""llama.cpp's own code for GGML blocks, as PyPI's xllamacpp carries it: decoding, and products by its graphs."""
+"""llama.cpp's own code for GGML blocks, as PyPI's xllamacpp carries it: decoding, and products by its graphs.
+
+Its products round the vector to integers of eight bits first. The library is built for AVX2.
+"""
 
 import ctypes
 import time
@@ -154,7 +157,7 @@ def works(weights: int, columns: int, parts: Parts) -> list[Work]:
         return float(np.quantile(times, 0.05)) / 64 / columns
 
     # Enough of them that none lies in a cache when its turn comes.
-    shape = (max(4 * weights // columns // ROWS, 2), ROWS, columns)
+    shape = (max(16 * weights // columns // ROWS, 2), ROWS, columns)
     plain = int(ggml.ggml_backend_cpu_buffer_type())
 
     def multiply(name: str, kind: int) -> float:

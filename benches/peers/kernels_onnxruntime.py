@@ -1,4 +1,8 @@
-"""onnxruntime's `MatMulNBits`: integers of four bits in blocks of 32, multiplied by one thread."""
+"""onnxruntime's products with quantised weights, by one thread.
+
+`MatMulNBits` takes integers of four bits in blocks of 32, and with accuracy 4 rounds the vector to integers of eight;
+`DynamicQuantizeMatMul`, of integers of eight bits with a scale for each row, always does.
+"""
 
 import time
 from collections.abc import Callable
@@ -9,10 +13,9 @@ import numpy as np
 Work = tuple[str, str, str, Callable[[], float]]
 
 
-def session(rows: int, columns: int, accuracy: int) -> Any:  # noqa: ANN401 - of a package that may be missing
-    """Make a model of one node."""
-    import onnxruntime  # noqa: PLC0415 - a peer that may be missing
-    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
+def four_bits(rows: int, columns: int, accuracy: int) -> tuple[Any, list[Any]]:
+    """Give the node, and its weights."""
+    from onnx import helper, numpy_helper  # noqa: PLC0415 - a peer that may be missing
 
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 256, (rows, columns // 32, 16), dtype=np.uint8)
@@ -28,12 +31,31 @@ def session(rows: int, columns: int, accuracy: int) -> Any:  # noqa: ANN401 - of
         block_size=32,
         accuracy_level=accuracy,
     )
+    return node, [numpy_helper.from_array(codes, "codes"), numpy_helper.from_array(scales, "scales")]
+
+
+def eight_bits(rows: int, columns: int) -> tuple[Any, list[Any]]:
+    """Give the node, and its weights."""
+    from onnx import helper, numpy_helper  # noqa: PLC0415 - a peer that may be missing
+
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-127, 128, (columns, rows), dtype=np.int8)
+    scales = rng.uniform(0.01, 0.02, rows).astype(np.float32)
+    node = helper.make_node("DynamicQuantizeMatMul", ["x", "codes", "scales"], ["y"], domain="com.microsoft")
+    return node, [numpy_helper.from_array(codes, "codes"), numpy_helper.from_array(scales, "scales")]
+
+
+def session(rows: int, columns: int, node: Any, weights: list[Any]) -> Any:  # noqa: ANN401 - of a package that may be missing
+    """Make a model of one node."""
+    import onnxruntime  # noqa: PLC0415 - a peer that may be missing
+    from onnx import TensorProto, helper  # noqa: PLC0415
+
     graph = helper.make_graph(
         [node],
         "product",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, columns])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, rows])],
-        [numpy_helper.from_array(codes, "codes"), numpy_helper.from_array(scales, "scales")],
+        weights,
     )
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
@@ -52,8 +74,8 @@ def works(weights: int, columns: int) -> list[Work]:
     # Many models, so that none lies in a cache when its turn comes.
     rows, count = 4096, max(weights // columns // 4096, 2)
 
-    def multiply(accuracy: int) -> float:
-        sessions = [session(rows, columns, accuracy) for _ in range(count)]
+    def multiply(node: Any, held: list[Any]) -> float:  # noqa: ANN401 - as above
+        sessions = [session(rows, columns, node, held) for _ in range(count)]
         x = np.random.default_rng(1).standard_normal((1, columns)).astype(np.float32)
         times = []
         for _ in range(8):
@@ -64,6 +86,7 @@ def works(weights: int, columns: int) -> list[Work]:
         return float(np.quantile(times, 0.05)) / rows / columns
 
     return [
-        ("onnxruntime MatMulNBits, f32", "linear:4,block=32", "y", lambda: multiply(0)),
-        ("onnxruntime MatMulNBits, int8", "linear:4,block=32", "y", lambda: multiply(4)),
+        ("onnxruntime MatMulNBits, f32", "linear:4,block=32", "y", lambda: multiply(*four_bits(rows, columns, 0))),
+        ("onnxruntime MatMulNBits, int8", "linear:4,block=32", "y", lambda: multiply(*four_bits(rows, columns, 4))),
+        ("onnxruntime DynamicQuantizeMatMul", "linear:8", "y", lambda: multiply(*eight_bits(rows, columns))),
     ]

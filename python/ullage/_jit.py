@@ -43,7 +43,7 @@ _CoreRow: TypeAlias = tuple[str, Sequence[int], str, int | None, int | None, int
 
 SCHEMES = ("palettized:4", "linear:8", "linear:4,block=32", "sparse:0.5", "gguf:q4_k")
 """What is calibrated unless said otherwise: one scheme of each kind that kernels know."""
-AUTO = ("fused", "just_in_time,tile=262144", "just_in_time", "load_time")
+AUTO = ("fused", "just_in_time,tile=256KiB", "just_in_time", "load_time")
 """What `auto` chooses from, the smallest memory first."""
 MEMORY_KEPT_FREE = 1 << 30
 

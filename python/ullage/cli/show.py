@@ -59,14 +59,12 @@ class Page:
         self.line(text, "bold")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-        """Print rows under `columns`: a name that begins with `>` is of figures, set to the right and never broken."""
-        headed = any(name.removeprefix(">") for name in columns)
+        """Print rows under `columns`: `>` before a name sets figures to the right, and that or `=` breaks none."""
+        headed = any(name.strip("=>") for name in columns)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_header=headed)
         for name in columns:
-            figures = name.startswith(">")
-            table.add_column(
-                name.removeprefix(">"), justify="right" if figures else "left", no_wrap=figures, overflow="fold"
-            )
+            side, whole = "right" if name.startswith(">") else "left", name.startswith((">", "="))
+            table.add_column(name.lstrip("=>"), justify=side, no_wrap=whole, overflow="fold")
         for row in rows:
             table.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
         self._print(table)

@@ -19,7 +19,7 @@ POLICIES = (
     "load_time",
     "just_in_time",
     "just_in_time,prefetch=1",
-    "just_in_time,tile=262144",
+    "just_in_time,tile=256KiB",
     "fused",
     "keep_hot",
     "stream,prefetch=1",

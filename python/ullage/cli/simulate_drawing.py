@@ -9,7 +9,7 @@ from ullage.cli.show import Page
 __all__ = ["advice", "draw_policies", "draw_timeline", "milliseconds"]
 
 CELLS = 24
-NARROW_CELLS = 6
+NARROW_CELLS = 4
 MOST_EVENTS = 20_000
 NEAR = 1.02
 """Latencies closer than this are called alike."""
@@ -27,11 +27,16 @@ def draw_policies(page: Page, rows: Sequence[Mapping[str, Any]], *, limit: int |
     """
     if not rows:
         return
-    cells = CELLS if page.wide else NARROW_CELLS
+    has_schemes = len({row.get("scheme") for row in rows}) > 1
+    # What figures, gaps and names leave, for two bars of whole cells: a bar that is cut off says something else.
+    names = max(len(row["policy"]) for row in rows) + has_schemes * max(
+        len(row.get("scheme") or "") + 2 for row in rows
+    )
+    marks = 0 if all(row.get("allowed", True) for row in rows) else 20
+    cells = min(max((page.width - names - marks - 30) // 2, NARROW_CELLS), CELLS)
     slowest = max(row["latency_s"] for row in rows)
     largest = max(*(row["peak_bytes"] for row in rows), limit or 0)
-    has_schemes = len({row.get("scheme") for row in rows}) > 1
-    columns = ("policy", *(("scheme",) if has_schemes else ()), ">ms", "", ">peak", "", "")
+    columns = ("=policy", *(("scheme",) if has_schemes else ()), ">ms", "", ">peak", "", "")
     page.table(
         columns,
         [

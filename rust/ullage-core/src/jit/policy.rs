@@ -134,7 +134,10 @@ impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())?;
         if let Self::JustInTime { scratch: Scratch::Tile(bytes), .. } = self {
-            write!(f, ",tile={}", bytes.get())?;
+            match bytes.get() {
+                whole if whole.is_multiple_of(1024) => write!(f, ",tile={}KiB", whole >> 10)?,
+                other => write!(f, ",tile={other}")?,
+            }
         }
         if self.prefetch() > 0 {
             write!(f, ",prefetch={}", self.prefetch())?;

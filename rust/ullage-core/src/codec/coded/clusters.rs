@@ -1,17 +1,22 @@
 //! The best table for numbers on a line: clusters are runs of the sorted numbers, so a table over prefix sums finds them.
 //!
-//! Layer by layer, the best last run is found for every end by divide and conquer, since the later the end, the later that
-//! run begins (Wu, 1991): `k · n · log n` for `k` entries and `n` distinct numbers. More distinct numbers than
-//! [`EXACT`] are joined first, into that many bins of equal width; the root of the mean squared error is then at most the
-//! width of one bin above the least, and a few passes of Lloyd's over the numbers themselves take most of that back.
+//! Squared distances of runs satisfy the quadrangle inequality, so that the least cost of `k` runs is convex in `k`: with a
+//! price for each run, the runs of least cost and price together are the best of their number, and the price that buys `k`
+//! is found by search (Aggarwal, Schieber and Tokuyama, 1994). For one price, the best last run of every end begins the
+//! later the later the end, so that a queue of beginnings finds all in `n · log n` for `n` distinct numbers. More of them
+//! than [`EXACT`] are joined first, into that many bins of equal width; the root of the mean squared error is then at most
+//! the width of one bin above the least, and a few passes of Lloyd's over the numbers themselves take most of that back.
 
 #![expect(clippy::arithmetic_side_effects, reason = "places among numbers that lie in memory")]
 
-/// Steps of the search that are worth it: distinct numbers times entries.
-const EXACT: usize = 1 << 17;
-/// Bins that are never too many.
-const FEWEST: usize = 2048;
+use std::cmp::Ordering;
+
+/// Distinct numbers among which the best runs are searched.
+const EXACT: usize = 1 << 14;
 const PASSES: usize = 8;
+/// Prices that are tried at most, and how near two are that are taken for one.
+const PRICES: u32 = 200;
+const NEAR: f64 = 1e-13;
 
 /// Sums over the first so many points: of weights, values and squares, values counted from the middle.
 struct Sums(Vec<[f64; 3]>);
@@ -59,9 +64,8 @@ fn means_of(points: &[(f64, f64)], count: usize) -> Vec<f32> {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return Vec::new() };
     let middle = f64::midpoint(first.0, last.0);
     let points: Vec<(f64, f64)> = points.iter().map(|&(value, weight)| (value - middle, weight)).collect();
-    let most = (EXACT / count.max(1)).max(FEWEST);
-    let is_joined = points.len() > most;
-    let coarse = if is_joined { joined(&points, most) } else { points.clone() };
+    let is_joined = points.len() > EXACT;
+    let coarse = if is_joined { joined(&points, EXACT) } else { points.clone() };
     let sums = Sums::of(&coarse);
     let edges = edges(&sums, coarse.len(), count.min(coarse.len()));
     let mut means: Vec<f64> = edges.windows(2).filter_map(|edge| sums.mean(edge[0], edge[1])).collect();
@@ -126,51 +130,165 @@ fn polish(points: &[(f64, f64)], means: &mut [f64]) {
 
 /// Where the best `count` runs of `points` begin and end.
 fn edges(sums: &Sums, points: usize, count: usize) -> Vec<usize> {
-    let mut costs: Vec<f64> = (0..=points).map(|end| sums.cost(0, end)).collect();
-    let mut cuts: Vec<Vec<u32>> = vec![vec![0; points + 1]];
-    for _ in 1..count {
-        let mut layer =
-            Layer { sums, before: &costs, costs: vec![0.0; costs.len()], cuts: vec![0; costs.len()] };
-        layer.fill(0, points, 0, points);
-        let Layer { costs: next, cuts: cut, .. } = layer;
-        costs = next;
-        cuts.push(cut);
+    let whole = sums.cost(0, points);
+    if count >= points || whole <= 0.0 {
+        return (0..count).chain([points]).collect();
+    }
+    // Prices for which there are fewer runs, and more, with those runs.
+    let (mut high, mut few) = (f64::INFINITY, vec![0, points]);
+    let (mut low, mut many): (f64, Vec<usize>) = (0.0, (0..=points).collect());
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    let wanted = count as f64;
+    // Of numbers that lie evenly.
+    let mut price = 2.0 * whole / wanted.powi(3);
+    for round in 0..PRICES {
+        if few.len() == count + 1 {
+            return few;
+        }
+        let found = cheapest(sums, points, price);
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+        let ratio = (found.len() as f64 - 0.5) / (wanted + 0.5);
+        match (found.len() - 1).cmp(&count) {
+            Ordering::Equal => return found,
+            Ordering::Less => (high, few) = (price, found),
+            Ordering::Greater => (low, many) = (price, found),
+        }
+        // Costs fall with the square of the number of runs, and prices with its cube.
+        let guess = price * ratio.powi(3);
+        let is_within = guess > low && guess < high && round < 16;
+        price = match (is_within, low > 0.0, high.is_finite()) {
+            (true, _, _) => guess,
+            (false, true, true) => low.midpoint(high),
+            (false, _, true) => high / 16.0,
+            (false, _, false) => low * 16.0,
+        };
+        if high.is_finite() && high - low <= NEAR * high || price <= 0.0 {
+            break;
+        }
+    }
+    spliced(&few, &many, count)
+}
+
+/// The runs whose costs, with `price` for each run, are least: where they begin and end.
+fn cheapest(sums: &Sums, points: usize, price: f64) -> Vec<usize> {
+    let mut costs = vec![0.0_f64; points + 1];
+    let mut begins = vec![0_usize; points + 1];
+    // Beginnings, each with the first end that it is best for.
+    let mut queue: Vec<(usize, usize)> = vec![(0, 1)];
+    let mut front = 0;
+    for end in 1..=points {
+        while queue.get(front + 1).is_some_and(|&(_, from)| from <= end) {
+            front += 1;
+        }
+        let begin = queue[front].0;
+        costs[end] = costs[begin] + sums.cost(begin, end) + price;
+        begins[end] = begin;
+        let gain = |before: usize, later: usize| {
+            costs[before] + sums.cost(before, later) - costs[end] - sums.cost(end, later)
+        };
+        // A later beginning is better from some end on, if from any.
+        while queue.len() > front + 1 && queue.last().is_some_and(|&(before, from)| gain(before, from) > 0.0)
+        {
+            queue.pop();
+        }
+        let (before, from) = queue.last().copied().unwrap_or((begin, end));
+        let (mut worse, mut better) = (from.max(end), points + 1);
+        while worse + 1 < better {
+            let later = worse.midpoint(better);
+            if gain(before, later) > 0.0 { better = later } else { worse = later }
+        }
+        if better <= points {
+            queue.push((end, better));
+        }
     }
     let mut edges = vec![points];
-    for cut in cuts.iter().rev() {
-        let end = edges.last().copied().unwrap_or(0);
-        edges.push(usize::try_from(cut[end]).unwrap_or(0));
+    while let Some(&end) = edges.last()
+        && end > 0
+    {
+        edges.push(begins[end]);
     }
     edges.reverse();
     edges
 }
 
-/// Costs with one run more than `before`, and where that last run begins.
-struct Layer<'a> {
-    sums: &'a Sums,
-    before: &'a [f64],
-    costs: Vec<f64>,
-    cuts: Vec<u32>,
+/// So many runs, more than `few` and fewer than `many`, both of which are cheapest for the same price: those of `many` up to
+/// one that lies within one of `few`, and what follows that one. By the quadrangle inequality they cost no more.
+fn spliced(few: &[usize], many: &[usize], count: usize) -> Vec<usize> {
+    let more = (count + 1).saturating_sub(few.len());
+    let places = 0..few.len().saturating_sub(1);
+    let place = places.into_iter().find(|&place| many[place + more + 1] <= few[place + 1]).unwrap_or(0);
+    let (first, rest) = (&many[..=place + more], &few[place + 1..]);
+    first.iter().chain(rest).copied().collect()
 }
 
-impl Layer<'_> {
-    /// Fills ends from `first` to `last`, whose runs begin between `from` and `until`: the later the end, the later the begin.
-    fn fill(&mut self, first: usize, last: usize, from: usize, until: usize) {
-        let end = first.midpoint(last);
-        let (mut best, mut cut) = (f64::INFINITY, from);
-        for start in from..=until.min(end) {
-            let cost = self.before[start] + self.sums.cost(start, end);
-            if cost < best {
-                (best, cut) = (cost, start);
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The least cost of so many runs, tried one by one.
+    fn least(sums: &Sums, end: usize, count: usize) -> f64 {
+        if count == 1 {
+            return sums.cost(0, end);
+        }
+        let costs = (count - 1..end).map(|cut| least(sums, cut, count - 1) + sums.cost(cut, end));
+        costs.fold(f64::INFINITY, f64::min)
+    }
+
+    fn cost(sums: &Sums, edges: &[usize]) -> f64 {
+        edges.windows(2).map(|pair| sums.cost(pair[0], pair[1])).sum()
+    }
+
+    fn check(points: &[(f64, f64)]) {
+        let sums = Sums::of(points);
+        for count in 1..=points.len().min(5) {
+            let found = edges(&sums, points.len(), count);
+            assert_eq!(found.len(), count + 1, "{points:?} {found:?}");
+            assert!(found.windows(2).all(|pair| pair[0] < pair[1]), "{found:?}");
+            let (best, whole) = (least(&sums, points.len(), count), sums.cost(0, points.len()));
+            assert!(cost(&sums, &found) <= best + 1e-9 * whole, "{points:?} {count}: {found:?} {best}");
+        }
+    }
+
+    #[test]
+    fn even_numbers_have_many_best_runs_for_one_price() {
+        for length in 1..14 {
+            check(&(0..length).map(|place| (f64::from(place), 1.0)).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn many_runs_of_many_numbers_are_found() {
+        // Every other run must lie within one of two neighbours: no run can be moved for the better.
+        let points: Vec<(f64, f64)> =
+            (0..5000_u32).map(|place| (f64::from(place).sqrt().sin() * 3.0, 1.0)).collect();
+        let mut points = points;
+        points.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let sums = Sums::of(&points);
+        for count in [2, 16, 255, 256, 4999] {
+            let found = edges(&sums, points.len(), count);
+            assert_eq!(found.len(), count + 1);
+            let best = cost(&sums, &found);
+            for place in 1..count {
+                for moved in [found[place] - 1, found[place] + 1] {
+                    if moved > found[place - 1] && moved < found[place + 1] {
+                        let mut other = found.clone();
+                        other[place] = moved;
+                        assert!(cost(&sums, &other) >= best - 1e-9 * best.abs());
+                    }
+                }
             }
         }
-        self.costs[end] = best;
-        self.cuts[end] = u32::try_from(cut).unwrap_or(u32::MAX);
-        if end > first {
-            self.fill(first, end - 1, from, cut);
-        }
-        if end < last {
-            self.fill(end + 1, last, cut, until);
+    }
+
+    proptest! {
+        #[test]
+        fn runs_are_the_best_there_are(mut points in proptest::collection::vec((-100..100_i32, 0..4_i32), 1..12)) {
+            points.sort_unstable();
+            let points: Vec<(f64, f64)> =
+                points.iter().map(|&(value, weight)| (f64::from(value) / 8.0, f64::from(weight))).collect();
+            check(&points);
         }
     }
 }
