@@ -12,6 +12,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,18 +121,7 @@ def test_it_is_told_what_happens() -> None:
             return float(candidate.turn)
 
     ullage.replay([(1.0, "a", 1.0), (5.0, "b", 1.0)], {"a": (3, 2.0), "b": (3, 0.5)}, 5, policy=Watches())
-    assert seen == [
-        ("on_register", "a", 3, 2.0),
-        ("on_register", "b", 3, 0.5),
-        ("on_request", "a", 1.0),
-        ("on_load", "a", 3.0),
-        ("on_release", "a", 4.0),
-        ("on_request", "b", 5.0),
-        ("worth", "a", 3, 2, 5.0),
-        ("on_evict", "a", 5.0),
-        ("on_load", "b", 5.5),
-        ("on_release", "b", 6.5),
-    ] or [row for row in seen if row[0] != "worth"] == [
+    assert [row for row in seen if row[0] not in {"worth", "on_cost"}] == [
         ("on_register", "a", 3, 2.0),
         ("on_register", "b", 3, 0.5),
         ("on_request", "a", 1.0),
@@ -142,6 +132,7 @@ def test_it_is_told_what_happens() -> None:
         ("on_load", "b", 5.5),
         ("on_release", "b", 6.5),
     ]
+    assert ("worth", "a", 3) in [row[:3] for row in seen]
 
 
 @pytest.mark.parametrize("serial", [True, False])
@@ -181,7 +172,14 @@ def test_every_method_may_be_the_one_at_fault(*, hook: str, serial: bool) -> Non
 def test_ctrl_c_is_no_fault_of_the_policy(fresh: list[Pool]) -> None:
     with pytest.raises(KeyboardInterrupt):
         ullage.replay(REQUESTS, MODELS, "9B", policy=says(KeyboardInterrupt()))
-    pool = pool_of(says(KeyboardInterrupt()))
+    interrupts = [KeyboardInterrupt()]
+
+    def once(_candidate: Candidate, _now: float) -> float:
+        if interrupts:
+            raise interrupts.pop()
+        return 0.0
+
+    pool = pool_of(says(once))
     fresh.append(pool)
 
     def ask() -> None:
@@ -283,12 +281,12 @@ def test_a_lease_that_ends_inside_of_a_policy_is_not_lost() -> None:
 
 def test_a_brain_alone_tells_whoever_listens() -> None:
     heard: list[PolicyError] = []
-    account = Ledger(limit=5).account("memory")
+    account = Ledger(limit=9).account("memory")
     for listener, count in ((heard.append, 1), (None, 1)):
         policy = says(1.0)
         policy.on_request = lambda *_: 1 // 0  # type: ignore[assignment,method-assign] # that is the fault
         brain = Brain({"memory": account}, policy, on_fault=listener)
-        places = [({"memory": 3}, {})]
+        places: list[Any] = [({"memory": 3}, {})]
         brain.register(
             "a",
             estimated=3,
@@ -329,8 +327,10 @@ def test_what_is_no_policy_is_refused(*, policy: Any, reason: str) -> None:
 
 
 def test_the_base_class_has_no_worth_of_its_own() -> None:
-    with pytest.raises(PolicyError, match="EvictionPolicy has no worth of its own"):
+    with pytest.raises(ArgumentError, match="EvictionPolicy has no method worth"):
         ullage.replay(REQUESTS, MODELS, "9B", policy=EvictionPolicy)
+    with pytest.raises(NotImplementedError, match="no worth of its own"):
+        EvictionPolicy().worth(SimpleNamespace(name="a"), 0.0)  # type: ignore[arg-type] # as good as one
 
 
 @pytest.mark.timeout(120)
@@ -350,7 +350,11 @@ def test_threads_and_a_slow_policy_do_not_wait_for_each_other_for_ever(fresh: li
             brain.status()
 
     looking = in_thread(look)
-    work = [in_thread(lambda name=name: [use(pool, name) for _ in range(15)]) for name in "abcde" * 2]
+
+    def ask(name: str) -> list[str]:
+        return [use(pool, name) for _ in range(15)]
+
+    work = [in_thread(partial(ask, name)) for name in "abcde" * 2]
     assert all(len(done.result(60)) == 15 for done in work)
     is_over.set()
     looking.result(20)

@@ -63,12 +63,12 @@ def footprint(
         kv_dtype=kv_dtype,
         micro_batch=micro_batch,
         flash_attention=flash_attention,
-        runtime=_known(runtime),
+        runtime=known_runtime(runtime),
     )
     return _narrowed(estimated, None, is_stated=context is not None) if measured else estimated
 
 
-def _known(runtime: "AnyRuntime | None") -> str | None:
+def known_runtime(runtime: "AnyRuntime | None") -> str | None:
     """Give the name of a runtime, which one of somebody's own has once it was looked at."""
     if runtime is None or isinstance(runtime, str):
         return runtime

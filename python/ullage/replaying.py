@@ -193,9 +193,11 @@ def _every_policy() -> list[AnyPolicy]:
     found: list[AnyPolicy] = [*policy_names(), "clairvoyant"]
     for name in discovery.names("policy"):
         try:
-            found.append(choose(name, BUILT_IN))
+            choose(name, BUILT_IN)
         except PluginError as error:
             warnings.warn(f"left out: {error}", PluginWarning, stacklevel=3)
+        else:
+            found.append(name)
     return found
 
 

@@ -10,6 +10,7 @@ Nothing is looked for before a name is asked for that is none of ours, and ours 
 
 from typing import TYPE_CHECKING
 
+from ullage._core import Candidate
 from ullage.plugins.discovery import GROUPS, Kind, Plugin, installed
 
 if TYPE_CHECKING:
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
     from ullage.plugins.runtime import RuntimePolicy
     from ullage.plugins.scheme import CompressionScheme
 
-__all__ = ["GROUPS", "CompressionScheme", "EvictionPolicy", "Kind", "Plugin", "RuntimePolicy", "installed"]
+__all__ = [
+    "GROUPS",
+    "Candidate",
+    "CompressionScheme",
+    "EvictionPolicy",
+    "Kind",
+    "Plugin",
+    "RuntimePolicy",
+    "installed",
+]
 
 _LAZY = {"CompressionScheme": "scheme", "EvictionPolicy": "policy", "RuntimePolicy": "runtime"}
 

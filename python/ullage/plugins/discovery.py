@@ -149,7 +149,7 @@ def _check_policy(_plugin: Plugin, loaded: object) -> None:
     from ullage._core import Brain, Ledger  # noqa: PLC0415 - as above
     from ullage.plugins.policy import made  # noqa: PLC0415 - as above
 
-    Brain({"memory": Ledger(limit=0).account("check")}, made(loaded))
+    Brain({"memory": Ledger(limit=1).account("check")}, made(loaded))
 
 
 def _check_strategy(plugin: Plugin, loaded: object) -> None:

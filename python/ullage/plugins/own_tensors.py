@@ -49,12 +49,10 @@ def own_rows(path: Path) -> list[OwnRow]:
         header = file.read(min(length, path.stat().st_size))
     if METADATA.encode() not in header:
         return []
-    metadata = json.loads(header).get("__metadata__") or {}
-    if METADATA not in metadata:
-        return []
     try:
-        listed = json.loads(metadata[METADATA])
-    except (ValueError, RecursionError, TypeError) as error:
+        metadata = json.loads(header).get("__metadata__") or {}
+        listed = json.loads(metadata.get(METADATA, "[]"))
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:
         raise _damaged(path, METADATA, f"no list of tensors: {error}") from error
     if not isinstance(listed, list):
         raise _damaged(path, METADATA, "no list of tensors")
@@ -131,7 +129,8 @@ class OwnTensors:
 
     def _piece(self, name: str, wait: float) -> memoryview:
         place = self._core.place(name)
-        return memoryview(self._core.array(place if place is not None else 0, None, wait))
+        array = self._core.array(place if place is not None else 0, None, wait)
+        return array.reshape(-1).data
 
     def _scheme(self, row: OwnRow) -> CompressionScheme:
         scheme = self._schemes.get(row.scheme)

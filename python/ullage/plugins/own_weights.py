@@ -23,7 +23,9 @@ METADATA = "ullage.plugins"
 """The entry of a file's metadata that lists the tensors in schemes of somebody's own."""
 AS_IT_WAS = "dense:f64"
 """A scheme in which no weight is smaller: it stays as it was, until its own scheme has it."""
-DTYPES = {"F64": np.dtype("f8"), "F32": np.dtype("f4"), "F16": np.dtype("f2"), "BF16": np.dtype("f4")}
+DTYPES: dict[str, np.dtype[Any]] = {
+    name: np.dtype(kind) for name, kind in {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": "f4"}.items()
+}
 """Formats of weights that schemes in Python are given, and as what."""
 WIDTHS = {"F64": 8, "I64": 8, "U64": 8, "C64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
 CHUNK = 1 << 22

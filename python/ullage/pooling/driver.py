@@ -66,7 +66,7 @@ class Driver:
         self._waiters: dict[int, Waiter] = {}
         self._next = itertools.count(1).__next__
         self._expires = brain.idle_for is not None
-        self._idle = threading.Condition(self.lock)
+        self._idle = threading.Condition(self.lock)  # type: ignore[arg-type] # it asks for what both have
         self._onlookers = 0
         self._owner = os.getpid()
         self.is_closed = False
