@@ -62,6 +62,8 @@ class Plugin:
             raise
         except UllageError as error:
             raise self.refused(str(error)) from error
+        except Exception as error:  # an object that raises when it is looked at
+            raise self.refused(f"{type(error).__name__}: {error}") from error
 
     def refused(self, reason: str) -> PluginError:
         """Give the error that says what is wrong with it."""

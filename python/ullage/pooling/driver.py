@@ -43,7 +43,7 @@ class Driver:
     """What leases, the heart and those who load share: the scheduler and the books around it."""
 
     is_closed = True  # until it is made
-    _lock: Callable[[], threading.Lock | OwnersLock] = threading.Lock
+    _lock: "Callable[[], threading.Lock | OwnersLock]" = threading.Lock
 
     def __init__(self, brain: Brain, domains: dict[str, Account], events: int, quantile: float) -> None:
         """Drive `brain`, which books on `domains`. Raises `ArgumentError` for a `quantile` that is none."""
