@@ -19,7 +19,7 @@ say = @printf '\n== %s\n'
 
 export PYTHON
 .NOTPARALLEL:
-.PHONY: help venv build browser demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom python bench bench-pack bench-pack-differential score docs wheels \
+.PHONY: help venv build browser demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom server python bench bench-pack bench-pack-differential score docs wheels \
 	freethreaded ledger-costs kernel-costs lossless-costs pool-costs soak fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
@@ -40,7 +40,7 @@ browser: ## install the Chromium that the pages of reports are tested in; withou
 demo: $(BUILT) ## run the demonstration
 	@$(BIN)/ullage demo
 
-test: lint rust doctest rustdoc loom mypy stubtest docs python ## everything that must pass before a commit lands
+test: lint rust doctest rustdoc loom server mypy stubtest docs python ## everything that must pass before a commit lands
 
 lint: fmt ruff clippy fuzz-clippy deny ## the checks that run no code
 
@@ -68,6 +68,7 @@ fuzz-clippy: cargo-ready ## check the fuzz targets for mistakes, where there is 
 deny: cargo-ready ## check licences, sources and bans of the crates
 	$(say) "cargo deny"
 	@$(DENY) --log-level error check bans licenses sources
+	@$(DENY) --log-level error --manifest-path examples/server/Cargo.toml check --config deny.toml bans licenses sources
 
 rust: cargo-ready ## run the Rust tests
 	$(say) "cargo nextest"
@@ -86,6 +87,13 @@ loom: cargo-ready ## explore the interleavings of the lock-holding code
 	$(say) "loom"
 	@RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom CARGO_PROFILE_RELEASE_LTO=off \
 		CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --quiet --locked -p ullage-core --release --lib loom
+
+# A workspace of its own: no wheel waits for what only it needs.
+server: cargo-ready ## check the example server in Rust, and ask it over sockets
+	$(say) "example server"
+	@cargo fmt --check --manifest-path examples/server/Cargo.toml
+	@cargo clippy --quiet --locked --all-targets --manifest-path examples/server/Cargo.toml --target-dir target/server -- -D warnings
+	@cargo test --quiet --locked --manifest-path examples/server/Cargo.toml --target-dir target/server
 
 freethreaded: cargo-ready ## run the ledger's tests without a global interpreter lock, where there is such a Python
 	$(say) "free-threaded python"

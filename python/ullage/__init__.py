@@ -56,7 +56,19 @@ from ullage._core import (
 from ullage.errors import BudgetExceeded, DebugBuildWarning, UllageError
 
 if TYPE_CHECKING:
-    from ullage import benchmark, catalog, errors, lossless, machine, measuring, replaying, report, splitting, tracking
+    from ullage import (
+        benchmark,
+        catalog,
+        errors,
+        lossless,
+        machine,
+        measuring,
+        plugins,
+        replaying,
+        report,
+        splitting,
+        tracking,
+    )
     from ullage._codec import compress
     from ullage._footprint import fit, footprint
     from ullage._jit import calibrate, execute, simulate
@@ -67,6 +79,9 @@ if TYPE_CHECKING:
     from ullage.encoding import Distortion, Encoded, encode, encoded
     from ullage.fleet import read_fleet
     from ullage.measuring import fingerprint, measure
+    from ullage.plugins.policy import EvictionPolicy
+    from ullage.plugins.runtime import RuntimePolicy
+    from ullage.plugins.scheme import CompressionScheme
     from ullage.pool import Pool
     from ullage.replaying import replay
     from ullage.schemes import Dense, Gguf, Linear, Lossless, Palettized, Sparse
@@ -80,10 +95,12 @@ __all__ = [
     "BudgetExceeded",
     "Chain",
     "Compression",
+    "CompressionScheme",
     "DebugBuildWarning",
     "Dense",
     "Distortion",
     "Encoded",
+    "EvictionPolicy",
     "Footprint",
     "Gguf",
     "Interrupted",
@@ -109,6 +126,7 @@ __all__ = [
     "Remedy",
     "Reservation",
     "ReservationBatch",
+    "RuntimePolicy",
     "Scope",
     "SharedAccount",
     "SharedAccountSnapshot",
@@ -151,6 +169,7 @@ __all__ = [
     "parse_bytes",
     "place",
     "plan_arena",
+    "plugins",
     "read_arena_instance",
     "read_fleet",
     "read_packing_instance",
@@ -167,9 +186,11 @@ __all__ = [
 ]
 
 _LAZY = {
+    "CompressionScheme": "ullage.plugins.scheme",
     "Dense": "ullage.schemes",
     "Distortion": "ullage.encoding",
     "Encoded": "ullage.encoding",
+    "EvictionPolicy": "ullage.plugins.policy",
     "Gguf": "ullage.schemes",
     "Interrupted": "ullage.solving",
     "Linear": "ullage.schemes",
@@ -177,6 +198,7 @@ _LAZY = {
     "Palettized": "ullage.schemes",
     "Pool": "ullage.pool",
     "Progress": "ullage.solving",
+    "RuntimePolicy": "ullage.plugins.runtime",
     "Sparse": "ullage.schemes",
     "SplitDevice": "ullage._split",
     "Timeline": "ullage.timeline",
@@ -200,6 +222,7 @@ _LAZY = {
     "measuring": "",
     "optimize": "ullage._optimize",
     "place": "ullage._placing",
+    "plugins": "",
     "read_fleet": "ullage.fleet",
     "repack": "ullage._placing",
     "replay": "ullage.replaying",

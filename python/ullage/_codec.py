@@ -6,6 +6,8 @@ from typing import TypeAlias
 from ullage._core import Compression, compress_layers, compress_model
 from ullage._subject import Subject, resolve
 from ullage.errors import ArgumentError
+from ullage.plugins.own_weights import OwnPlan, sizes
+from ullage.plugins.scheme import CompressionScheme
 from ullage.schemes import Scheme
 
 __all__ = ["LayerRow", "compress"]
@@ -16,10 +18,10 @@ LayerRow: TypeAlias = tuple[str, str, Sequence[int]] | tuple[str, str, Sequence[
 
 def compress(
     model: Subject | Sequence[LayerRow],
-    scheme: Scheme | str,
+    scheme: Scheme | CompressionScheme | str,
     *,
     container: str | None = None,
-    overrides: Mapping[str, Scheme | str] | None = None,
+    overrides: Mapping[str, Scheme | CompressionScheme | str] | None = None,
     threshold: int | None = None,
     keep_batch_norm: bool = False,
 ) -> Compression:
@@ -35,7 +37,16 @@ def compress(
     Raises `ArgumentError` for a scheme that is none or that the container has no form of, and for a pattern that no
     weight has the name for, `ByteOverflowError` beyond
     2^64 - 1 bytes, and what `footprint` raises for a model.
+
+    A `CompressionScheme` of your own, or the name of one that is installed, is a scheme too, of the tensors of a model
+    in the container `"raw"`; `PluginError` and `SchemeError` say what is wrong with it.
     """
+    plan = OwnPlan.of(scheme, overrides)
+    if plan is not None:
+        if isinstance(model, Sequence) and not isinstance(model, str | bytes):
+            reason = f"{plan} is for the tensors of a model, not for layers alone"
+            raise ArgumentError(f"scheme: {reason}", name="scheme", reason=reason)
+        return sizes(resolve(model, is_computed=True), plan, container, threshold)
     named = [(pattern, str(other)) for pattern, other in (overrides or {}).items()]
     if isinstance(model, Sequence) and not isinstance(model, str | bytes):
         return compress_layers(

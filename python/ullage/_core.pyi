@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ullage._types import ByteCount
-from ullage.errors import BudgetExceeded, Held, Holder, WaitTimeoutError
+from ullage.errors import BudgetExceeded, Held, Holder, PolicyError, WaitTimeoutError
 from ullage.machine import Reconciliation
+from ullage.plugins.policy import Weighs
 from ullage.solving import Progress
 from ullage.store import WriteProgress
 from ullage.timeline import Timeline
@@ -1214,6 +1215,13 @@ class Compression:
         In a Core ML package `bytes` leaves metadata and padding out, and is 0 where an equal constant is stored.
         """
 
+    def with_own(self, scheme: str, tensors: dict[int, tuple[str, ByteCount]]) -> Self:
+        """Give the same, called `scheme`, with some tensors in schemes of somebody's own.
+
+        `tensors` maps places among the tensors to a scheme's name and bytes. Raises `ArgumentError` for a place that is
+        none, `ByteOverflowError` beyond 2^64 - 1 bytes.
+        """
+
     def package_bytes(self, program_bytes: ByteCount | None = None) -> int:
         """Give the bytes of the whole Core ML package; `program_bytes` is the size of its program uncompressed.
 
@@ -1414,6 +1422,12 @@ class Footprint:
     def as_dict(self) -> dict[str, Any]:
         """Give the footprint as a dictionary ready for JSON."""
 
+def add_runtime(text: str) -> str:
+    """Make a runtime policy, a JSON object, known by its name; gives the name with its version.
+
+    It has the fields of `ullage.RuntimePolicy`. Raises `ArgumentError` naming the field at fault.
+    """
+
 def estimate(
     model: Model,
     *,
@@ -1434,7 +1448,7 @@ def estimate(
     """
 
 def runtime_policies() -> list[dict[str, Any]]:
-    """Give the runtimes whose use of memory is known, each with version, other names, source and date."""
+    """Give the runtimes whose use of memory is known, added ones last: version, other names, source and date."""
 
 @final
 class Verdict:
@@ -1564,13 +1578,16 @@ class Trace:
     def __len__(self) -> int:
         """Give the number of requests."""
 
-    def serial(self, capacity: ByteCount, policy: str, log: bool) -> tuple[dict[str, Any], bytes | None]:
-        """Replay one request after another; gives what came of it, and the log as CSV if it is asked for."""
+    def serial(self, capacity: ByteCount, policy: str | Weighs, log: bool) -> tuple[dict[str, Any], bytes | None]:
+        """Replay one request after another; gives what came of it, and the log as CSV if it is asked for.
+
+        Raises `ArgumentError` for an unknown policy, `PolicyError` for one in Python that fails.
+        """
 
     def live(
         self,
         capacity: ByteCount,
-        policy: str,
+        policy: str | Weighs,
         log: bool,
         *,
         shared_bandwidth: bool,
@@ -1630,6 +1647,22 @@ class Estimates:
         """Give every cell: `model`, `context`, `batch`, `samples`, `excess` (added to a prediction), `breaches`."""
 
 @final
+class Candidate:
+    """A resident model that may be evicted, as an eviction policy sees it."""
+
+    @property
+    def name(self) -> str:
+        """The model."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that it holds."""
+
+    @property
+    def turn(self) -> int:
+        """A number that grows with every use in the pool, as it was at this model's latest."""
+
+@final
 class Gauge:
     """Watches one memory domain: readings of the machine in, what the pool has to give back out.
 
@@ -1672,16 +1705,19 @@ class Brain:
     def __new__(
         cls,
         domains: dict[str, Account],
-        policy: str,
+        policy: str | Weighs,
         *,
         group_wait: float = 1.0,
         age_step: float = 10.0,
         min_residency: float = 0.0,
         release_deadline: float = 30.0,
+        on_fault: Callable[[PolicyError], object] | None = None,
     ) -> Self:
         """Make an empty pool that books on the account of each domain.
 
-        Raises `ArgumentError` for no account, one given twice, an unknown policy and times that are none.
+        `policy` is a name or an object, of which `on_fault` is told what it does wrong: that decision then falls on
+        who was used least recently. Raises `ArgumentError` for no account, one given twice, an unknown policy and
+        times that are none.
         """
 
     def register(
@@ -1808,6 +1844,10 @@ class Brain:
     @property
     def next_deadline(self) -> float | None:
         """When something is due; `None` if nothing is."""
+
+    @property
+    def has_own_policy(self) -> bool:
+        """Whether the policy is one in Python."""
 
     @property
     def idle_for(self) -> float | None:
@@ -2655,6 +2695,9 @@ class Store:
 
     def close(self) -> None:
         """Refuse everything from now on."""
+
+def check_out(model: Model, out: str | PathLike[str], force: bool) -> None:
+    """Raise what `write_compressed` raises for an `out` that it must not write to."""
 
 def write_compressed(
     model: Model,

@@ -1,12 +1,15 @@
 """`footprint` and `fit`: have found what was named, then let the core compute."""
 
 import os
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from ullage._core import Footprint, Verdict, estimate, judge
 from ullage._subject import Subject, in_form, resolve, target
 from ullage.catalog import Device
 from ullage.folders import cache_folder
+
+if TYPE_CHECKING:
+    from ullage.plugins.runtime import AnyRuntime
 
 PHONES = ("phone-", "tablet-")
 
@@ -19,7 +22,7 @@ class Workload(TypedDict, total=False):
     kv_dtype: str
     micro_batch: int | None
     flash_attention: bool
-    runtime: str | None
+    runtime: "AnyRuntime | None"
     weights: str | int | None
     measured: bool
 
@@ -32,7 +35,7 @@ def footprint(
     kv_dtype: str = "f16",
     micro_batch: int | None = None,
     flash_attention: bool = True,
-    runtime: str | None = None,
+    runtime: "AnyRuntime | None" = None,
     weights: str | int | None = None,
     measured: bool = True,
 ) -> Footprint:
@@ -43,13 +46,14 @@ def footprint(
     allows, at most 4,096 tokens; `micro_batch` is 512 unless given. `runtime` is `"llama.cpp"`, `"vllm"`,
     `"transformers"`, `"onnxruntime"`, `"executorch-xnnpack"`, `"coreml"`, `"tflite"`, `"numpy"` or `"generic"`, with
     `@` and a version where several are known; by default the one that files of this format are usually run with, else
-    `"generic"`, the span of them all.
+    `"generic"`, the span of them all. One of your own is known by its name where it is installed as a plug-in, or is
+    given as a `RuntimePolicy` or a dictionary of its fields.
     `weights` thinks of the weights in another form than they are stored in: a scheme such as `"gguf:q4_k"`,
     `"palettized:4"`, `"linear:8"` or `"dense:f16"`, or the size of a file such as `"1.14GB"`.
     What `measure` kept of the same model, runtime, workload and this machine narrows the estimate, and its origin is
     then `measured`; with `measured=False` it is left aside.
     Raises `UnknownModelError` for a name that is none of these, `ModelFileError` for a damaged file and
-    `ArgumentError` for a workload out of range or an unknown runtime.
+    `ArgumentError` for a workload out of range or an unknown runtime, `PluginError` for a plug-in that cannot be used.
     """
     is_computed = any(given is not None for given in (context, micro_batch, runtime, weights))
     estimated = estimate(
@@ -59,9 +63,18 @@ def footprint(
         kv_dtype=kv_dtype,
         micro_batch=micro_batch,
         flash_attention=flash_attention,
-        runtime=runtime,
+        runtime=known_runtime(runtime),
     )
     return _narrowed(estimated, None, is_stated=context is not None) if measured else estimated
+
+
+def known_runtime(runtime: "AnyRuntime | None") -> str | None:
+    """Give the name of a runtime, which one of somebody's own has once it was looked at."""
+    if runtime is None or isinstance(runtime, str):
+        return runtime
+    from ullage.plugins.runtime import known  # noqa: PLC0415 - few have a runtime of their own
+
+    return known(runtime)
 
 
 def fit(model: Footprint | Subject, on: Device | str | int, **workload: Unpack[Workload]) -> Verdict:

@@ -3,15 +3,18 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NoReturn, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias, Unpack
 
 from ullage._core import Chain, Split, parse_bytes, split_pipeline, split_rack, split_tiers
-from ullage._footprint import Workload
+from ullage._footprint import Workload, known_runtime
 from ullage._subject import Subject, in_form, resolve, target
 from ullage._types import ByteCount
 from ullage.catalog import Device
 from ullage.errors import ArgumentError
 from ullage.solving import Progress
+
+if TYPE_CHECKING:
+    from ullage.plugins.runtime import AnyRuntime
 
 __all__ = ["Link", "Links", "SplitDevice", "Tiers", "chain_of", "devices_of", "split"]
 
@@ -76,7 +79,7 @@ def split(
     kv_dtype: str = "f16",
     micro_batch: int | None = None,
     flash_attention: bool = True,
-    runtime: str | None = None,
+    runtime: "AnyRuntime | None" = None,
     weights: str | int | None = None,
     time_limit: float | None = 10.0,
     progress: Callable[[Progress], object] | None = None,
@@ -183,7 +186,7 @@ def chain_of(
         kv_dtype=workload.get("kv_dtype", "f16"),
         micro_batch=workload.get("micro_batch"),
         flash_attention=workload.get("flash_attention", True),
-        runtime=runtime,
+        runtime=known_runtime(runtime),
         experts_apart=tiers is not None and not contiguous,
     )
 

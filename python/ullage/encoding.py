@@ -11,7 +11,7 @@ from ullage._core import StoredWeight, encode_weight, stored_weight
 from ullage.errors import ArgumentError
 from ullage.schemes import Scheme
 
-__all__ = ["Distortion", "Encoded", "Output", "encode", "encoded"]
+__all__ = ["Distortion", "Encoded", "Output", "brain", "encode", "encoded"]
 
 Output: TypeAlias = Literal["f32", "f16", "bf16", "f64"]
 """Formats that weights are decoded to; `bf16` as `uint16`, for NumPy has no such numbers."""
@@ -85,7 +85,7 @@ class Encoded:
         self._stored.fill(values)
         if is_direct:
             return values
-        found = _brain(values) if dtype == "bf16" else values.astype(wanted, copy=False)
+        found = brain(values) if dtype == "bf16" else values.astype(wanted, copy=False)
         if out is None:
             return found
         out[...] = found.reshape(out.shape)
@@ -181,7 +181,7 @@ def _rows(inputs: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], int]:
     return np.ascontiguousarray(found, np.float32).reshape(-1), found.shape[1]
 
 
-def _brain(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+def brain(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     """Give numbers as those of 16 bits of which eight are the exponent's, rounded to the nearest."""
     return encode(values, "dense:bf16").parts["values"].view(np.uint16).reshape(values.shape).copy()
 

@@ -26,12 +26,17 @@ __all__ = [
     "MemoryPressureError",
     "ModelFileError",
     "ModelNotFoundError",
+    "PluginError",
+    "PluginWarning",
+    "PolicyError",
+    "PolicyWarning",
     "PoolClosedError",
     "ProblemError",
     "ProtocolError",
     "QuantityError",
     "QueueFullError",
     "ReleasedError",
+    "SchemeError",
     "SharedBusyError",
     "SharedClosedError",
     "SharedLedgerError",
@@ -453,6 +458,53 @@ class WorkerError(UllageError, RuntimeError):
     """The name of the exception's class."""
     reason: str
     """The exception's text."""
+
+
+class PluginError(UllageError, RuntimeError):
+    """An installed plug-in that cannot be used: its import failed, its name is taken, or it is not what it ought."""
+
+    group: str
+    """The group of entry points, such as `ullage.policies`."""
+    name: str
+    """The entry point."""
+    distribution: str | None
+    """The package that it came with, if that is known."""
+    reason: str
+    """What is wrong with it."""
+
+
+class PluginWarning(UserWarning):
+    """An installed plug-in that cannot be used was left out of a list of all."""
+
+
+class PolicyError(UllageError, RuntimeError):
+    """An eviction policy of somebody's own that raised, or gave a worth that is no number; the cause is chained."""
+
+    policy: str
+    """The policy."""
+    model: str
+    """The model that it was asked about or told of."""
+    hook: str
+    """Its method."""
+    reason: str
+    """What it did."""
+
+
+class PolicyWarning(RuntimeWarning):
+    """An eviction policy failed in a pool, which goes on without what it would have said; later faults are events."""
+
+
+class SchemeError(UllageError, RuntimeError):
+    """A compression scheme of somebody's own that raised, or did not do what it said; the cause is chained."""
+
+    scheme: str
+    """The scheme."""
+    method: str
+    """Its method."""
+    tensor: str | None
+    """The tensor, where it has a name."""
+    reason: str
+    """What it did."""
 
 
 class MeasureError(UllageError, RuntimeError):

@@ -6,6 +6,7 @@ unload in threads, a heart waits on behalf of all, and a guard looks at the mach
 """
 
 import asyncio
+import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, Self
@@ -16,8 +17,10 @@ from ullage._resident import Instance, Resident, isolated
 from ullage._subject import Subject
 from ullage._types import ByteCount
 from ullage.isolation.task import function_of
+from ullage.plugins.policy import BUILT_IN, AnyPolicy, choose
 from ullage.pooling import membership
-from ullage.pooling.driver import Driver
+from ullage.pooling.driver import Driver, PolicyDriver
+from ullage.pooling.faults import Faults
 from ullage.pooling.guard import Guard, Read, checked
 from ullage.pooling.journal import MODEL
 from ullage.pooling.places import Place, Places, Predict, Size, accounts_of, places_of, refused, sharded
@@ -44,7 +47,7 @@ class Pool:
         ledger: Ledger | Account | None = None,
         *,
         domains: Mapping[str, Account | Ledger] | None = None,
-        policy: str = "value",
+        policy: AnyPolicy = "value",
         account: str = "pool",
         events: int = 10_000,
         group_wait: float = 1.0,
@@ -61,31 +64,37 @@ class Pool:
         is where a model stands that does not say otherwise.
 
         `policy` says which model goes first when memory is needed: `value` learns when each will be asked for again
-        and sends away the least expected loss; `ullage.replaying.policies()` lists the others. No model goes within
-        `min_residency` seconds of its load. For `group_wait` seconds a model that a waiting request needs gone serves
-        who asks for it; waiting `age_step` seconds counts as much as one step of priority. Memory that is not seen to
-        come back within `release_deadline` seconds of an unload is called overdue. `events` is how many past events are
-        kept. `quantile` is the share of leases whose workspace what is booked shall cover, once it was learned.
+        and sends away the least expected loss; `ullage.replaying.policies()` lists the others, and one of your own is
+        an `EvictionPolicy`. No model goes within `min_residency` seconds of its load. For `group_wait` seconds a model
+        that a waiting request needs gone serves who asks for it; waiting `age_step` seconds counts as much as one step
+        of priority. Memory that is not seen to come back within `release_deadline` seconds of an unload is called
+        overdue. `events` is how many past events are kept. `quantile` is the share of leases whose workspace what is
+        booked shall cover, once it was learned.
 
         With a `guard`, or `watermarks` (two shares of what the machine has, 0.90 and 0.95 unless given), a thread looks
         at the machine four times a second: from the first mark on memory is given back, from the second nothing is
         loaded. A function as `guard` is asked instead of the machine: it gets a domain's name and gives its limit and
         use in bytes, or `None`.
 
-        Raises `ArgumentError` for an unknown policy and for options out of their range.
+        Raises `ArgumentError` for an unknown policy and for options out of their range, `PluginError` for a policy of a
+        plug-in that cannot be imported.
         """
         found = accounts_of(ledger, domains, account)
         self._account = account
         marks = checked(watermarks)
+        faults = Faults()
         brain = Brain(
             found,
-            policy,
+            choose(policy, BUILT_IN - {"clairvoyant"}),
             group_wait=group_wait,
             age_step=age_step,
             min_residency=min_residency,
             release_deadline=release_deadline,
+            on_fault=faults.take,
         )
-        self._driver = driver = Driver(brain, found, events, quantile)
+        kind = PolicyDriver if brain.has_own_policy else Driver
+        self._driver = driver = kind(brain, found, events, quantile)
+        faults.driver = weakref.ref(driver)
         self._guard = None
         if guard or marks is not None:
             self._guard = driver.guard = Guard(driver, marks, None if isinstance(guard, bool) else guard)

@@ -5,6 +5,7 @@ The core replays (`Trace`); this module reads files and arrays, and gives result
 
 import importlib
 import importlib.util
+import warnings
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ from typing import Any, TypeAlias
 
 from ullage._core import Trace, parse_bytes, policy_names
 from ullage._types import ByteCount
-from ullage.errors import ArgumentError, ProblemError, UnreadableError
+from ullage.errors import ArgumentError, PluginError, PluginWarning, ProblemError, UnreadableError
+from ullage.plugins import discovery
+from ullage.plugins.policy import BUILT_IN, AnyPolicy, choose, label
 
 __all__ = ["Delays", "ModelReplay", "Replay", "Trace", "compare", "policies", "read_trace", "replay"]
 
@@ -85,8 +88,8 @@ class Replay:
 
 
 def policies() -> list[str]:
-    """Give the names of all policies that can be replayed."""
-    return [*policy_names(), "clairvoyant"]
+    """Give the names of all policies that can be replayed: ours, then those of plug-ins."""
+    return [*policy_names(), "clairvoyant", *discovery.names("policy")]
 
 
 def read_trace(requests: Requests, models: Models, *, pins: Sequence[str] = ()) -> Trace:
@@ -114,7 +117,7 @@ def replay(
     models: Models | None = None,
     capacity: ByteCount | None = None,
     *,
-    policy: str = "value",
+    policy: AnyPolicy = "value",
     serial: bool = False,
     shared_bandwidth: bool = False,
     unload_lag: float = 0.0,
@@ -134,18 +137,21 @@ def replay(
     `estimate_error`, requests wait at most `timeout` seconds, and each lease takes `workspace` bytes.
 
     `requests` and `models` are what `read_trace` takes, or `requests` is a `Trace`. `bound` asks for the lower bound of
-    serial replays. Raises what `read_trace` raises, and `ArgumentError` for an unknown policy.
+    serial replays. `policy` is a name, or an `EvictionPolicy` of your own: an object, or the class for a fresh one.
+    Raises what `read_trace` raises, `ArgumentError` for an unknown policy, `PluginError` for one that cannot be
+    imported, and `PolicyError` for one of your own that fails.
     """
     if capacity is None:
         raise ArgumentError("capacity: is missing", name="capacity", reason="is missing")
     trace = _trace(requests, models, pins)
     limit = parse_bytes(capacity)
+    chosen = choose(policy, BUILT_IN)
     if serial:
-        came, events = trace.serial(limit, policy, log)
+        came, events = trace.serial(limit, chosen, log)
     else:
         came, events = trace.live(
             limit,
-            policy,
+            chosen,
             log,
             shared_bandwidth=shared_bandwidth,
             unload_lag_s=unload_lag,
@@ -155,7 +161,7 @@ def replay(
             workspace=workspace,
         )
     least = trace.lower_bound(limit) if serial and bound else None
-    return _named(came, policy=policy, capacity=limit, serial=serial, lower_bound_load_seconds=least, log=events)
+    return _named(came, policy=label(policy), capacity=limit, serial=serial, lower_bound_load_seconds=least, log=events)
 
 
 def compare(
@@ -163,21 +169,36 @@ def compare(
     models: Models | None = None,
     capacity: ByteCount | None = None,
     *,
-    policies: Sequence[str] | None = None,
+    policies: Sequence[AnyPolicy] | None = None,
     pins: Sequence[str] = (),
     **conditions: Any,  # noqa: ANN401 - what `replay` takes
 ) -> list[Replay]:
-    """Replay under several policies, all if none are named, the least seconds of loading first."""
+    """Replay under several policies, all if none are named, the least seconds of loading first.
+
+    All are ours and those of plug-ins; one of these that cannot be imported is left out with a `PluginWarning`.
+    """
     trace = _trace(requests, models, pins)
-    names = [*policy_names(), "clairvoyant"] if policies is None else policies
-    if not names:
+    given: Sequence[AnyPolicy] = _every_policy() if policies is None else policies
+    if not given:
         raise ArgumentError("policies: none is named", name="policies", reason="none is named")
-    first, *rest = (replay(trace, None, capacity, policy=name, **{**conditions, "bound": False}) for name in names)
+    first, *rest = (replay(trace, None, capacity, policy=one, **{**conditions, "bound": False}) for one in given)
     rows = [first, *rest]
     if first.serial and conditions.get("bound", True):
         least = trace.lower_bound(first.capacity)
         rows = [Replay(**{**vars(row), "lower_bound_load_seconds": least}) for row in rows]
     return sorted(rows, key=lambda row: row.load_seconds)
+
+
+def _every_policy() -> list[AnyPolicy]:
+    found: list[AnyPolicy] = [*policy_names(), "clairvoyant"]
+    for name in discovery.names("policy"):
+        try:
+            choose(name, BUILT_IN)
+        except PluginError as error:
+            warnings.warn(f"left out: {error}", PluginWarning, stacklevel=3)
+        else:
+            found.append(name)
+    return found
 
 
 def _trace(requests: Requests | Trace, models: Models | None, pins: Sequence[str]) -> Trace:

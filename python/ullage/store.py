@@ -19,6 +19,10 @@ from ullage._core import Account
 from ullage._subject import Subject, resolve
 from ullage._types import ByteCount
 from ullage.errors import ArgumentError, UllageError, UnknownTensorError
+from ullage.plugins.own_tensors import OwnTensors, own_rows
+from ullage.plugins.own_weights import OwnPlan
+from ullage.plugins.own_weights import write as write_own
+from ullage.plugins.scheme import CompressionScheme
 from ullage.schemes import Scheme
 
 __all__ = [
@@ -156,14 +160,22 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
     number of threads may ask at once; a tensor is decoded once for all of them, without the interpreter.
     """
 
-    def __init__(self, core: _core.Store, *, threads: int = 1, wait: float = 0.0) -> None:
+    def __init__(
+        self, core: _core.Store, *, threads: int = 1, wait: float = 0.0, own: OwnTensors | None = None
+    ) -> None:
         """Give a face to `core`. `ullage.load` is how stores are opened."""
         self._core = core
         self._threads = threads
         self._wait = wait
         self._lock = threading.Lock()
         self._ahead: ThreadPoolExecutor | None = None
-        self._tensors = {row[0]: StoredTensor(row[0], row[1], tuple(row[2]), *row[3:]) for row in core.entries()}
+        rows = [StoredTensor(row[0], row[1], tuple(row[2]), *row[3:]) for row in core.entries()]
+        self._own = own
+        if own is not None:
+            rows = [row for row in rows if row.name not in own.pieces]
+            found = own.rows.items()
+            rows += [StoredTensor(name, row.dtype, row.shape, row.scheme, own.bytes(row)) for name, row in found]
+        self._tensors = {row.name: row for row in rows}
 
     @property
     def path(self) -> Path:
@@ -187,10 +199,15 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
         GGML, which NumPy has no format for, come as `float32`, and `"bf16"` gives 16-bit patterns as `uint16`. `wait`
         is the time in seconds to wait for a buffer while arrays hold all of them; unless given, that of the store.
 
+        A tensor in a scheme of a plug-in is decoded by it, into memory of its own beside the scratch space.
+
         Raises `UnknownTensorError`, `BudgetExceeded` where the scratch space or the account has no room, its subclass
-        `WaitTimeoutError` after a wait, `ModelFileError` naming tensor or piece for damaged data, and `ArgumentError`
-        once the store is closed or for integers asked for as other numbers.
+        `WaitTimeoutError` after a wait, `ModelFileError` naming tensor or piece for damaged data, `ArgumentError`
+        once the store is closed or for integers asked for as other numbers, `PluginError` and `SchemeError` for schemes
+        of plug-ins.
         """
+        if self._is_own(name):
+            return self._own_array(name, dtype, self._wait if wait is None else wait)
         return self._core.array(self._place(name), dtype, self._wait if wait is None else wait)
 
     def multiply(self, name: str, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -201,7 +218,7 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
 
         Raises what `array` raises, and `ArgumentError` for an `x` of another length.
         """
-        place = self._place(name)
+        place = None if self._is_own(name) else self._place(name)
         vectors = np.ascontiguousarray(x, dtype=np.float32)
         if vectors.ndim not in {1, 2}:
             reason = f"{vectors.ndim} dimensions, not one vector or rows of them"
@@ -209,6 +226,8 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
         batch = 1 if vectors.ndim == 1 else len(vectors)
         shape = self._tensors[name].shape
         rows = shape[0] if len(shape) > 1 else 1
+        if place is None:
+            return self._own_product(name, vectors, rows)
         found = self._core.multiply(place, vectors.reshape(-1), rows, batch, self._wait).copy()
         return found if vectors.ndim == 1 else found.reshape(batch, rows)
 
@@ -217,7 +236,7 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
 
         What there is no room for is passed over, and decoded when it is asked for; what is damaged raises then.
         """
-        places = [self._place(name) for name in names]
+        places = [self._place(name) for name in names if not self._is_own(name)]
         with self._lock:
             if self.closed:
                 raise ArgumentError("store: it is closed", name="store", reason="it is closed")
@@ -245,6 +264,22 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
     def _decode(self, place: int, dtype: Form | None) -> None:
         with suppress(UllageError):  # raised again by whoever asks for the tensor
             self._core.prefetch(place, dtype)
+
+    def _is_own(self, name: str) -> bool:
+        return self._own is not None and name in self._own.rows
+
+    def _own_array(self, name: str, dtype: Form | None, wait: float) -> npt.NDArray[Any]:
+        if self.closed or self._own is None:
+            raise ArgumentError("store: it is closed", name="store", reason="it is closed")
+        return self._own.array(name, dtype, wait)
+
+    def _own_product(self, name: str, x: npt.NDArray[np.float32], rows: int) -> npt.NDArray[np.float32]:
+        matrix = self._own_array(name, "f32", self._wait).reshape(rows, -1)
+        if x.shape[-1] != matrix.shape[1]:
+            reason = f"{x.shape[-1]} numbers a vector, not {matrix.shape[1]}"
+            raise ArgumentError(f"x: {reason}", name="x", reason=reason)
+        product: npt.NDArray[np.float32] = x @ matrix.T
+        return product
 
     def _place(self, name: str) -> int:
         place = self._core.place(name) if name in self._tensors else None
@@ -302,6 +337,7 @@ def load(
     account: Account | None = None,
     threads: int = 1,
     wait: float = 0.0,
+    schemes: Iterable[CompressionScheme] = (),
 ) -> WeightStore:
     """Open the weights of a file that `write_compressed` or `ullage compress --out` wrote; nothing is decoded yet.
 
@@ -313,18 +349,24 @@ def load(
     A file that another process cuts short while it is open is an error at the next decode; a view of the lost part
     cannot be saved. `write_compressed` never changes a file in place.
 
+    Tensors in a scheme of somebody's own are decoded by one of `schemes`, or by the plug-in of that name, which is
+    imported when the first such tensor is asked for.
+
     Raises `UnreadableError`, `ModelFileError` naming tensor or piece for a file that is not what it says, and
     `BudgetExceeded` where the account has no room for the file.
     """
-    return WeightStore(_core.Store.open(path, scratch, account, threads), threads=threads, wait=wait)
+    core = _core.Store.open(path, scratch, account, threads)
+    rows = own_rows(core.path)
+    own = OwnTensors(core, rows, schemes, account) if rows else None
+    return WeightStore(core, threads=threads, wait=wait, own=own)
 
 
 def write_compressed(
     model: Subject,
     out: str | os.PathLike[str],
-    scheme: Scheme | str,
+    scheme: Scheme | CompressionScheme | str,
     *,
-    overrides: Mapping[str, Scheme | str] | None = None,
+    overrides: Mapping[str, Scheme | CompressionScheme | str] | None = None,
     seed: int = 0,
     quantile: float = 1.0,
     inputs: str | os.PathLike[str] | None = None,
@@ -343,22 +385,41 @@ def write_compressed(
     each row is what its layer was given once. Such weights are compressed so that what their layers make of those rows
     changes least, as by `encode`.
 
+    `scheme` may be a `CompressionScheme` of your own, or the name of one that is installed. Its weights are encoded
+    after the others, one by one and without `seed`, `quantile` and `inputs`; meanwhile they lie on the disk as they
+    were. Each is decoded again and checked.
+
     Raises `ArgumentError` for weights that are not read or compressed already, an `out` that is in the way or a scheme
-    that is not encoded, `ModelFileError` naming the tensor that cannot be encoded, and `UnreadableError` where `out`
-    cannot be written.
+    that is not encoded, `ModelFileError` naming the tensor that cannot be encoded, `UnreadableError` where `out`
+    cannot be written, and `PluginError` and `SchemeError` for schemes of plug-ins.
     """
+    settings: dict[str, Any] = {
+        "seed": seed,
+        "quantile": quantile,
+        "inputs": None if inputs is None else os.fspath(inputs),
+        "jobs": jobs,
+    }
+    plan = OwnPlan.of(scheme, overrides)
+    if plan is not None:
+        tell = None if progress is None else _teller(progress)
+        return _written(write_own(resolve(model), Path(out), plan, force=force, progress=tell, **settings))
     named = [(pattern, str(other)) for pattern, other in (overrides or {}).items()]
     found = _core.write_compressed(
         resolve(model),
         os.fspath(out),
         str(scheme),
         named,
-        seed=seed,
-        quantile=quantile,
-        inputs=None if inputs is None else os.fspath(inputs),
-        jobs=jobs,
         force=force,
         progress=progress,
+        **settings,
     )
+    return _written(found)
+
+
+def _teller(progress: Callable[[WriteProgress], object]) -> Callable[[int, int, int, int, float], object]:
+    return lambda *fields: progress(WriteProgress(*fields))
+
+
+def _written(found: dict[str, Any]) -> Written:
     tensors = [WrittenTensor(**row) for row in found.pop("tensors")]
     return Written(**{**found, "path": Path(found["path"])}, tensors=tensors)

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,15 +16,13 @@ from ullage import _core
 from ullage.benchmark.answer import Answer
 from ullage.benchmark.instance import ArenaInstance, Instance, PackingInstance
 from ullage.errors import ArgumentError
+from ullage.plugins import discovery
 
 __all__ = ["Solve", "Strategy", "own_names", "problem_of", "strategies"]
 
 Solve: TypeAlias = Callable[[Instance, float], Any]
 """What a strategy is: called with an instance and the seconds it has; gives places, or places and a lower bound, or an
 `Answer`. It raises `NotImplementedError` for an instance of a kind that it does not solve."""
-
-GROUP = "ullage.strategies"
-"""The entry points of installed strategies."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,10 @@ class Strategy:
         if where == "ullage":
             return _own(name)
         if where == "entry":
-            (found,) = entry_points(group=GROUP, name=name)
-            loaded: object = found.load()
+            found = discovery.find("strategy", name)
+            if found is None:
+                raise ImportError(f"no strategy {name!r} is installed any more")
+            loaded: object = found[1]
         else:
             loaded = _attribute(_from_file(Path(where)) if where.endswith(".py") else _module(where), name)
         if not callable(loaded):
@@ -119,7 +118,7 @@ def _spec(text: str) -> str:
     if where == "" or where in {"ullage", "entry"}:
         if name in own and where in {"", "ullage"}:
             return f"ullage:{name}"
-        installed = sorted(entry_points(group=GROUP).names)
+        installed = discovery.names("strategy")
         if name in installed and where in {"", "entry"}:
             return f"entry:{name}"
         raise _refused(f"{name!r} is none of {', '.join(own + installed)}, nor module:function, nor path.py:function")

@@ -18,7 +18,7 @@ __all__ = ["compare", "taken"]
 
 def taken(model: str, workload: Workload) -> tuple[Footprint, dict[str, Any]]:
     """Measure `model`; give its footprint as it is known now, and the measured figures beside the estimated ones."""
-    asked = runtime_key(workload.get("runtime") or "")
+    asked = runtime_key(str(workload.get("runtime") or ""))
     if workload.get("weights") is not None:
         raise click.UsageError("--measure loads the file as it is; it does not go with --weights")
     subject = ullage.footprint(model, measured=False).model

@@ -19,12 +19,13 @@ from ullage._denial import denied
 from ullage._resident import Instance, Resident
 from ullage.errors import LeaseTimeoutError, PoolClosedError, ProtocolError, UnknownModelError
 from ullage.isolation.worker import Worker
+from ullage.pooling.faults import OwnersLock
 from ullage.pooling.heart import HEARTBEAT_S, Heart
 from ullage.pooling.journal import ASKED, GRANTED, MODEL, NOTHING, PLACED, REQUEST, Action, Journal
 from ullage.pooling.mover import Mover
 from ullage.pooling.need import Needs
 
-__all__ = ["Driver", "Waiter"]
+__all__ = ["Driver", "PolicyDriver", "Waiter"]
 
 AT_REST = frozenset({"cold", "stuck", "failed"})
 """States in which nothing of a model moves or is used."""
@@ -42,6 +43,7 @@ class Driver:
     """What leases, the heart and those who load share: the scheduler and the books around it."""
 
     is_closed = True  # until it is made
+    _lock: "Callable[[], threading.Lock | OwnersLock]" = threading.Lock
 
     def __init__(self, brain: Brain, domains: dict[str, Account], events: int, quantile: float) -> None:
         """Drive `brain`, which books on `domains`. Raises `ArgumentError` for a `quantile` that is none."""
@@ -53,7 +55,7 @@ class Driver:
         self.granted = 0
         """Leases so far."""
         self.is_draining = False
-        self.lock = threading.Lock()
+        self.lock: threading.Lock | OwnersLock = self._lock()
         self.started = time.monotonic()
         self.journal = Journal(events)
         self.mover = Mover()
@@ -64,7 +66,7 @@ class Driver:
         self._waiters: dict[int, Waiter] = {}
         self._next = itertools.count(1).__next__
         self._expires = brain.idle_for is not None
-        self._idle = threading.Condition(self.lock)
+        self._idle = threading.Condition(self.lock)  # type: ignore[arg-type] # it asks for what both have
         self._onlookers = 0
         self._owner = os.getpid()
         self.is_closed = False
@@ -350,3 +352,30 @@ class Driver:
             self._idle.notify_all()
         self._carry_out(actions)
         self.unloaded(instance)  # a process that is gone holds nothing
+
+
+class PolicyDriver(Driver):
+    """The driver of a pool whose policy is in Python: it is called with the lock held, and might call the pool.
+
+    Such calls are refused. But a lease that ends inside of a policy, because that held its last reference or garbage
+    was collected just then, is given back as soon as the lock is open.
+    """
+
+    _lock = OwnersLock
+
+    def release(self, request: int) -> None:
+        """End a lease; nothing happens to one that has ended."""
+        if self._is_inside():
+            threading.Thread(target=super().release, args=(request,), daemon=True).start()
+        else:
+            super().release(request)
+
+    def cancel(self, request: int) -> None:
+        """Give a request up, as a driver does."""
+        if self._is_inside():
+            threading.Thread(target=super().cancel, args=(request,), daemon=True).start()
+        else:
+            super().cancel(request)
+
+    def _is_inside(self) -> bool:
+        return isinstance(self.lock, OwnersLock) and self.lock.is_mine

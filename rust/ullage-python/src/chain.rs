@@ -2,11 +2,10 @@
 
 use pyo3::prelude::*;
 use ullage_core::Error;
-use ullage_core::footprint::Policy;
 use ullage_core::split::{self, Anatomy, Detail, Part, Piece, Shared};
 
 use crate::error::{Failure, Outcome};
-use crate::footprint::workload;
+use crate::footprint::{policy_for, workload};
 use crate::model::Model;
 use crate::units::{ByteCount, WholeNumber};
 
@@ -87,7 +86,7 @@ impl Chain {
     ) -> Outcome<Self> {
         let model = &model.0;
         let workload = workload(model, context, batch, kv_dtype, micro_batch, flash_attention)?;
-        let policy = runtime.map_or_else(|| Policy::usual(model), Policy::of)?;
+        let policy = policy_for(py, model, runtime)?;
         let detail = if experts_apart { Detail::Experts } else { Detail::Layers };
         let Anatomy { chain, parts } = py.detach(|| Anatomy::of(model, &workload, policy, detail))?;
         Ok(Self { chain, parts })

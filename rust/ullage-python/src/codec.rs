@@ -1,5 +1,7 @@
 //! Sizes of compressed models.
 
+use std::collections::HashMap;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use ullage_core::codec::core_ml::{self, LayerRow, Network, Norms};
@@ -22,6 +24,14 @@ pub(crate) struct Compression {
     found: Compressed,
     plan: Plan,
     container: Container,
+    own: Own,
+}
+
+/// The part of schemes that are somebody's own: what the whole is called, and the tensors in them by their places.
+#[derive(Default)]
+struct Own {
+    scheme: Option<String>,
+    tensors: HashMap<usize, String>,
 }
 
 fn plan(
@@ -57,7 +67,7 @@ pub(crate) fn compress_model(
     let plan = plan(scheme, &overrides, threshold, norms_kept)?;
     let container = container.parse()?;
     let found = py.detach(|| compress(&model.0, &plan, container))?;
-    Ok(Compression { found, plan, container })
+    Ok(Compression { found, plan, container, own: Own::default() })
 }
 
 /// Size a network, given as name, kind and shape of each layer and whether a batch norm follows, in a Core ML package.
@@ -82,7 +92,7 @@ pub(crate) fn compress_layers(
     let row = |(name, kind, shape, is_normed)| LayerRow { name, kind, shape, is_normed };
     let rows: Vec<LayerRow> = layers.into_iter().map(row).collect();
     let found = py.detach(|| core_ml::compress(&Network::from_rows(&rows)?, &plan, target))?;
-    Ok(Compression { found, plan, container })
+    Ok(Compression { found, plan, container, own: Own::default() })
 }
 
 impl Compression {
@@ -116,7 +126,25 @@ impl Compression {
 
     #[getter]
     fn scheme(&self) -> String {
-        self.plan.scheme.to_string()
+        self.own.scheme.clone().unwrap_or_else(|| self.plan.scheme.to_string())
+    }
+
+    /// The same, called `scheme`, with some tensors, named by their places, in schemes of somebody's own and of so many
+    /// bytes.
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts owned tables")]
+    fn with_own(&self, scheme: String, tensors: HashMap<usize, (String, ByteCount)>) -> Outcome<Self> {
+        let mut found = self.found.clone();
+        for (&place, (_, bytes)) in &tensors {
+            let Some(row) = found.rows.get_mut(place) else {
+                let reason = format!("there is none at {place}");
+                return Err(Error::Argument { name: "tensors", reason }.into());
+            };
+            (row.scheme, row.bytes) = (None, bytes.0);
+        }
+        found.compressed = Bytes::sum(found.rows.iter().map(|row| row.bytes), "the compressed weights")?;
+        let tensors = tensors.into_iter().map(|(place, (name, _))| (place, name)).collect();
+        let own = Own { scheme: Some(scheme), tensors };
+        Ok(Self { found, plan: self.plan.clone(), container: self.container, own })
     }
 
     #[getter]
@@ -126,8 +154,9 @@ impl Compression {
 
     #[getter]
     fn per_tensor<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let fields = |(place, row)| fields_of(py, row, self.own.tensors.get(&place));
         let rows: Vec<Bound<'py, PyDict>> =
-            self.found.rows.iter().map(|row| fields_of(py, row)).collect::<PyResult<_>>()?;
+            self.found.rows.iter().enumerate().map(fields).collect::<PyResult<_>>()?;
         PyList::new(py, rows)
     }
 
@@ -158,22 +187,23 @@ impl Compression {
     }
 
     fn __repr__(&self) -> String {
-        let Self { found, plan, container } = self;
+        let Self { found, container, .. } = self;
         let size = |bytes: Bytes| bytes.get();
         format!(
             "<Compression {} in {container}: {} of {} bytes>",
-            plan.scheme,
+            self.scheme(),
             size(found.compressed),
             size(found.dense)
         )
     }
 }
 
-fn fields_of<'py>(py: Python<'py>, row: &Row) -> PyResult<Bound<'py, PyDict>> {
+fn fields_of<'py>(py: Python<'py>, row: &Row, own: Option<&String>) -> PyResult<Bound<'py, PyDict>> {
     let fields = PyDict::new(py);
     fields.set_item("name", &row.name)?;
     fields.set_item("shape", &row.shape)?;
-    fields.set_item("scheme", row.scheme.map(|scheme| scheme.to_string()))?;
+    let scheme = own.cloned().or_else(|| row.scheme.map(|scheme| scheme.to_string()));
+    fields.set_item("scheme", scheme)?;
     fields.set_item("dense_bytes", row.dense.get())?;
     fields.set_item("bytes", row.bytes.get())?;
     Ok(fields)

@@ -253,9 +253,33 @@ pub(crate) fn estimate(
 ) -> Outcome<Footprint> {
     let model = Arc::clone(&model.0);
     let workload = workload(&model, context, batch, kv_dtype, micro_batch, flash_attention)?;
-    let policy = runtime.map_or_else(|| core::Policy::usual(&model), core::Policy::of)?;
+    let policy = policy_for(py, &model, runtime)?;
     let parts = py.detach(|| core::estimate(&model, &workload, policy))?;
     Ok(Footprint { model, workload, policy, parts, measured: None })
+}
+
+/// The policy of the runtime called `name`, by default the one that such files are usually run with. A name that is not
+/// known here may be one of a plug-in, which is looked for then, and not before.
+pub(crate) fn policy_for(
+    py: Python<'_>,
+    model: &CoreModel,
+    name: Option<&str>,
+) -> Outcome<&'static core::Policy> {
+    let Some(name) = name else { return Ok(core::Policy::usual(model)?) };
+    match core::Policy::of(name) {
+        Ok(policy) => Ok(policy),
+        Err(unknown) => {
+            let find = py.import("ullage.plugins.runtime")?.getattr("find")?;
+            if find.call1((name,))?.is_truthy()? { Ok(core::Policy::of(name)?) } else { Err(unknown.into()) }
+        }
+    }
+}
+
+/// Make a runtime policy, given as JSON, known by its name; gives the name with its version.
+#[pyfunction]
+pub(crate) fn add_runtime(text: &str) -> Outcome<String> {
+    let added = core::Policy::from_json(text)?.add()?;
+    Ok(format!("{}@{}", added.runtime, added.version))
 }
 
 /// What a model is asked to do, from the arguments of Python.
@@ -277,10 +301,10 @@ pub(crate) fn workload(
     })
 }
 
-/// Every runtime policy, as data.
+/// Every runtime policy, those that were added last, as data.
 #[pyfunction]
 pub(crate) fn runtime_policies(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
-    let rows = core::Policy::all().iter().map(|policy| {
+    let rows = core::Policy::all().iter().chain(core::Policy::own()).map(|policy| {
         let dict = PyDict::new(py);
         dict.set_item("runtime", &policy.runtime)?;
         dict.set_item("version", &policy.version)?;

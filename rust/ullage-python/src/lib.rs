@@ -54,7 +54,9 @@ mod _core {
     #[pymodule_export]
     use super::encoded::{StoredWeight, encode_weight, scheme_bytes, stored_weight};
     #[pymodule_export]
-    use super::footprint::{Footprint, Interval, Remedy, Verdict, estimate, judge, runtime_policies};
+    use super::footprint::{
+        Footprint, Interval, Remedy, Verdict, add_runtime, estimate, judge, runtime_policies,
+    };
     #[pymodule_export]
     use super::instance::{parse_azure_trace, parse_openb_trace, parse_packing_instance};
     #[pymodule_export]
@@ -88,7 +90,7 @@ mod _core {
     #[pymodule_export]
     use super::plan::{Plan, PlannedBin};
     #[pymodule_export]
-    use super::pool::{Brain, Estimates, Gauge};
+    use super::pool::{Brain, Candidate, Estimates, Gauge};
     #[pymodule_export]
     use super::replay::{Trace, policy_names};
     #[pymodule_export]
@@ -98,7 +100,7 @@ mod _core {
     #[pymodule_export]
     use super::split::{Split, SplitPlace, split_pipeline, split_rack, split_tiers};
     #[pymodule_export]
-    use super::store::{Store, write_compressed};
+    use super::store::{Store, check_out, write_compressed};
     #[pymodule_export]
     use super::units::{format_bytes, parse_bytes};
     #[pymodule_export]

@@ -6,8 +6,10 @@ mod brain;
 mod domains;
 mod estimates;
 mod gauge;
+mod policy;
 mod table;
 
 pub(crate) use brain::Brain;
 pub(crate) use estimates::Estimates;
 pub(crate) use gauge::Gauge;
+pub(crate) use policy::{Candidate, OwnPolicy, Rule};

@@ -1,15 +1,18 @@
 //! `Trace` and its replays. `ullage.replaying` makes results of what they give.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
+use ullage_core::pool::policy::Policy;
 use ullage_core::replay::{self as core, Conditions, Log, Outcome as Came};
 use ullage_core::units::duration_from_secs;
 use ullage_core::{Bytes, Error, Time};
 
 use crate::detach::detached;
 use crate::error::Outcome;
+use crate::pool::{OwnPolicy, Rule};
 use crate::units::{ByteCount, WholeNumber};
 
 /// Models, and who asked for which when.
@@ -90,16 +93,16 @@ impl Trace {
         &self,
         py: Python<'py>,
         capacity: ByteCount,
-        policy: &str,
+        policy: &Bound<'_, PyAny>,
         log: bool,
     ) -> Outcome<(Bound<'py, PyDict>, Option<Bound<'py, PyBytes>>)> {
-        let policy = core::policy(policy, &self.core)?;
+        let Chosen { policy, rule } = self.policy(policy)?;
         let mut events = log.then(Log::default);
-        let (came, wall_s) = detached(py, || {
+        let (came, wall_s) = run(py, rule.as_deref(), || {
             let begun = Instant::now();
             let came = core::serial(&self.core, capacity.0, policy, events.as_mut());
             (came, begun.elapsed().as_secs_f64())
-        });
+        })?;
         Ok((self.outcome_dict(py, &came, wall_s)?, log_bytes(py, events.as_ref())))
     }
 
@@ -112,7 +115,7 @@ impl Trace {
         &self,
         py: Python<'py>,
         capacity: ByteCount,
-        policy: &str,
+        policy: &Bound<'_, PyAny>,
         log: bool,
         shared_bandwidth: bool,
         unload_lag_s: f64,
@@ -121,7 +124,7 @@ impl Trace {
         max_concurrency: Option<WholeNumber>,
         workspace: ByteCount,
     ) -> Outcome<(Bound<'py, PyDict>, Option<Bound<'py, PyBytes>>)> {
-        let policy = core::policy(policy, &self.core)?;
+        let Chosen { policy, rule } = self.policy(policy)?;
         let conditions = Conditions {
             is_bandwidth_shared: shared_bandwidth,
             unload_lag: duration_from_secs(unload_lag_s, "unload_lag")?,
@@ -131,11 +134,11 @@ impl Trace {
             workspace: workspace.0,
         };
         let mut events = log.then(Log::default);
-        let (came, wall_s) = detached(py, || {
+        let (came, wall_s) = run(py, rule.as_deref(), || {
             let begun = Instant::now();
             let came = core::live(&self.core, capacity.0, policy, &conditions, events.as_mut());
             (came, begun.elapsed().as_secs_f64())
-        });
+        })?;
         Ok((self.outcome_dict(py, &came?, wall_s)?, log_bytes(py, events.as_ref())))
     }
 
@@ -149,7 +152,32 @@ impl Trace {
     }
 }
 
+/// A policy, and the rule behind it if it is one in Python.
+struct Chosen {
+    policy: Box<dyn Policy>,
+    rule: Option<Arc<Rule>>,
+}
+
+/// Replays with the interpreter released, unless a rule in Python needs it at every step.
+fn run<T: Send>(py: Python<'_>, rule: Option<&Rule>, act: impl FnOnce() -> T + Send) -> Outcome<T> {
+    let Some(rule) = rule else { return Ok(detached(py, act)) };
+    let came = act();
+    match rule.take_fault() {
+        Some(error) => Err(error.into()),
+        None => Ok(came),
+    }
+}
+
 impl Trace {
+    /// A name, or an object that is a rule.
+    fn policy(&self, given: &Bound<'_, PyAny>) -> Outcome<Chosen> {
+        if let Ok(name) = given.extract::<&str>() {
+            return Ok(Chosen { policy: core::policy(name, &self.core)?, rule: None });
+        }
+        let (policy, rule) = OwnPolicy::of_replay(given)?;
+        Ok(Chosen { policy, rule: Some(rule) })
+    }
+
     fn outcome_dict<'py>(&self, py: Python<'py>, came: &Came, wall_s: f64) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("requests", came.requests)?;

@@ -283,6 +283,13 @@ pub(crate) fn write_compressed<'py>(
     Ok(report(py, &written)?)
 }
 
+/// Refuse an `out` that a compressed form of `model` may not be written to.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts owned paths")]
+pub(crate) fn check_out(model: &Model, out: PathBuf, force: bool) -> Outcome<()> {
+    Ok(core::check_out(&model.0, &out, force)?)
+}
+
 fn told(py: Python<'_>, listener: &Py<PyAny>, found: core::Progress) -> PyResult<()> {
     let core::Progress { tensors, of_tensors, bytes, of_bytes, elapsed } = found;
     let kind = py.import("ullage.store")?.getattr("WriteProgress")?;

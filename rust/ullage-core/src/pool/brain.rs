@@ -137,6 +137,12 @@ impl Pool {
         &self.options
     }
 
+    /// The rule that says which model goes first.
+    #[must_use]
+    pub fn policy(&self) -> &dyn Policy {
+        self.policy.as_ref()
+    }
+
     /// The account of each domain.
     #[must_use]
     pub fn domains(&self) -> &[Account] {

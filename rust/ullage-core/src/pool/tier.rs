@@ -72,17 +72,17 @@ impl Pool {
 /// The worths that a policy gives, where compressed forms count for what they save of a load: *(load − promotion) × rate*.
 /// A policy for one choice among the candidates weighed beforehand.
 #[derive(Debug)]
-pub(super) struct Tiered {
-    name: &'static str,
+pub(super) struct Tiered<'a> {
+    name: &'a str,
     selection: Selection,
     /// By rising model and bytes.
     worths: Vec<(ModelId, Bytes, f64)>,
 }
 
-impl Tiered {
+impl<'a> Tiered<'a> {
     /// `saved` tells what of a load the candidate's form saves, if it is a compressed one.
     pub(super) fn of(
-        policy: &dyn Policy,
+        policy: &'a dyn Policy,
         candidates: impl Iterator<Item = (Candidate, Option<f64>)>,
         now: Time,
     ) -> Self {
@@ -101,8 +101,8 @@ pub(super) fn shared(worth: f64, share: f64) -> f64 {
     if worth < 0.0 { worth / share.max(f64::MIN_POSITIVE) } else { worth * share }
 }
 
-impl Policy for Tiered {
-    fn name(&self) -> &'static str {
+impl Policy for Tiered<'_> {
+    fn name(&self) -> &str {
         self.name
     }
 

@@ -171,7 +171,13 @@ impl Pool {
             let worth = self.policy.worth(&candidate, self.now);
             (self.saved(id).map_or(worth, |share| shared(worth, share)), candidate.turn)
         };
-        ids.map(|id| (worth(id), id))
+        let weighed: Vec<_> = ids.map(|id| (worth(id), id)).collect();
+        // As in `select`: a worth that is none leaves the least recently used.
+        let is_sound = weighed.iter().all(|((worth, _), _)| !worth.is_nan());
+        let order = |(worth, turn): (f64, u64)| (if is_sound { worth } else { 0.0 }, turn);
+        weighed
+            .into_iter()
+            .map(|(worth, id)| (order(worth), id))
             .min_by(|(a, _), (b, _)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
             .map(|(_, id)| id)
     }

@@ -45,7 +45,8 @@ impl Default for Conditions {
     }
 }
 
-/// Replays `trace` through a pool under `capacity`, with the durations of its requests.
+/// Replays `trace` through a pool under `capacity`, with the durations of its requests. Where the policy says that it
+/// has failed, the replay ends there.
 ///
 /// # Errors
 /// [`Error::Argument`] for an estimate error outside `[0, 1)`; [`Error::BudgetExceeded`] for pins that do not fit.
@@ -151,6 +152,9 @@ impl<'a> Machine<'a> {
             let deadline = self.conditions.patience.map(|patience| self.now.saturating_add(patience));
             let (request, model) = (RequestId(number as u64), ModelId(request.model));
             self.tell(Event::Request { request, model, deadline, priority: 0, workspace: None })?;
+            if self.pool.policy().has_failed() {
+                return Ok(());
+            }
         }
         self.run_until(None)
     }

@@ -8,7 +8,7 @@ use crate::pool::policy::{Candidate, Facts, Habits, Policy, Weighed, select};
 use crate::units::{Bytes, Time};
 
 /// Replays `trace` in `capacity`: a request occupies its model for an instant, a load takes no time, memory given back
-/// is there at once, and every miss loads.
+/// is there at once, and every miss loads. Where the policy says that it has failed, the replay ends there.
 #[must_use]
 pub fn serial(trace: &Trace, capacity: Bytes, policy: Box<dyn Policy>, mut log: Option<&mut Log>) -> Outcome {
     let mut cache = Cache::new(trace, capacity, policy);
@@ -19,6 +19,9 @@ pub fn serial(trace: &Trace, capacity: Bytes, policy: Box<dyn Policy>, mut log: 
             Move::Refuse(number)
         };
         Log::note(&mut log, request.at, what);
+        if cache.policy.has_failed() {
+            break;
+        }
     }
     cache.outcome.requests = u64::try_from(trace.requests().len()).unwrap_or(u64::MAX);
     cache.outcome

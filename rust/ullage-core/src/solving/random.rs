@@ -1,6 +1,7 @@
 //! Numbers that look random and are the same for the same seed.
 
 /// splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+#[derive(Debug)]
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {

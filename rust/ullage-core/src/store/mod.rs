@@ -45,7 +45,7 @@ pub use output::{Element, Form};
 pub use room::Stats;
 pub use weights::{Array, Plain, StoreOptions, WeightStore};
 pub use workers::Progress;
-pub use write::{WriteOptions, Written, WrittenTensor, write};
+pub use write::{WriteOptions, Written, WrittenTensor, check_out, write};
 
 #[cfg(test)]
 mod tests;

@@ -215,6 +215,14 @@ fn check_source(model: &Model, source: &Source<'_>) -> Result<()> {
 }
 
 /// That nothing is lost by writing to `out`.
+/// Whether a compressed form of `model` may be written to `out`, as [`write()`] asks before it begins.
+///
+/// # Errors
+/// [`Error::Argument`] as [`write()`] says.
+pub fn check_out(model: &Model, out: &Path, is_forced: bool) -> Result<()> {
+    check_place(out, &Source::open(model)?, is_forced)
+}
+
 fn check_place(out: &Path, source: &Source<'_>, is_forced: bool) -> Result<()> {
     let refuse = |reason: String| Err(Error::Argument { name: "out", reason });
     if out.file_name().is_none() || out.is_dir() {

@@ -1,9 +1,11 @@
 //! `Brain`: the scheduler's state machine.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::IntoPyObjectExt;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyList};
 use ullage_core::pool as core;
 use ullage_core::pool::{Action, Demand, Event, Level, ModelId, PlaceId, RequestId};
@@ -11,6 +13,7 @@ use ullage_core::units::duration_from_secs;
 use ullage_core::{Error, Time};
 
 use super::domains::{Domains, Vector};
+use super::policy::{OwnPolicy, Rule};
 use super::{action, table};
 use crate::error::Outcome;
 use crate::ledger::Account;
@@ -21,6 +24,8 @@ use crate::units::{ByteCount, WholeNumber};
 pub(crate) struct Brain {
     pool: Mutex<core::Pool>,
     domains: Domains,
+    /// The policy, if it is one in Python.
+    rule: Option<Arc<Rule>>,
 }
 
 /// A model at a place, as events name it.
@@ -30,8 +35,17 @@ struct Where {
 }
 
 impl Brain {
-    fn with<T>(&self, work: impl FnOnce(&mut core::Pool) -> T) -> T {
-        work(&mut self.pool.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Works on the pool. Who waits for it lets the interpreter go: a policy in Python may need it to come to an end.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] where that policy itself is the caller.
+    fn with<T>(&self, work: impl FnOnce(&mut core::Pool) -> T) -> Outcome<T> {
+        if let Some(rule) = &self.rule {
+            rule.check()?;
+        }
+        Python::attach(|py| {
+            Ok(work(&mut self.pool.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)))
+        })
     }
 
     fn tell<'py>(&self, py: Python<'py>, now: f64, event: Event) -> Outcome<Bound<'py, PyList>> {
@@ -40,11 +54,11 @@ impl Brain {
         self.with(|pool| {
             let actions = pool.handle(now, event)?;
             Ok(action::rows(py, pool, &self.domains, &actions)?)
-        })
+        })?
     }
 
     fn model(&self, name: &str) -> Outcome<ModelId> {
-        Ok(self.with(|pool| pool.model(name))?)
+        Ok(self.with(|pool| pool.model(name))??)
     }
 
     fn at(&self, model: &str, place: u16) -> Outcome<Where> {
@@ -72,16 +86,23 @@ impl Brain {
     #[new]
     #[pyo3(signature = (
         domains, policy, *, group_wait = 1.0, age_step = 10.0, min_residency = 0.0, release_deadline = 30.0,
+        on_fault = None,
     ))]
     fn new(
         domains: &Bound<'_, PyDict>,
-        policy: &str,
+        policy: &Bound<'_, PyAny>,
         group_wait: f64,
         age_step: f64,
         min_residency: f64,
         release_deadline: f64,
+        on_fault: Option<Py<PyAny>>,
     ) -> Outcome<Self> {
-        let policy = core::policy::by_name(policy)?;
+        let (policy, rule) = if let Ok(name) = policy.extract::<&str>() {
+            (core::policy::by_name(name)?, None)
+        } else {
+            let (policy, rule) = OwnPolicy::of_pool(policy, on_fault)?;
+            (policy, Some(rule))
+        };
         let (mut names, mut accounts) = (Vec::new(), Vec::new());
         for (name, account) in domains {
             names.push(name.extract::<String>()?);
@@ -95,7 +116,7 @@ impl Brain {
             ..core::Options::default()
         };
         let pool = core::Pool::of_domains(accounts, policy)?.with_options(options);
-        Ok(Self { pool: Mutex::new(pool), domains: Domains::new(names) })
+        Ok(Self { pool: Mutex::new(pool), domains: Domains::new(names), rule })
     }
 
     #[pyo3(signature = (
@@ -129,7 +150,7 @@ impl Brain {
             retries: u32::try_from(retries.count("retries")?).unwrap_or(u32::MAX),
             compressed: compressed.map(form).transpose()?,
         };
-        self.with(|pool| pool.register(registration))?;
+        self.with(|pool| pool.register(registration))??;
         Ok(())
     }
 
@@ -160,7 +181,7 @@ impl Brain {
                 return Ok(place.index().into_bound_py_any(py)?);
             }
             Ok(action::rows(py, pool, &self.domains, &actions)?.into_any())
-        })
+        })?
     }
 
     fn cancel<'py>(&self, py: Python<'py>, now: f64, request: u64) -> Outcome<Bound<'py, PyList>> {
@@ -306,20 +327,21 @@ impl Brain {
 
     fn add_domain(&self, name: &str, account: &Bound<'_, Account>) -> Outcome<()> {
         let account = account.get().core.clone();
-        Ok(self.domains.add(name, || self.with(|pool| pool.add_domain(account)))?)
+        // The pool's lock first: whoever reads names under it would otherwise wait for this, and this for them.
+        Ok(self.with(|pool| self.domains.add(name, || pool.add_domain(account)))??)
     }
 
     /// The number of the new place.
     fn add_place(&self, model: &str, weights: Vector, workspace: Vector) -> Outcome<usize> {
         let model = self.model(model)?;
         let place = core::Place::new(self.domains.demand(weights)?, self.domains.demand(workspace)?);
-        Ok(self.with(|pool| pool.add_place(model, place))?.index())
+        Ok(self.with(|pool| pool.add_place(model, place))??.index())
     }
 
     fn set_instances(&self, model: &str, instances: WholeNumber) -> Outcome<()> {
         let model = self.model(model)?;
         let instances = usize::try_from(instances.count("instances")?).unwrap_or(usize::MAX);
-        Ok(self.with(|pool| pool.set_instances(model, instances))?)
+        Ok(self.with(|pool| pool.set_instances(model, instances))??)
     }
 
     fn retire<'py>(&self, py: Python<'py>, now: f64, domain: &str) -> Outcome<Bound<'py, PyList>> {
@@ -336,18 +358,28 @@ impl Brain {
     }
 
     #[getter]
-    fn next_deadline(&self) -> Option<f64> {
-        self.with(|pool| pool.next_deadline()).map(Time::as_secs_f64)
+    fn next_deadline(&self) -> Outcome<Option<f64>> {
+        Ok(self.with(|pool| pool.next_deadline())?.map(Time::as_secs_f64))
     }
 
     /// After how many idle seconds the policy sends a model away; `None` if it does not.
     #[getter]
-    fn idle_for(&self) -> Option<f64> {
-        self.with(|pool| pool.idle_for()).map(|idle| idle.as_secs_f64())
+    fn idle_for(&self) -> Outcome<Option<f64>> {
+        Ok(self.with(|pool| pool.idle_for())?.map(|idle| idle.as_secs_f64()))
+    }
+
+    /// Whether the policy is one in Python.
+    #[getter]
+    fn has_own_policy(&self) -> bool {
+        self.rule.is_some()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.rule.as_ref().map_or(Ok(()), |rule| rule.traverse(&visit))
     }
 
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let rows = self.with(|pool| pool.status());
+        let rows = self.with(|pool| pool.status())?;
         let rows: PyResult<Vec<_>> =
             rows.iter().map(|status| table::status(py, &self.domains, status)).collect();
         PyList::new(py, rows?)
@@ -364,12 +396,12 @@ impl Brain {
             let id = pool.model(model)?;
             let plan = pool.plan_with(id, workspace.map(|bytes| bytes.0));
             Ok(table::plan(py, pool, &self.domains, model, &plan)?)
-        })
+        })?
     }
 
     /// Bytes booked for loads under way, by domain.
     fn coming<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let rows = self.with(|pool| pool.status());
+        let rows = self.with(|pool| pool.status())?;
         let sum = rows.iter().fold(Demand::ZERO, |sum, row| sum.plus(&table::coming(row)));
         self.domains.dict(py, &sum)
     }

@@ -64,7 +64,7 @@ impl Expression {
     /// # Errors
     /// [`Error::Argument`] that says what was expected where.
     pub(super) fn parse(text: &str, terms: &Terms) -> Result<Self> {
-        let mut parser = Parser { text, rest: text, depth: 0, terms };
+        let mut parser = Parser { text, rest: text, depth: 0, leaves: 0, terms };
         let node = parser.sum()?;
         if !parser.rest.trim_start().is_empty() {
             return Err(parser.fault("an operator or the end"));
@@ -89,6 +89,14 @@ impl Expression {
 }
 
 impl Node {
+    /// The numbers and variables in it.
+    fn leaves(&self) -> usize {
+        match self {
+            Self::Number(_) | Self::Variable(_) => 1,
+            Self::Apply(_, sides) => sides[0].leaves().saturating_add(sides[1].leaves()),
+        }
+    }
+
     fn evaluate(&self, values: &Values) -> Option<u128> {
         match self {
             Self::Number(number) => Some(*number),
@@ -116,11 +124,14 @@ impl FromStr for Expression {
 
 /// Deeper nesting is nobody's formula and would end the stack.
 const DEEPEST: u32 = 64;
+/// Numbers and variables in one formula, those of its terms counted, at most: a chain of them is as deep as it is long.
+const LONGEST: usize = 4_000;
 
 struct Parser<'a> {
     text: &'a str,
     rest: &'a str,
     depth: u32,
+    leaves: usize,
     terms: &'a Terms,
 }
 
@@ -157,6 +168,7 @@ impl Parser<'_> {
             return self.expect(')').map(|()| node);
         }
         let word = self.word();
+        self.count(1)?;
         if word.starts_with(|first: char| first.is_ascii_digit()) {
             let number = word.replace('_', "").parse().map_err(|_| self.fault("a whole number"))?;
             return Ok(Node::Number(number));
@@ -168,6 +180,7 @@ impl Parser<'_> {
             return Ok(Node::Number(number));
         }
         if let Some(term) = self.terms.get(&word) {
+            self.count(term.node.leaves())?;
             return Ok(term.node.clone());
         }
         match word.parse() {
@@ -175,6 +188,11 @@ impl Parser<'_> {
             Err(_) if word.is_empty() => Err(self.fault("a number, a variable or a bracket")),
             Err(error) => Err(error),
         }
+    }
+
+    fn count(&mut self, leaves: usize) -> Result<()> {
+        self.leaves = self.leaves.saturating_add(leaves);
+        if self.leaves > LONGEST { Err(self.fault("a shorter formula")) } else { Ok(()) }
     }
 
     fn call(&mut self, operation: Operation) -> Result<Node> {

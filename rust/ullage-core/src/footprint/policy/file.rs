@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::bounds::{Bounds, Written};
 use super::expression::{Expression, Terms};
+use super::own::wrong;
 use super::{ByKind, KvLayout, LatentForm, Policy, Residency, StateLayout, WeightLayout};
 use crate::error::{Error, Result};
 use crate::units::clip;
@@ -82,6 +85,35 @@ pub(super) fn read(text: &str) -> Result<Vec<Policy>> {
         Error::Argument { name: "policy", reason }
     })?;
     file.policy.into_iter().map(policy).collect()
+}
+
+/// The policy of one table, as JSON.
+///
+/// # Errors
+/// [`Error::Argument`] with the key and reason for what is no such table.
+pub(super) fn own(table: Map<String, Value>) -> Result<Policy> {
+    type Check = fn(&Value) -> std::result::Result<(), String>;
+    // First part by part, for an error in a whole table does not say in which.
+    let parts: [(&str, Check); 6] = [
+        ("kv_cache", is_a::<KvCache>),
+        ("state", is_a::<StateLayout>),
+        ("weights", is_a::<Weights>),
+        ("terms", is_a::<BTreeMap<String, String>>),
+        ("activations", is_a::<Kinds>),
+        ("overhead", is_a::<Kinds>),
+    ];
+    for (key, check) in parts {
+        if let Some(part) = table.get(key) {
+            check(part).map_err(|reason| wrong(format!("{key}: {}", clip(&reason))))?;
+        }
+    }
+    let table: Table =
+        serde_json::from_value(Value::Object(table)).map_err(|error| wrong(clip(&error.to_string())))?;
+    policy(table)
+}
+
+fn is_a<T: DeserializeOwned>(part: &Value) -> std::result::Result<(), String> {
+    T::deserialize(part).map(drop).map_err(|error| error.to_string())
 }
 
 fn policy(table: Table) -> Result<Policy> {

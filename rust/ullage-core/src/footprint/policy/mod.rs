@@ -8,6 +8,7 @@
 mod bounds;
 mod expression;
 mod file;
+mod own;
 mod variable;
 
 use std::sync::LazyLock;
@@ -148,20 +149,21 @@ pub struct ByKind {
     pub unknown: Bounds,
 }
 
+const SOURCES: [&str; 9] = [
+    include_str!("data/generic.toml"),
+    include_str!("data/llama_cpp.toml"),
+    include_str!("data/vllm.toml"),
+    include_str!("data/transformers.toml"),
+    include_str!("data/onnxruntime.toml"),
+    include_str!("data/executorch_xnnpack.toml"),
+    include_str!("data/core_ml.toml"),
+    include_str!("data/numpy.toml"),
+    include_str!("data/tflite.toml"),
+];
+
 static POLICIES: LazyLock<Vec<Policy>> = LazyLock::new(|| {
-    const FILES: [&str; 9] = [
-        include_str!("data/generic.toml"),
-        include_str!("data/llama_cpp.toml"),
-        include_str!("data/vllm.toml"),
-        include_str!("data/transformers.toml"),
-        include_str!("data/onnxruntime.toml"),
-        include_str!("data/executorch_xnnpack.toml"),
-        include_str!("data/core_ml.toml"),
-        include_str!("data/numpy.toml"),
-        include_str!("data/tflite.toml"),
-    ];
     // A test reads each; a build that passed it cannot fail here.
-    FILES.iter().flat_map(|text| Policy::read(text).unwrap_or_default()).collect()
+    SOURCES.iter().flat_map(|text| Policy::read(text).unwrap_or_default()).collect()
 });
 
 impl Policy {
@@ -179,19 +181,30 @@ impl Policy {
         &POLICIES
     }
 
-    /// The policy called `name`: a runtime, or a runtime and a version as in `llama.cpp@0.5`.
+    /// The policy called `name`: a runtime, or a runtime and a version as in `llama.cpp@0.5`; one that comes with the
+    /// library, or one that was [added](Self::add).
     ///
     /// # Errors
     /// [`Error::Argument`] that lists the names there are.
     pub fn of(name: &str) -> Result<&'static Self> {
+        Self::among(name, &Self::own())
+    }
+
+    /// The policy called `name` that comes with the library.
+    fn built_in(name: &str) -> Result<&'static Self> {
+        Self::among(name, &[])
+    }
+
+    fn among(name: &str, own: &[&'static Self]) -> Result<&'static Self> {
         let (runtime, version) =
             name.split_once('@').map_or((name, None), |(runtime, version)| (runtime, Some(version)));
+        let all = || Self::all().iter().chain(own.iter().copied());
         let is_meant = |policy: &&Self| {
             policy.is_called(runtime) && version.is_none_or(|version| policy.version == version)
         };
-        Self::all().iter().find(is_meant).ok_or_else(|| {
+        all().find(is_meant).ok_or_else(|| {
             let known: Vec<String> =
-                Self::all().iter().map(|policy| format!("{}@{}", policy.runtime, policy.version)).collect();
+                all().map(|policy| format!("{}@{}", policy.runtime, policy.version)).collect();
             let reason = format!("{:?} is not one of {}", clip(name), known.join(", "));
             Error::Argument { name: "runtime", reason }
         })

@@ -39,6 +39,8 @@ fn what_is_no_formula_is_said() {
     }
     let deep = "(".repeat(100_000);
     assert!(matches!(value(&deep), Err(Error::Argument { .. })));
+    let long = "1+".repeat(1_000_000) + "1";
+    assert!(matches!(value(&long), Err(Error::Argument { name: "formula", .. })));
     assert!(matches!(value("4294967296*4294967296"), Err(Error::Overflow { what: "test" })));
     assert!(matches!(value("GiB*GiB*GiB*GiB*GiB"), Err(Error::Overflow { .. })));
 }

@@ -70,7 +70,7 @@ pub struct Facts<'a> {
 /// holds leases or is pinned (such models are no candidates), and how much memory there is.
 pub trait Policy: Send + std::fmt::Debug {
     /// The name used in arguments and JSON.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// The next model joins, cold.
     fn on_register(&mut self, facts: &Facts<'_>) {
@@ -103,7 +103,7 @@ pub trait Policy: Send + std::fmt::Debug {
     }
 
     /// What keeping `candidate` is worth at `now`, per byte where the rule weighs bytes. Among equals the least
-    /// recently used goes. Never NaN.
+    /// recently used goes. NaN says that the rule does not know: then the least recently used of all candidates goes.
     fn worth(&self, candidate: &Candidate, now: Time) -> f64;
 
     /// How victims are chosen from their worths.
@@ -114,6 +114,11 @@ pub trait Policy: Send + std::fmt::Debug {
     /// What the rule does beside choosing victims.
     fn habits(&self) -> Habits {
         Habits::NONE
+    }
+
+    /// Whether the rule has failed, so that what it says from now on means nothing. A replay ends there; a pool goes on.
+    fn has_failed(&self) -> bool {
+        false
     }
 }
 

@@ -59,7 +59,8 @@ impl Weighed {
 }
 
 /// Leaves in `chosen` the victims among `candidates` for `missing` bytes, `least_many` of them at the least, in the order
-/// in which they go; all candidates where even all of them are not enough.
+/// in which they go; all candidates where even all of them are not enough. Where a worth is NaN, no worth counts, and the
+/// least recently used go.
 pub fn select(
     policy: &dyn Policy,
     missing: u128,
@@ -69,10 +70,20 @@ pub fn select(
     chosen: &mut Vec<Weighed>,
 ) {
     chosen.clear();
+    let mut is_sound = true;
     chosen.extend(candidates.enumerate().map(|(place, candidate)| {
-        Weighed::new(place, policy.worth(&candidate, now), candidate.turn, candidate.bytes.get())
+        let worth = if is_sound { policy.worth(&candidate, now) } else { 0.0 };
+        is_sound = is_sound && !worth.is_nan();
+        Weighed::new(place, worth, candidate.turn, candidate.bytes.get())
     }));
-    choose(policy.selection(), missing, least_many, chosen);
+    if is_sound {
+        choose(policy.selection(), missing, least_many, chosen);
+    } else {
+        for weighed in chosen.iter_mut() {
+            weighed.worth = 0.0;
+        }
+        choose(Selection::Ordered, missing, least_many, chosen);
+    }
 }
 
 /// Leaves the victims in `chosen`, which holds all candidates.

@@ -1,4 +1,4 @@
-//! Random worlds around the pool: one domain or several, every policy, loads that fail, lag, lie about their size or run
+//! Random worlds around the pool: one domain or several, every policy and one that says anything, loads that fail, lag, lie about their size or run
 //! out of memory, unloads that leave something behind or never end, workers that die, clients that vanish, clocks that
 //! jump, pressure, a neighbour in the same ledger.
 //!
@@ -10,12 +10,14 @@
     reason = "test arithmetic on small numbers"
 )]
 
+mod hostile;
 mod world;
 
 use std::time::Duration;
 
+use self::hostile::Hostile;
 use self::world::{At, Spot, World};
-use super::policy::{NAMES, by_name};
+use super::policy::{NAMES, Policy, by_name};
 use super::*;
 use crate::solving::Random;
 use crate::units::Bytes;
@@ -86,10 +88,13 @@ impl Dice {
     fn world(&mut self, seed: u64) -> World {
         let domains = 1 + self.below(3);
         let limits: Vec<u64> = (0..domains).map(|_| 60 + self.below(60)).collect();
-        let name = NAMES[self.0.position(NAMES.len())];
+        let policy: Box<dyn Policy> = match NAMES.get(self.0.position(NAMES.len() + 2)) {
+            Some(name) => by_name(name).unwrap(),
+            None => Box::new(Hostile::new(seed)),
+        };
         let models = 1 + self.below(7);
         let registrations = (0..models).map(|number| self.registration(number, domains)).collect();
-        World::new(seed, &limits, by_name(name).unwrap(), self.options(), registrations)
+        World::new(seed, &limits, policy, self.options(), registrations)
     }
 
     /// One thing that happens.

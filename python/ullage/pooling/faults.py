@@ -1,0 +1,80 @@
+"""What becomes of the faults of an eviction policy: each is an event of the pool, and the first a warning."""
+
+import threading
+import warnings
+from typing import TYPE_CHECKING
+
+from ullage.errors import PolicyError, PolicyWarning, ProtocolError
+
+if TYPE_CHECKING:
+    import weakref
+
+    from ullage.pooling.driver import Driver
+
+__all__ = ["Faults", "OwnersLock"]
+
+FAULT = ("policy", "model", "hook", "reason")
+
+
+class Faults:
+    """Takes the faults of one pool's policy. Called under the driver's lock, by the core."""
+
+    def __init__(self) -> None:
+        """Begin without a driver, which is made after the core's part."""
+        self.driver: weakref.ref[Driver] | None = None
+        self._has_warned = False
+
+    def take(self, error: PolicyError) -> None:
+        """Write a fault down, and warn of it if it is the first."""
+        driver = None if self.driver is None else self.driver()
+        if driver is not None:
+            driver.write("policy_failed", FAULT, *(getattr(error, name) for name in FAULT))
+        if not self._has_warned:
+            self._has_warned = True
+            text = f"{error}; the pool goes on without it, and further faults of the policy are among its events"
+            warnings.warn(text, PolicyWarning, stacklevel=2)
+
+
+class OwnersLock:
+    """A lock that refuses the thread that holds it, where a plain one would have it wait for ever.
+
+    It takes the place of a plain one where a policy in Python, called with the lock held, might call the pool.
+    """
+
+    def __init__(self) -> None:
+        """Begin open."""
+        self._lock = threading.Lock()
+        self._owner = 0
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - as the lock's
+        """Take the lock. Raises `ProtocolError` for the thread that has it."""
+        me = threading.get_ident()
+        if self._owner == me:
+            reason = "a policy may not call the pool that it decides for"
+            raise ProtocolError(f"call: {reason}", event="call", subject="pool", reason=reason)
+        if not self._lock.acquire(blocking, timeout):
+            return False
+        self._owner = me
+        return True
+
+    def release(self) -> None:
+        """Open the lock."""
+        self._owner = 0
+        self._lock.release()
+
+    def __enter__(self) -> bool:
+        """Take the lock."""
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        """Open the lock."""
+        self.release()
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this thread has the lock."""
+        return self._owner == threading.get_ident()
+
+    def _is_owned(self) -> bool:
+        """Tell a condition whether this thread has the lock."""
+        return self.is_mine
