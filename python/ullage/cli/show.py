@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import click
 from rich.console import Console, RenderableType
@@ -63,8 +63,8 @@ class Page:
         headed = any(name.strip("=>") for name in columns)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_header=headed)
         for name in columns:
-            side, whole = "right" if name.startswith(">") else "left", name.startswith((">", "="))
-            table.add_column(name.lstrip("=>"), justify=side, no_wrap=whole, overflow="fold")
+            side: Literal["left", "right"] = "right" if name.startswith(">") else "left"
+            table.add_column(name.lstrip("=>"), justify=side, no_wrap=name.startswith((">", "=")), overflow="fold")
         for row in rows:
             table.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
         self._print(table)
