@@ -189,3 +189,20 @@ def test_the_guard_looks_at_machines_that_join_and_no_more_at_those_that_left() 
         until(lambda: "west" in seen)
         pool.remove_domain("north")
         assert list(pool.pressure()) == ["west"]
+
+
+def test_a_model_is_sent_away_only_if_nobody_has_it() -> None:
+    with Pool(Ledger(100)) as pool:
+        pool.register("model", load=object, footprint=60, pinned=True)
+        assert not pool.evict("model")  # it is not there
+        with pool.lease_sync("model"):
+            assert not pool.evict("model")
+            assert pool.account.used == 60
+        assert pool.evict("model")
+        until(lambda: pool.account.used == 0)
+        with pool.lease_sync("model"):
+            assert pool.status()[0]["loads"] == 2
+        with pytest.raises(ArgumentError, match="place"):
+            pool.evict("model", place=1)
+        with pytest.raises(UnknownModelError):
+            pool.evict("other")
