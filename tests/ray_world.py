@@ -27,6 +27,7 @@ PATIENT = {
     "health_check_timeout_ms": 15_000,
     "gcs_rpc_server_reconnect_timeout_s": 600,
     "health_check_failure_threshold": 3,
+    "memory_monitor_refresh_ms": 0,  # else Ray ends workers when anybody else on this machine fills it
 }
 """A node that is killed refuses at once and is called dead within seconds; one that is held up may take its time."""
 
