@@ -81,7 +81,14 @@ fn streaming_overlaps_reading_and_computing() {
 
 #[test]
 fn policies_and_profiles_are_read_back() {
-    for text in ["load_time", "just_in_time", "just_in_time,tile=64KiB", "just_in_time,tile=1000", "just_in_time,prefetch=2", "fused"] {
+    for text in [
+        "load_time",
+        "just_in_time",
+        "just_in_time,tile=64KiB",
+        "just_in_time,tile=1000",
+        "just_in_time,prefetch=2",
+        "fused",
+    ] {
         assert_eq!(text.parse::<Policy>().unwrap().to_string(), text);
     }
     for text in [
