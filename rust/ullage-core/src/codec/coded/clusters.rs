@@ -14,6 +14,9 @@ use std::cmp::Ordering;
 /// Distinct numbers among which the best runs are searched.
 const EXACT: usize = 1 << 14;
 const PASSES: usize = 8;
+/// Bins for each entry, and at least, among which a price is first searched.
+const BINS: usize = 16;
+const FEWEST: usize = 1024;
 /// Prices that are tried at most, and how near two are that are taken for one.
 const PRICES: u32 = 200;
 const NEAR: f64 = 1e-13;
@@ -67,7 +70,7 @@ fn means_of(points: &[(f64, f64)], count: usize) -> Vec<f32> {
     let is_joined = points.len() > EXACT;
     let coarse = if is_joined { joined(&points, EXACT) } else { points.clone() };
     let sums = Sums::of(&coarse);
-    let edges = edges(&sums, coarse.len(), count.min(coarse.len()));
+    let edges = edges(&sums, coarse.len(), count.min(coarse.len()), rough(&coarse, count)).0;
     let mut means: Vec<f64> = edges.windows(2).filter_map(|edge| sums.mean(edge[0], edge[1])).collect();
     if is_joined {
         polish(&points, &mut means);
@@ -128,11 +131,23 @@ fn polish(points: &[(f64, f64)], means: &mut [f64]) {
     }
 }
 
-/// Where the best `count` runs of `points` begin and end.
-fn edges(sums: &Sums, points: usize, count: usize) -> Vec<usize> {
+/// About the price that buys `count` runs: that for a few bins of the points, which takes a fraction of the time.
+fn rough(points: &[(f64, f64)], count: usize) -> Option<f64> {
+    let bins = (count * BINS).max(FEWEST);
+    if points.len() < bins * 2 {
+        return None;
+    }
+    let bins = joined(points, bins);
+    let (_, price) = edges(&Sums::of(&bins), bins.len(), count.min(bins.len()), None);
+    Some(price).filter(|price| price.is_normal())
+}
+
+/// Where the best `count` runs of `points` begin and end, and the price for which they are cheapest; the search for that
+/// begins at `price`.
+fn edges(sums: &Sums, points: usize, count: usize, price: Option<f64>) -> (Vec<usize>, f64) {
     let whole = sums.cost(0, points);
     if count >= points || whole <= 0.0 {
-        return (0..count).chain([points]).collect();
+        return ((0..count).chain([points]).collect(), 0.0);
     }
     // Prices for which there are fewer runs, and more, with those runs.
     let (mut high, mut few) = (f64::INFINITY, vec![0, points]);
@@ -140,16 +155,16 @@ fn edges(sums: &Sums, points: usize, count: usize) -> Vec<usize> {
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let wanted = count as f64;
     // Of numbers that lie evenly.
-    let mut price = 2.0 * whole / wanted.powi(3);
+    let mut price = price.unwrap_or(2.0 * whole / wanted.powi(3));
     for round in 0..PRICES {
         if few.len() == count + 1 {
-            return few;
+            return (few, price);
         }
         let found = cheapest(sums, points, price);
         #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
         let ratio = (found.len() as f64 - 0.5) / (wanted + 0.5);
         match (found.len() - 1).cmp(&count) {
-            Ordering::Equal => return found,
+            Ordering::Equal => return (found, price),
             Ordering::Less => (high, few) = (price, found),
             Ordering::Greater => (low, many) = (price, found),
         }
@@ -166,7 +181,7 @@ fn edges(sums: &Sums, points: usize, count: usize) -> Vec<usize> {
             break;
         }
     }
-    spliced(&few, &many, count)
+    (spliced(&few, &many, count), price)
 }
 
 /// The runs whose costs, with `price` for each run, are least: where they begin and end.
@@ -243,7 +258,7 @@ mod tests {
     fn check(points: &[(f64, f64)]) {
         let sums = Sums::of(points);
         for count in 1..=points.len().min(5) {
-            let found = edges(&sums, points.len(), count);
+            let (found, _) = edges(&sums, points.len(), count, None);
             assert_eq!(found.len(), count + 1, "{points:?} {found:?}");
             assert!(found.windows(2).all(|pair| pair[0] < pair[1]), "{found:?}");
             let (best, whole) = (least(&sums, points.len(), count), sums.cost(0, points.len()));
@@ -267,7 +282,7 @@ mod tests {
         points.sort_by(|one, other| one.0.total_cmp(&other.0));
         let sums = Sums::of(&points);
         for count in [2, 16, 255, 256, 4999] {
-            let found = edges(&sums, points.len(), count);
+            let (found, _) = edges(&sums, points.len(), count, None);
             assert_eq!(found.len(), count + 1);
             let best = cost(&sums, &found);
             for place in 1..count {

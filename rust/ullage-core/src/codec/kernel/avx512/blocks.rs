@@ -25,14 +25,8 @@ pub(super) fn decode<F: Format>(block: Block, data: &[u8], start: usize, count: 
     // SAFETY: of all steps there are all bytes.
     unsafe {
         match block {
-            Block::Q4_0 => {
-                let mut scales = Halves::default();
-                pen.steps(steps, |step| of_wide::<F>(scales.of_four_bits(blocks, step)));
-            }
-            Block::Q8_0 => {
-                let mut scales = Halves::default();
-                pen.steps(steps, |step| of_wide::<F>(scales.of_eight_bits(blocks, step)));
-            }
+            Block::Q4_0 => pen.steps(steps, |step| of_wide::<F>(q4_0(blocks.as_ptr().add(36 * step)))),
+            Block::Q8_0 => pen.steps(steps, |step| of_wide::<F>(q8_0(blocks.as_ptr().add(68 * step)))),
             Block::Q4K => {
                 let mut scales = FourBits::default();
                 pen.steps(steps, |step| of_wide::<F>(scales.quarter(blocks.as_ptr(), step)));
@@ -59,14 +53,8 @@ pub(super) fn fused(block: Block, data: &[u8], start: usize, x: &[f32], sums: &m
     // SAFETY: of all steps there are all bytes.
     unsafe {
         match block {
-            Block::Q4_0 => {
-                let mut scales = Halves::default();
-                fuse(sums, x, steps, |step| scales.of_four_bits(blocks, step))
-            }
-            Block::Q8_0 => {
-                let mut scales = Halves::default();
-                fuse(sums, x, steps, |step| scales.of_eight_bits(blocks, step))
-            }
+            Block::Q4_0 => fuse(sums, x, steps, |step| q4_0(blocks.as_ptr().add(36 * step))),
+            Block::Q8_0 => fuse(sums, x, steps, |step| q8_0(blocks.as_ptr().add(68 * step))),
             Block::Q4K => {
                 let mut scales = FourBits::default();
                 fuse(sums, x, steps, |step| scales.quarter(blocks.as_ptr(), step))
@@ -84,124 +72,47 @@ fn steps(block: Block, blocks: &[u8], count: usize) -> usize {
     (blocks.len() / block.bytes() * block.elements() / 64).min(count / 64)
 }
 
-/// Scales of 16 blocks of 32, which are fetched and widened at once: one by one they would take as much as the weights.
-#[derive(Default)]
-struct Halves([f32; 16]);
-
-impl Halves {
-    /// Those from the first block of `step` on, of which each is `BYTES` long and begins with its scale.
-    ///
-    /// # Safety
-    /// `blocks` has the block.
-    #[target_feature(
-        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
-    )]
-    #[inline]
-    unsafe fn fetch<const BYTES: usize>(&mut self, blocks: &[u8], step: usize) {
-        let first = 2 * step * BYTES;
-        let count = ((blocks.len() - first) / BYTES).min(16);
-        let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        let places = _mm512_mullo_epi32(lanes, _mm512_set1_epi32((BYTES as u32).cast_signed()));
-        let mask = (0xFFFF_u32 >> (16 - count)) as __mmask16;
-        let zero = _mm512_setzero_si512();
-        // SAFETY: a block is longer than the four bytes that are read where it begins; the mask leaves out what is none.
-        let words = unsafe {
-            let from = blocks.as_ptr().add(first);
-            _mm512_mask_i32gather_epi32::<1>(zero, mask, places, from.cast())
-        };
-        let scales = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
-        // SAFETY: 16 numbers.
-        unsafe { _mm512_storeu_ps(self.0.as_mut_ptr(), scales) };
-    }
-
-    /// Two blocks of `Q4_0`, steps taken in turn from the first one.
-    ///
-    /// # Safety
-    /// `blocks` has those of `step`.
-    #[target_feature(
-        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
-    )]
-    #[inline]
-    unsafe fn of_four_bits(&mut self, blocks: &[u8], step: usize) -> [__m512; 4] {
-        let data = blocks.as_ptr().wrapping_add(36 * step);
-        ask(data);
-        if step.is_multiple_of(8) {
-            // SAFETY: by the caller.
-            unsafe { self.fetch::<18>(blocks, step) };
-        }
-        let place = step % 8 * 2;
-        // SAFETY: two blocks are 36 bytes.
-        let (a, b) = unsafe { (bytes(data.wrapping_add(2)), bytes(data.wrapping_add(20))) };
-        let levels = _mm512_sub_ps(levels(), _mm512_set1_ps(8.0));
-        let first = _mm512_mul_ps(_mm512_set1_ps(self.0[place]), levels);
-        let second = _mm512_mul_ps(_mm512_set1_ps(self.0[place + 1]), levels);
-        // Of a place only the four lowest bits count.
-        [
-            _mm512_permutexvar_ps(a, first),
-            _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(a), first),
-            _mm512_permutexvar_ps(b, second),
-            _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(b), second),
-        ]
-    }
-
-    /// Two blocks of `Q8_0`, steps taken in turn from the first one.
-    ///
-    /// # Safety
-    /// `blocks` has those of `step`.
-    #[target_feature(
-        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
-    )]
-    #[inline]
-    unsafe fn of_eight_bits(&mut self, blocks: &[u8], step: usize) -> [__m512; 4] {
-        let data = blocks.as_ptr().wrapping_add(68 * step);
-        ask(data);
-        if step.is_multiple_of(8) {
-            // SAFETY: by the caller.
-            unsafe { self.fetch::<34>(blocks, step) };
-        }
-        let place = step % 8 * 2;
-        let first = _mm512_set1_ps(self.0[place]);
-        let second = _mm512_set1_ps(self.0[place + 1]);
-        // SAFETY: two blocks are 68 bytes.
-        let (a, b, c, d) = unsafe {
-            (
-                signed(data.wrapping_add(2)),
-                signed(data.wrapping_add(18)),
-                signed(data.wrapping_add(36)),
-                signed(data.wrapping_add(52)),
-            )
-        };
-        [_mm512_mul_ps(a, first), _mm512_mul_ps(b, first), _mm512_mul_ps(c, second), _mm512_mul_ps(d, second)]
-    }
-}
-
-/// 16 bytes in 32 bits.
+/// Two blocks.
 ///
 /// # Safety
-/// 16 bytes may be read.
-#[target_feature(enable = "avx512f")]
+/// 36 bytes may be read.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
 #[inline]
-unsafe fn bytes(data: *const u8) -> __m512i {
-    // SAFETY: by the caller.
-    _mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(data.cast()) })
-}
-
-/// 16 signed bytes as numbers.
-///
-/// # Safety
-/// 16 bytes may be read.
-#[target_feature(enable = "avx512f")]
-#[inline]
-unsafe fn signed(data: *const u8) -> __m512 {
-    // SAFETY: by the caller.
-    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(data.cast()) }))
-}
-
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn levels() -> __m512 {
+unsafe fn q4_0(data: *const u8) -> [__m512; 4] {
+    ask(data);
     // SAFETY: 16 numbers.
-    unsafe { _mm512_loadu_ps(LEVELS.as_ptr()) }
+    let levels = unsafe { _mm512_sub_ps(_mm512_loadu_ps(LEVELS.as_ptr()), _mm512_set1_ps(8.0)) };
+    // SAFETY: a block is 18 bytes.
+    let parts = [0, 18].map(|at| unsafe {
+        (_mm512_mul_ps(half(data.add(at)), levels), _mm_loadu_si128(data.add(at + 2).cast()))
+    });
+    let [(first, a), (second, b)] = parts;
+    let [a, b] = [_mm512_cvtepu8_epi32(a), _mm512_cvtepu8_epi32(b)];
+    // Of a place only the four lowest bits count.
+    [
+        _mm512_permutexvar_ps(a, first),
+        _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(a), first),
+        _mm512_permutexvar_ps(b, second),
+        _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(b), second),
+    ]
+}
+
+/// # Safety
+/// 68 bytes may be read.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
+#[inline]
+unsafe fn q8_0(data: *const u8) -> [__m512; 4] {
+    ask(data);
+    let mut wide = [_mm512_setzero_ps(); 4];
+    for (part, wide) in wide.iter_mut().enumerate() {
+        // SAFETY: the block is 34 bytes.
+        let (scale, codes) = unsafe {
+            let block = data.add(34 * (part / 2));
+            (half(block), _mm_loadu_si128(block.add(2 + 16 * (part % 2)).cast()))
+        };
+        *wide = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)), scale);
+    }
+    wide
 }
 
 /// Scales of a block of `Q4_K`: what the eight runs of 32 are multiplied with, and what is then taken off.
@@ -221,23 +132,24 @@ impl FourBits {
         let (block, pair) = (blocks.wrapping_add(step / 4 * 144), step % 4);
         if pair == 0 {
             // SAFETY: 16 bytes of 144.
-            self.0 = scales(unsafe { _mm_loadu_si128(block.cast()) });
+            self.0 = scales(unsafe { block.cast::<[u8; 16]>().read() });
         }
         let codes = block.wrapping_add(16 + 32 * pair);
         ask(codes);
-        let [first, second] = [2 * pair, 2 * pair + 1];
-        let low = _mm512_mul_ps(_mm512_set1_ps(self.0[first]), levels());
-        let low = _mm512_sub_ps(low, _mm512_set1_ps(self.0[8 + first]));
-        let high = _mm512_mul_ps(_mm512_set1_ps(self.0[second]), levels());
-        let high = _mm512_sub_ps(high, _mm512_set1_ps(self.0[8 + second]));
+        // SAFETY: 16 numbers.
+        let levels = unsafe { _mm512_loadu_ps(LEVELS.as_ptr()) };
+        let tables = [0, 1].map(|run| {
+            let (step, off) = (self.0[2 * pair + run], self.0[8 + 2 * pair + run]);
+            _mm512_sub_ps(_mm512_mul_ps(_mm512_set1_ps(step), levels), _mm512_set1_ps(off))
+        });
         // SAFETY: codes are the 128 bytes from 16 on.
-        let (a, b) = unsafe { (bytes(codes), bytes(codes.wrapping_add(16))) };
+        let [a, b] = [0, 16].map(|at| unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(codes.add(at).cast())) });
         // Of a place only the four lowest bits count.
         [
-            _mm512_permutexvar_ps(a, low),
-            _mm512_permutexvar_ps(b, low),
-            _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(a), high),
-            _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(b), high),
+            _mm512_permutexvar_ps(a, tables[0]),
+            _mm512_permutexvar_ps(b, tables[0]),
+            _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(a), tables[1]),
+            _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(b), tables[1]),
         ]
     }
 }
@@ -246,15 +158,16 @@ impl FourBits {
 /// the others times the second.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c")]
 #[inline]
-fn scales(head: __m128i) -> [f32; 16] {
-    // Words of 32 bits: halves, four scales, four least values, and the lower halves of four more of each, whose upper bits
-    // are those of the words before.
-    let words = _mm_srlv_epi32(_mm_shuffle_epi32::<0b10_10_01_01>(head), _mm_setr_epi32(0, 2, 0, 2));
-    let words = _mm_and_si128(words, _mm_setr_epi32(0x3F3F_3F3F, 0x3030_3030, 0x3F3F_3F3F, 0x3030_3030));
-    let later = _mm_srlv_epi32(_mm_shuffle_epi32::<0b11_11_11_11>(head), _mm_setr_epi32(0, 0, 0, 4));
-    let later = _mm_and_si128(later, _mm_setr_epi32(0, 0x0F0F_0F0F, 0, 0x0F0F_0F0F));
-    let levels = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_or_si128(words, later)));
-    let halves = _mm512_castps128_ps512(_mm_cvtph_ps(head));
+fn scales(head: [u8; 16]) -> [f32; 16] {
+    let [halves, first, second, last] =
+        [0, 4, 8, 12].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
+    let whole = |upper: u32, low: u32| {
+        u64::from(upper & 0x3F3F_3F3F) | u64::from(low & 0x0F0F_0F0F | upper >> 2 & 0x3030_3030) << 32
+    };
+    let (steps, offs) = (whole(first, last), whole(second, last >> 4));
+    let bytes = _mm_set_epi64x(offs.cast_signed(), steps.cast_signed());
+    let levels = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+    let halves = _mm512_castps128_ps512(_mm_cvtph_ps(_mm_cvtsi32_si128(halves.cast_signed())));
     let places = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
     let mut scales = [0.0; 16];
     // SAFETY: 16 numbers.
@@ -304,19 +217,17 @@ impl SixBits {
         let low = _mm512_and_si512(_mm512_srlv_epi32(low, down), _mm512_set1_epi8(0x0F));
         let high = _mm512_and_si512(_mm512_rolv_epi32(high, around), _mm512_set1_epi8(0x30));
         let codes = _mm512_sub_epi8(_mm512_or_si512(low, high), _mm512_set1_epi8(32));
-        let mut bytes = [0_u8; 64];
-        // SAFETY: 64 bytes. Read back as they are widened, which spares taking them apart in registers.
-        let (a, b, c, d) = unsafe {
-            _mm512_storeu_si512(bytes.as_mut_ptr().cast(), codes);
-            let bytes = bytes.as_ptr();
-            (signed(bytes), signed(bytes.add(16)), signed(bytes.add(32)), signed(bytes.add(48)))
-        };
-        [
-            _mm512_mul_ps(_mm512_set1_ps(self.0[4 * pair]), a),
-            _mm512_mul_ps(_mm512_set1_ps(self.0[4 * pair + 1]), b),
-            _mm512_mul_ps(_mm512_set1_ps(self.0[4 * pair + 2]), c),
-            _mm512_mul_ps(_mm512_set1_ps(self.0[4 * pair + 3]), d),
-        ]
+        let parts = [
+            _mm512_castsi512_si128(codes),
+            _mm512_extracti32x4_epi32::<1>(codes),
+            _mm512_extracti32x4_epi32::<2>(codes),
+            _mm512_extracti32x4_epi32::<3>(codes),
+        ];
+        let mut wide = [_mm512_setzero_ps(); 4];
+        for ((wide, codes), &scale) in wide.iter_mut().zip(parts).zip(&self.0[4 * pair..4 * pair + 4]) {
+            *wide = _mm512_mul_ps(_mm512_set1_ps(scale), _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)));
+        }
+        wide
     }
 }
 

@@ -55,12 +55,11 @@ pub(super) fn decode<F: Format>(
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
 pub(super) fn fused(integers: &Integers<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
     if let Some(blocks) = Blocks::of(integers, start, x.len()) {
-        let mut near = Near::default();
         return match (integers.bits, integers.is_affine) {
-            (4, false) => fuse(sums, x, blocks.steps, |step| blocks.two::<4, false>(step, &mut near)),
-            (4, true) => fuse(sums, x, blocks.steps, |step| blocks.two::<4, true>(step, &mut near)),
-            (_, false) => fuse(sums, x, blocks.steps, |step| blocks.two::<8, false>(step, &mut near)),
-            (_, true) => fuse(sums, x, blocks.steps, |step| blocks.two::<8, true>(step, &mut near)),
+            (4, false) => fuse(sums, x, blocks.steps, |step| blocks.two::<4, false>(step)),
+            (4, true) => fuse(sums, x, blocks.steps, |step| blocks.two::<4, true>(step)),
+            (_, false) => fuse(sums, x, blocks.steps, |step| blocks.two::<8, false>(step)),
+            (_, true) => fuse(sums, x, blocks.steps, |step| blocks.two::<8, true>(step)),
         };
     }
     let run = match integers.sharing.of(start..start.saturating_add(x.len())).next() {
@@ -91,14 +90,13 @@ fn blocks<F: Format>(
     has_halves: bool,
 ) -> usize {
     let Some(blocks) = Blocks::of(integers, start, count) else { return 0 };
-    let mut near = Near::default();
     match (integers.bits, integers.is_affine) {
         // SAFETY: the processor calculates with halves.
         _ if has_halves => unsafe { halves::blocks(&blocks, integers.is_affine, pen) },
-        (4, false) => pen.steps(blocks.steps, |step| blocks.nibbles::<F, false>(step, &mut near)),
-        (4, true) => pen.steps(blocks.steps, |step| blocks.nibbles::<F, true>(step, &mut near)),
-        (_, false) => pen.steps(blocks.steps, |step| of_wide::<F>(blocks.two::<8, false>(step, &mut near))),
-        (_, true) => pen.steps(blocks.steps, |step| of_wide::<F>(blocks.two::<8, true>(step, &mut near))),
+        (4, false) => pen.steps(blocks.steps, |step| blocks.nibbles::<F, false>(step)),
+        (4, true) => pen.steps(blocks.steps, |step| blocks.nibbles::<F, true>(step)),
+        (_, false) => pen.steps(blocks.steps, |step| of_wide::<F>(blocks.two::<8, false>(step))),
+        (_, true) => pen.steps(blocks.steps, |step| of_wide::<F>(blocks.two::<8, true>(step))),
     }
     blocks.steps * STEP
 }
@@ -136,13 +134,14 @@ impl<'a> Blocks<'a> {
         enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
     )]
     #[inline]
-    fn nibbles<F: Format, const AFFINE: bool>(&self, step: usize, near: &mut Near) -> [__m512i; 4] {
+    fn nibbles<F: Format, const AFFINE: bool>(&self, step: usize) -> [__m512i; 4] {
         if matches!(F::KIND, Kind::F32) {
-            return of_wide::<F>(self.two::<4, AFFINE>(step, near));
+            return of_wide::<F>(self.two::<4, AFFINE>(step));
         }
         let codes = &self.codes[step * STEP / 2..(step + 1) * STEP / 2];
         ask(codes.as_ptr());
-        let scales = near.of(self.scales, step);
+        let scales = _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from_le_bytes(self.scales[step])));
+        let scales = [_mm512_broadcastss_ps(scales), _mm512_broadcastss_ps(_mm_movehdup_ps(scales))];
         let levels = if AFFINE {
             self.zeros_of(step, 4).map(|zero| affine_levels(zero))
         } else {
@@ -164,61 +163,36 @@ impl<'a> Blocks<'a> {
         enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
     )]
     #[inline]
-    fn two<const BITS: u32, const AFFINE: bool>(&self, step: usize, near: &mut Near) -> [__m512; 4] {
+    fn two<const BITS: u32, const AFFINE: bool>(&self, step: usize) -> [__m512; 4] {
         let bytes = BITS as usize * 8;
         let codes = &self.codes[step * bytes..(step + 1) * bytes];
-        let scales = near.of(self.scales, step);
+        let both = _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from_le_bytes(self.scales[step])));
+        let scales = [_mm512_broadcastss_ps(both), _mm512_broadcastss_ps(_mm_movehdup_ps(both))];
         let zeros = if AFFINE { self.zeros_of(step, BITS) } else { [0; 2] };
         ask(codes.as_ptr());
         if BITS == 4 {
             let levels = if AFFINE { zeros.map(|zero| affine_levels(zero)) } else { [signed_levels(); 2] };
             let [a, b] = [_mm512_mul_ps(levels[0], scales[0]), _mm512_mul_ps(levels[1], scales[1])];
             // SAFETY: `codes` is 32 bytes.
-            return unsafe { of_tables::<4>([a, a, b, b], codes.as_ptr()) };
+            return unsafe { of_tables([a, a, b, b], codes.as_ptr()) };
         }
-        let mut levels = [_mm512_setzero_si512(); 4];
-        for (lane, level) in levels.iter_mut().enumerate() {
+        let levels = [0, 1, 2, 3].map(|lane| {
             // SAFETY: `codes` is 64 bytes.
             let bytes = unsafe { _mm_loadu_si128(codes.as_ptr().add(lane * 16).cast()) };
-            *level = if AFFINE {
+            if AFFINE {
                 _mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), _mm512_set1_epi32(zeros[lane / 2]))
             } else {
                 _mm512_cvtepi8_epi32(bytes)
-            };
-        }
-        scaled(levels, scales)
-    }
-}
-
-/// The scales of eight steps, widened at once.
-#[derive(Default)]
-struct Near([f32; 16]);
-
-impl Near {
-    /// Those of the two blocks of a step, steps taken in turn from the first one.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c")]
-    #[inline]
-    fn of(&mut self, scales: &[[u8; 4]], step: usize) -> [__m512; 2] {
-        if step.is_multiple_of(8) {
-            let bytes = scales[step..].as_flattened();
-            let mask = u32::MAX >> (32 - bytes.len().min(32));
-            // SAFETY: the mask leaves out what lies beyond the end; 16 numbers have room.
-            unsafe {
-                let halves = _mm256_maskz_loadu_epi8(mask, bytes.as_ptr().cast());
-                _mm512_storeu_ps(self.0.as_mut_ptr(), _mm512_cvtph_ps(halves));
             }
-        }
-        let place = step % 8 * 2;
-        [_mm512_set1_ps(self.0[place]), _mm512_set1_ps(self.0[place + 1])]
+        });
+        scaled(levels, scales)
     }
 }
 
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn scaled(levels: [__m512i; 4], scales: [__m512; 2]) -> [__m512; 4] {
-    let [a, b, c, d] = levels;
-    let (a, b) = (_mm512_cvtepi32_ps(a), _mm512_cvtepi32_ps(b));
-    let (c, d) = (_mm512_cvtepi32_ps(c), _mm512_cvtepi32_ps(d));
+    let [a, b, c, d] = levels.map(|level| _mm512_cvtepi32_ps(level));
     [
         _mm512_mul_ps(a, scales[0]),
         _mm512_mul_ps(b, scales[0]),

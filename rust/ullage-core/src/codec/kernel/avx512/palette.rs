@@ -160,8 +160,12 @@ impl<const BITS: usize> Source for Tables<BITS> {
             // SAFETY: by the caller.
             return widened(unsafe { self.looked_up(data) });
         }
-        // SAFETY: by the caller.
-        unsafe { of_tables::<BITS>([self.wide; 4], data) }
+        let mut lanes = [_mm512_setzero_ps(); 4];
+        for (place, lanes) in lanes.iter_mut().enumerate() {
+            // SAFETY: 16 codes take 2 * BITS bytes, and there are four times as many.
+            *lanes = _mm512_permutexvar_ps(unsafe { pairs::<BITS>(data.add(place * 2 * BITS)) }, self.wide);
+        }
+        lanes
     }
 
     #[target_feature(
@@ -200,43 +204,19 @@ impl<const BITS: usize> Tables<BITS> {
     }
 }
 
-/// 64 codes of at most four bits, looked up in a table for each 16, which holds its entries over and over.
+/// 64 codes of four bits, looked up in a table for each 16.
 ///
 /// # Safety
-/// `data` is valid for reads of `8 * BITS` bytes.
+/// `data` is valid for reads of 32 bytes.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
 #[inline]
-pub(super) unsafe fn of_tables<const BITS: usize>(tables: [__m512; 4], data: *const u8) -> [__m512; 4] {
-    let [a, b, c, d] = tables;
-    if BITS == 3 {
-        // SAFETY: 16 codes take six bytes, and there are four times as many.
-        let (first, second, third, fourth) = unsafe {
-            (
-                pairs::<BITS>(data),
-                pairs::<BITS>(data.add(6)),
-                pairs::<BITS>(data.add(12)),
-                pairs::<BITS>(data.add(18)),
-            )
-        };
-        return [
-            _mm512_permutexvar_ps(first, a),
-            _mm512_permutexvar_ps(second, b),
-            _mm512_permutexvar_ps(third, c),
-            _mm512_permutexvar_ps(fourth, d),
-        ];
+pub(super) unsafe fn of_tables(tables: [__m512; 4], data: *const u8) -> [__m512; 4] {
+    let mut lanes = tables;
+    for (place, lanes) in lanes.iter_mut().enumerate() {
+        // SAFETY: eight bytes of 32.
+        *lanes = _mm512_permutexvar_ps(unsafe { pairs::<4>(data.add(place * 8)) }, *lanes);
     }
-    // One permutation brings the codes that a lane has in all four registers to its four bytes: what takes turns on one unit
-    // is half of what it is with one multishift for each register.
-    // SAFETY: the mask leaves out what lies beyond the codes.
-    let codes = unsafe { _mm512_maskz_loadu_epi8(u64::MAX >> (64 - 8 * BITS), data.cast()) };
-    let bytes = _mm512_permutexvar_epi8(register(&Places::<BITS>::QUARTERS), codes);
-    let places = _mm512_srlv_epi32(bytes, register(&Places::<BITS>::WITHIN));
-    [
-        _mm512_permutexvar_ps(places, a),
-        _mm512_permutexvar_ps(_mm512_srli_epi32::<8>(places), b),
-        _mm512_permutexvar_ps(_mm512_srli_epi32::<16>(places), c),
-        _mm512_permutexvar_ps(_mm512_srli_epi32::<24>(places), d),
-    ]
+    lanes
 }
 
 /// 16 codes as places of 32 bits, of which only the lower four bits count.
@@ -299,28 +279,6 @@ impl<const BITS: usize> Places<BITS> {
         let mut place = 0;
         while place < 64 {
             bytes[place] = (place / 4 * BITS % 64) as u8;
-            place += 1;
-        }
-        bytes
-    };
-
-    /// For each byte of 16 lanes, which byte holds the code of its lane: the first one that of codes 0 to 15, and so on.
-    const QUARTERS: [u8; 64] = {
-        let mut bytes = [0_u8; 64];
-        let mut place = 0;
-        while place < 64 {
-            bytes[place] = (place % 4 * 2 * BITS + place / 4 * BITS / 8) as u8;
-            place += 1;
-        }
-        bytes
-    };
-
-    /// By how much a lane is then shifted down, as words of 32 bits.
-    const WITHIN: [u8; 64] = {
-        let mut bytes = [0_u8; 64];
-        let mut place = 0;
-        while place < 64 {
-            bytes[place] = if place % 4 == 0 { (place / 4 * BITS % 8) as u8 } else { 0 };
             place += 1;
         }
         bytes
