@@ -86,7 +86,7 @@ class Replay:
 
 def policies() -> list[str]:
     """Give the names of all policies that can be replayed."""
-    return [*policy_names(), "clairvoyant"]
+    return [*policy_names(), "informed", "clairvoyant"]
 
 
 def read_trace(requests: Requests, models: Models, *, pins: Sequence[str] = ()) -> Trace:
@@ -169,7 +169,7 @@ def compare(
 ) -> list[Replay]:
     """Replay under several policies, all if none are named, the least seconds of loading first."""
     trace = _trace(requests, models, pins)
-    names = [*policy_names(), "clairvoyant"] if policies is None else policies
+    names = [*policy_names(), "informed", "clairvoyant"] if policies is None else policies
     if not names:
         raise ArgumentError("policies: none is named", name="policies", reason="none is named")
     first, *rest = (replay(trace, None, capacity, policy=name, **{**conditions, "bound": False}) for name in names)
