@@ -46,6 +46,7 @@
 //! of memory the machine is (that is reported, too).
 
 mod alarm;
+mod bargain;
 mod booking;
 mod brain;
 mod check;
@@ -66,7 +67,9 @@ mod registration;
 mod room;
 mod schedule;
 mod shortage;
+mod sizes;
 mod tier;
+mod together;
 mod upkeep;
 mod victims;
 mod view;
