@@ -17,7 +17,7 @@ from ullage._resident import Instance, Resident, isolated
 from ullage._subject import Subject
 from ullage._types import ByteCount
 from ullage.isolation.task import function_of
-from ullage.plugins.policy import BUILT_IN, AnyPolicy, choose
+from ullage.plugins.policy import BUILT_IN, FORETOLD, AnyPolicy, choose
 from ullage.pooling import membership
 from ullage.pooling.driver import Driver, PolicyDriver
 from ullage.pooling.faults import Faults
@@ -85,7 +85,7 @@ class Pool:
         faults = Faults()
         brain = Brain(
             found,
-            choose(policy, BUILT_IN - {"clairvoyant"}),
+            choose(policy, BUILT_IN.difference(FORETOLD)),
             group_wait=group_wait,
             age_step=age_step,
             min_residency=min_residency,

@@ -17,7 +17,7 @@ from ullage._core import Trace, parse_bytes, policy_names
 from ullage._types import ByteCount
 from ullage.errors import ArgumentError, PluginError, PluginWarning, ProblemError, UnreadableError
 from ullage.plugins import discovery
-from ullage.plugins.policy import BUILT_IN, AnyPolicy, choose, label
+from ullage.plugins.policy import BUILT_IN, FORETOLD, AnyPolicy, choose, label
 
 __all__ = ["Delays", "ModelReplay", "Replay", "Trace", "compare", "policies", "read_trace", "replay"]
 
@@ -89,7 +89,7 @@ class Replay:
 
 def policies() -> list[str]:
     """Give the names of all policies that can be replayed: ours, then those of plug-ins."""
-    return [*policy_names(), "clairvoyant", *discovery.names("policy")]
+    return [*policy_names(), *FORETOLD, *discovery.names("policy")]
 
 
 def read_trace(requests: Requests, models: Models, *, pins: Sequence[str] = ()) -> Trace:
@@ -190,7 +190,7 @@ def compare(
 
 
 def _every_policy() -> list[AnyPolicy]:
-    found: list[AnyPolicy] = [*policy_names(), "clairvoyant"]
+    found: list[AnyPolicy] = [*policy_names(), *FORETOLD]
     for name in discovery.names("policy"):
         try:
             choose(name, BUILT_IN)

@@ -8,9 +8,11 @@ from ullage._core import Candidate, policy_names
 from ullage.errors import ArgumentError
 from ullage.plugins.discovery import find, names
 
-__all__ = ["BUILT_IN", "AnyPolicy", "EvictionPolicy", "Weighs", "choose", "made"]
+__all__ = ["BUILT_IN", "FORETOLD", "AnyPolicy", "EvictionPolicy", "Weighs", "choose", "made"]
 
-BUILT_IN = frozenset({*policy_names(), "clairvoyant"})
+FORETOLD = ("informed", "clairvoyant")
+"""Names of the policies that know what is to come: for replays only."""
+BUILT_IN = frozenset({*policy_names(), *FORETOLD})
 """The names that are ours."""
 
 

@@ -131,7 +131,6 @@ impl Compression {
 
     /// The same, called `scheme`, with some tensors, named by their places, in schemes of somebody's own and of so many
     /// bytes.
-    #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts owned tables")]
     fn with_own(&self, scheme: String, tensors: HashMap<usize, (String, ByteCount)>) -> Outcome<Self> {
         let mut found = self.found.clone();
         for (&place, (_, bytes)) in &tensors {

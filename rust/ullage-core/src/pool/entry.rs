@@ -98,14 +98,10 @@ impl Entry {
         }
     }
 
-    /// What to book for the next load of `instance`: the registered size, or what was measured or ran out if that was
-    /// more.
+    /// What to book for the next load of `instance`: the registered size, or what is known better since; what ran out if
+    /// that was more.
     pub(super) fn weights_needed(&self, instance: &Instance) -> Demand {
-        let mut needed = self.place(instance.place).weights.max(&instance.raised);
-        if let Some(measured) = &instance.measured {
-            needed = needed.max(measured);
-        }
-        needed
+        instance.sizes.needed(&self.place(instance.place).weights).max(&instance.raised)
     }
 
     /// What a first lease needs: the model and its workspace.

@@ -4,6 +4,7 @@ use super::booking::Booking;
 use super::demand::{Demand, DomainId};
 use super::event::ModelId;
 use super::registration::PlaceId;
+use super::sizes::Sizes;
 use crate::units::{Bytes, Time};
 
 /// A model at a place, numbered through all models.
@@ -138,6 +139,8 @@ pub(super) struct Instance {
     pub(super) residue: Booking,
     /// The largest size ever measured.
     pub(super) measured: Option<Demand>,
+    /// What its loads took.
+    pub(super) sizes: Sizes,
     /// What the next load books at least: it ran out of memory before.
     pub(super) raised: Demand,
     /// Loads that failed here in a row.
@@ -165,6 +168,7 @@ impl Instance {
             since: Time::ZERO,
             residue: Booking::default(),
             measured: None,
+            sizes: Sizes::default(),
             raised: Demand::ZERO,
             failures: 0,
             is_overdue: false,

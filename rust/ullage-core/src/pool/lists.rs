@@ -15,6 +15,8 @@ pub(super) struct Lists {
     pub(super) seated: usize,
     /// How many are evictable in their compressed form.
     pub(super) compressed: usize,
+    /// How many are on their way to that form.
+    pub(super) compressing: usize,
 }
 
 impl Lists {
@@ -50,6 +52,12 @@ impl Pool {
             .compressed
             .saturating_sub(is_compressed(&instance.state))
             .saturating_add(is_compressed(&state));
+        let is_compressing = |state: &State| usize::from(matches!(state, State::Compressing { .. }));
+        self.lists.compressing = self
+            .lists
+            .compressing
+            .saturating_sub(is_compressing(&instance.state))
+            .saturating_add(is_compressing(&state));
         let before = std::mem::replace(&mut instance.state, state);
         instance.since = self.now;
         instance.is_overdue = false;

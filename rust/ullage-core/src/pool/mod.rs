@@ -47,6 +47,7 @@
 //! of memory the machine is (that is reported, too).
 
 mod alarm;
+mod bargain;
 mod booking;
 mod brain;
 mod check;
@@ -68,7 +69,9 @@ mod registration;
 mod room;
 mod schedule;
 mod shortage;
+mod sizes;
 mod tier;
+mod together;
 mod upkeep;
 mod victims;
 mod view;

@@ -54,6 +54,7 @@ impl Pool {
         }
         let is_only = !self.is_resident(model);
         self.turn_into(id, State::Ready { weights, spare: Some(workspace) });
+        self.give_back(id);
         if is_only {
             self.policy.on_load(model, self.now);
         }
@@ -252,7 +253,8 @@ impl Pool {
         }
     }
 
-    /// A model larger than booked is booked as it is, if there is room; the next load books it so from the start.
+    /// A model larger than booked is booked as it is, if there is room; the next load books it so from the start. One that
+    /// is smaller, by enough loads, gives back the rest.
     pub(super) fn measured(&mut self, id: InstanceId, bytes: Demand) {
         let instance = &mut self.instances[id.0];
         let label = || format!("{} weights", self.entries[instance.model.0].registration.name);
@@ -264,10 +266,26 @@ impl Pool {
             // Without room the shortfall shows in the status; there is nothing to refuse, the bytes are in use.
             weights.grow_where_it_fits(&self.accounts, &bytes, &label());
         }
+        if matches!(instance.state, State::Loading { .. } | State::Ready { .. } | State::Promoting { .. }) {
+            instance.sizes.see(instance.incarnation, &bytes);
+        } else {
+            // What comes or goes is not all there.
+            instance.sizes.raise(&bytes);
+        }
         instance.measured = Some(match &instance.measured {
             Some(before) => before.max(&bytes),
             None => bytes,
         });
+        self.give_back(id);
+    }
+
+    /// A model that is there gives back what was booked beyond what loads of it were seen to take.
+    fn give_back(&mut self, id: InstanceId) {
+        let instance = &mut self.instances[id.0];
+        let needed = self.entries[instance.model.0].weights_needed(instance);
+        if let State::Ready { weights, .. } = &mut instance.state {
+            weights.shrink(&needed);
+        }
     }
 
     /// Whether the model is in memory somewhere, in whatever form.

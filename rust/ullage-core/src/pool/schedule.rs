@@ -40,12 +40,26 @@ impl Pool {
                 space.incoming = space.incoming.saturating_add(bytes.get().into());
             }
         }
+        if self.lists.compressing > 0 {
+            self.expect_shrunk(room);
+        }
         let fixed = self.lists.fixed.iter().map(|&id| self.keeps(id));
         let residue = self.lists.residual.iter().map(|&id| self.instance(id).residue.demand());
         for demand in fixed.chain(residue) {
             for &(domain, bytes) in demand.parts() {
                 let space = &mut room.spaces[domain.index()];
                 space.fixed = space.fixed.saturating_add(bytes);
+            }
+        }
+    }
+
+    /// Counts on what comes free once those that shrink have their other form.
+    fn expect_shrunk(&self, room: &mut Room) {
+        for instance in &self.instances {
+            let State::Compressing { weights, .. } = &instance.state else { continue };
+            for &(domain, bytes) in weights.demand().parts() {
+                let space = &mut room.spaces[domain.index()];
+                space.incoming = space.incoming.saturating_add(bytes.get().into());
             }
         }
     }
@@ -288,8 +302,12 @@ impl Pool {
         needed: &Demand,
         room: &mut Room,
     ) -> Decision {
-        room.claim(needed);
         let mut ids = chosen.ids;
+        let trade = self.trade(&ids, to, missing, needed, room);
+        if let Some(trade) = &trade {
+            ids = [&trade.go[..], &trade.shrink[..]].concat();
+        }
+        room.claim(needed);
         ids.sort_unstable();
         let is_closed = self.is_turn_over(model);
         let may_serve = |id: InstanceId| !is_closed && self.instance(id).is_ready() && self.is_awaited(id);
@@ -304,7 +322,10 @@ impl Pool {
             }
             room.expect(id, &self.goes_with(id), is_closed);
         }
-        way.demote = self.demotions(&ids, missing, room);
+        way.demote = match trade {
+            Some(trade) => self.shrinking(trade.shrink, room),
+            None => self.demotions(&ids, missing, room),
+        };
         way.demote.retain(|id| !own(*id) && !way.drain.contains(id));
         way.unload.retain(|id| !way.demote.contains(id));
         if !way.drain.is_empty() {

@@ -5,7 +5,7 @@ use super::demand::{Demand, DomainId};
 use super::instance::{InstanceId, State};
 use super::policy::{Candidate, Weighed, select};
 use super::room::Room;
-use super::tier::{Tiered, shared};
+use super::tier::Tiered;
 use crate::units::Bytes;
 
 /// Which instances may have to go.
@@ -29,12 +29,12 @@ pub(super) struct Chosen {
 /// Who goes before whom, whatever they are worth: others before the asking model's own instances elsewhere, idle ones
 /// before leased ones, those that drain already before others, second instances before only ones, those that nobody waits
 /// for before others.
-type Class = (bool, bool, u64, bool, bool);
+pub(super) type Class = (bool, bool, u64, bool, bool);
 
 impl Pool {
     /// The instances to send away for what is `missing` in each domain, and for `seats`; by class, and among one class the
-    /// policy's victims, domain after domain, the one that lacks the most first. `None` where even all of them would not
-    /// be enough: that room has to come from elsewhere.
+    /// policy's victims, for all domains together. `None` where even all of them would not be enough: that room has to
+    /// come from elsewhere.
     pub(super) fn victims(
         &self,
         missing: &[(DomainId, u128)],
@@ -52,20 +52,28 @@ impl Pool {
         if missing.is_empty() {
             groups = self.choose(&mut chosen, None, seats, &classes)?;
         }
-        let mut domains = missing.to_vec();
-        domains.sort_by_key(|&(_, missing)| std::cmp::Reverse(missing));
-        for &(domain, bytes) in &domains {
-            groups = groups.max(self.choose(&mut chosen, Some((domain, bytes)), seats, &classes)?);
+        if let &[(domain, bytes)] = missing {
+            groups = self.choose(&mut chosen, Some((domain, bytes)), seats, &classes)?;
+        } else if missing.len() > 1 {
+            groups = self.together(&mut chosen, missing, &classes)?;
+            if chosen.ids.len() < seats {
+                groups = groups.max(self.choose(&mut chosen, None, seats, &classes)?);
+            }
         }
         // A victim of a later class, or for another domain, may have made those before it needless.
-        if groups > 1 || domains.len() > 1 {
+        if groups > 1 || missing.len() > 1 {
             self.spare(missing, seats, &mut chosen.ids);
         }
         Some(chosen)
     }
 
     /// Those that may go for the sake of `to`, by class.
-    fn classes(&self, reach: Reach, to: Option<InstanceId>, room: &Room) -> Vec<(Class, InstanceId)> {
+    pub(super) fn classes(
+        &self,
+        reach: Reach,
+        to: Option<InstanceId>,
+        room: &Room,
+    ) -> Vec<(Class, InstanceId)> {
         let mut classes: Vec<(Class, InstanceId)> = Vec::with_capacity(self.lists.evictable.len());
         let is_queueless = self.queue.is_empty();
         let own = to.map(|id| self.instance(id).model);
@@ -153,31 +161,23 @@ impl Pool {
         (freed >= needed && chosen.ids.len() >= seats).then_some(groups)
     }
 
-    fn candidate(&self, id: InstanceId, bytes: Bytes) -> Candidate {
+    pub(super) fn candidate(&self, id: InstanceId, bytes: Bytes) -> Candidate {
         let model = self.instance(id).model;
         Candidate { model, bytes, turn: self.entry(model).turn }
     }
 
     /// What of a load its compressed form saves, if it is in that form.
-    fn saved(&self, id: InstanceId) -> Option<f64> {
+    pub(super) fn saved(&self, id: InstanceId) -> Option<f64> {
         let instance = self.instance(id);
         matches!(instance.state, State::Compressed { .. }).then(|| self.saved_share(instance.model))
     }
 
     /// The instance among `ids` that the policy gives the least worth.
     pub(super) fn least_worth(&self, ids: impl Iterator<Item = InstanceId>) -> Option<InstanceId> {
-        let worth = |id: InstanceId| {
-            let candidate = self.candidate(id, self.goes_with(id).total());
-            let worth = self.policy.worth(&candidate, self.now);
-            (self.saved(id).map_or(worth, |share| shared(worth, share)), candidate.turn)
-        };
-        let weighed: Vec<_> = ids.map(|id| (worth(id), id)).collect();
-        // As in `select`: a worth that is none leaves the least recently used.
-        let is_sound = weighed.iter().all(|((worth, _), _)| !worth.is_nan());
-        let order = |(worth, turn): (f64, u64)| (if is_sound { worth } else { 0.0 }, turn);
-        weighed
+        let order = |(id, worth): (InstanceId, f64)| ((worth, self.entry_of(id).turn), id);
+        self.worths(ids)
             .into_iter()
-            .map(|(worth, id)| (order(worth), id))
+            .map(order)
             .min_by(|(a, _), (b, _)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
             .map(|(_, id)| id)
     }
@@ -221,6 +221,12 @@ impl Pool {
             }
         }
         shrinking
+    }
+
+    /// Those of `ids` whose forms are given room now; the others go.
+    pub(super) fn shrinking(&self, mut ids: Vec<InstanceId>, room: &mut Room) -> Vec<InstanceId> {
+        ids.retain(|&id| self.form(id).is_some_and(|form| room.take(form)));
+        ids
     }
 
     /// What `ids` free beyond what is `missing`.

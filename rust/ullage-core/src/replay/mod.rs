@@ -28,14 +28,19 @@ pub use synthetic::{FAMILIES, synthetic};
 pub use trace::{Request, Trace, TracedModel};
 
 use crate::error::Result;
-use crate::pool::policy::{Clairvoyant, Policy, by_name};
+use crate::pool::policy::{Clairvoyant, Informed, Policy, by_name};
 
-/// The policy called `name`: one that a pool may have, or `clairvoyant`, which only a replay can.
+/// The policy called `name`: one that a pool may have, or one that only a replay can: `clairvoyant`, which is told the
+/// future, or `informed`, which is told the gaps between each model's requests, but not their order.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) listing the known names.
 pub fn policy(name: &str, trace: &Trace) -> Result<Box<dyn Policy>> {
-    if name == "clairvoyant" { Ok(Box::new(Clairvoyant::new(trace.uses()))) } else { by_name(name) }
+    Ok(match name {
+        "clairvoyant" => Box::new(Clairvoyant::new(trace.uses())),
+        "informed" => Box::new(Informed::new(&trace.uses())),
+        _ => by_name(name)?,
+    })
 }
 
 #[cfg(test)]

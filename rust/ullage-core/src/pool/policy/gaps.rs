@@ -202,9 +202,12 @@ impl Gaps {
             alive *= 1.0 - f64::from(hazards[bin]);
         }
         starts[BINS] = alive;
-        let mut hull = [(0.0, 0.0); BINS + 1];
-        hull[0] = (0.0, alive);
-        let (mut top, mut left) = (0, 0.0);
+        // The hull as two columns, its two latest points beside them: a pair that is stored by halves and read whole would
+        // wait for its own store.
+        let (mut lefts, mut alives) = ([0.0; BINS + 1], [0.0; BINS + 1]);
+        let (mut near, mut far) = ((0.0, alive), (0.0, alive));
+        alives[0] = alive;
+        let (mut top, mut left) = (0_usize, 0.0);
         let mut slopes = [0.0_f32; BINS];
         for bin in (0..BINS).rev() {
             let middle = 0.5 * (starts[bin] + starts[bin + 1]);
@@ -212,12 +215,16 @@ impl Gaps {
             let point = (left + quarter * (middle + starts[bin + 1]), middle);
             left = point.0 + quarter * (middle + starts[bin]);
             // Later ages that are no better than still later ones are never stopped at again.
-            while top > 0 && !is_steeper(point, hull[top], hull[top - 1]) {
+            while top > 0 && !is_steeper(point, near, far) {
                 top -= 1;
+                near = far;
+                let below = top.saturating_sub(1);
+                far = (lefts[below], alives[below]);
             }
-            slopes[bin] = slope(point, hull[top]);
+            slopes[bin] = slope(point, near);
             top += 1;
-            hull[top] = point;
+            (lefts[top], alives[top]) = point;
+            (near, far) = (point, near);
         }
         slopes.map(f32::sqrt)
     }
@@ -274,4 +281,57 @@ impl Row {
 #[allow(clippy::cast_precision_loss, reason = "numbers of bins are small")]
 fn index_f64(number: usize) -> f64 {
     number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The definition: of all later ages to stop at, the one with the best rate.
+    fn roots_by_trying(gaps: &Gaps, row: &Row) -> [f64; BINS] {
+        let hazards = gaps.hazards(row);
+        let mut starts = [1.0; BINS + 1];
+        for bin in 0..BINS {
+            starts[bin + 1] = starts[bin] * (1.0 - f64::from(hazards[bin]));
+        }
+        let middle = |bin: usize| 0.5 * (starts[bin] + starts[bin + 1]);
+        std::array::from_fn(|bin| {
+            let (mut waited, mut best) = (gaps.quarters[bin] * (middle(bin) + starts[bin + 1]), 0.0_f64);
+            for later in bin + 1..=BINS {
+                let quarter = gaps.quarters.get(later).copied().unwrap_or(0.0);
+                let alive = if later < BINS { middle(later) } else { starts[BINS] };
+                if later < BINS {
+                    waited += quarter * (middle(later) + starts[later]);
+                }
+                best = best.max((middle(bin) - alive) / waited);
+                if later < BINS {
+                    waited += quarter * (middle(later) + starts[later + 1]);
+                }
+            }
+            best.sqrt()
+        })
+    }
+
+    proptest! {
+        /// The tangents to the hull are the best rates.
+        #[test]
+        fn no_other_age_to_stop_at_is_better(asked in prop::collection::vec((0_usize..4, 0.5_f64..5000.0), 1..120)) {
+            let mut gaps = Gaps::default();
+            (0..4).for_each(|_| gaps.add());
+            let mut now = 0.0;
+            for (model, passed) in asked {
+                now += passed;
+                gaps.request(model, now);
+            }
+            gaps.refresh();
+            for row in &gaps.rows {
+                let tried = roots_by_trying(&gaps, row);
+                for (bin, (root, tried)) in gaps.roots(row).iter().zip(tried).enumerate() {
+                    prop_assert!((f64::from(*root) - tried).abs() <= 1e-5 * tried, "bin {bin}: {root} and {tried}");
+                }
+            }
+        }
+    }
 }

@@ -5,6 +5,9 @@
 
 #![allow(clippy::arithmetic_side_effects, reason = "sums of bytes that a pool holds, and places in lists")]
 
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
 use super::select::{Selection, Weighed, choose};
 
 /// What a ghost goes by.
@@ -60,6 +63,37 @@ struct Resident {
     worth: f64,
 }
 
+/// What a resident was worth when it was put in line. The least worth stands first, among equals the least recently
+/// used.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    worth: f64,
+    turn: u64,
+    model: u32,
+}
+
+impl Ord for Line {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.worth
+            .total_cmp(&other.worth)
+            .then_with(|| (self.turn, self.model).cmp(&(other.turn, other.model)))
+    }
+}
+
+impl PartialOrd for Line {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Line {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Line {}
+
 /// A shadow of the pool.
 #[derive(Clone, Debug)]
 pub(super) struct Ghost {
@@ -74,11 +108,15 @@ pub(super) struct Ghost {
     pub(super) ahead_s: f64,
     /// Seconds of loading by which it is worse than the best, as far as that is remembered.
     pub(super) behind_s: f64,
+    /// Residents in line to go, for rules whose worths change with requests only. A use seldom lowers a worth, so nobody
+    /// moves up or down with each: an entry that says too little is put right once it comes to the front. Where a worth
+    /// falls nonetheless (a load is found to cost less), a second entry says so, and the first is passed over.
+    line: BinaryHeap<Reverse<Line>>,
     scratch: Vec<Weighed>,
 }
 
 impl Ghost {
-    pub(super) const fn new(rule: Rule) -> Self {
+    pub(super) fn new(rule: Rule) -> Self {
         Self {
             rule,
             residents: Vec::new(),
@@ -87,6 +125,7 @@ impl Ghost {
             clock: 0.0,
             ahead_s: 0.0,
             behind_s: 0.0,
+            line: BinaryHeap::new(),
             scratch: Vec::new(),
         }
     }
@@ -116,13 +155,36 @@ impl Ghost {
         }
     }
 
+    const fn is_by_gaps(&self) -> bool {
+        matches!(self.rule, Rule::Gaps | Rule::GapsInOrder)
+    }
+
     /// `model` is asked for and the ghost has it.
     pub(super) fn touch(&mut self, model: usize, known: &Known) {
+        if self.is_by_gaps() {
+            return;
+        }
         let place = self.places[model] as usize;
         let frequency = self.residents[place].frequency + 1.0;
         let worth = self.fresh(known, frequency);
         let resident = &mut self.residents[place];
-        (resident.frequency, resident.worth) = (frequency, worth);
+        let before = std::mem::replace(&mut resident.worth, worth);
+        resident.frequency = frequency;
+        if worth < before {
+            let entry = Line { worth, turn: known.turn, model: resident.model };
+            self.queue_up(entry);
+        }
+    }
+
+    /// Puts an entry in line; the line is made anew once most of it is out of date.
+    fn queue_up(&mut self, entry: Line) {
+        self.line.push(Reverse(entry));
+        if self.line.len() > 2 * self.residents.len() + 7 {
+            // A turn that says too little is put right as a worth is.
+            let line = |&Resident { model, worth, .. }| Reverse(Line { worth, turn: 0, model });
+            self.line.clear();
+            self.line.extend(self.residents.iter().map(line));
+        }
     }
 
     /// Loads `model` into what fits `room` bytes. `gap_worth` is what the gaps say of a model.
@@ -147,6 +209,9 @@ impl Ghost {
         self.places[model] = u32::try_from(self.residents.len()).unwrap_or(NONE);
         let number = u32::try_from(model).unwrap_or(NONE);
         self.residents.push(Resident { model: number, frequency: 1.0, worth });
+        if !self.is_by_gaps() {
+            self.queue_up(Line { worth, turn: facts.turn, model: number });
+        }
         self.used = self.used.saturating_add(facts.bytes);
         if !facts.is_resident {
             self.ahead_s += facts.load_s;
@@ -172,15 +237,41 @@ impl Ghost {
     /// Sends away what is worth least until no more than `room` bytes are used.
     fn shrink(&mut self, room: u64, known: &[Known]) {
         while self.used > room {
-            let turn = |resident: &Resident| known[resident.model as usize].turn;
-            let least = (1..self.residents.len()).fold(0, |best, place| {
-                let (a, b) = (&self.residents[place], &self.residents[best]);
-                let is_less = a.worth < b.worth || (a.worth <= b.worth && turn(a) < turn(b));
-                if is_less { place } else { best }
-            });
-            let Some(resident) = self.residents.get(least) else { return };
-            self.clock = self.clock.max(resident.worth);
-            self.drop(least, known);
+            let Some(place) = self.least(known) else { return };
+            self.clock = self.clock.max(self.residents[place].worth);
+            self.drop(place, known);
+        }
+    }
+
+    /// The place of the resident that is worth least, whose entry leaves the line.
+    fn least(&mut self, known: &[Known]) -> Option<usize> {
+        loop {
+            let Reverse(first) = *self.line.peek()?;
+            let place = self.places[first.model as usize] as usize;
+            let Some(resident) = self.residents.get(place) else {
+                self.line.pop();
+                continue;
+            };
+            let now =
+                Line { worth: resident.worth, turn: known[first.model as usize].turn, model: first.model };
+            match first.cmp(&now) {
+                Ordering::Equal => {
+                    self.line.pop();
+                    #[cfg(test)]
+                    assert_eq!(
+                        Some(place),
+                        self.least_by_scan(known),
+                        "the line says what a look at all does"
+                    );
+                    return Some(place);
+                }
+                // Sorted in again where it belongs.
+                Ordering::Less => self.line.peek_mut()?.0 = now,
+                // A second entry, which said less, was put right since.
+                Ordering::Greater => {
+                    self.line.pop();
+                }
+            }
         }
     }
 
@@ -200,5 +291,66 @@ impl Ghost {
     pub(super) fn recount(&mut self, known: &[Known]) {
         let absent = self.residents.iter().map(|resident| &known[resident.model as usize]);
         self.ahead_s = absent.filter(|known| !known.is_resident).map(|known| known.load_s).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    impl Ghost {
+        /// The slow way: a look at all residents.
+        pub(super) fn least_by_scan(&self, known: &[Known]) -> Option<usize> {
+            let turn = |resident: &Resident| known[resident.model as usize].turn;
+            (0..self.residents.len()).reduce(|best, place| {
+                let (a, b) = (&self.residents[place], &self.residents[best]);
+                let is_less = a.worth < b.worth || (a.worth <= b.worth && turn(a) < turn(b));
+                if is_less { place } else { best }
+            })
+        }
+    }
+
+    const RULES: [Rule; 5] = [Rule::Recency, Rule::Frequency, Rule::GreedyDual, Rule::Rate, Rule::Popularity];
+
+    proptest! {
+        /// Whatever is asked for, and however costs change meanwhile: each victim is the one that a look at all residents
+        /// finds (`least` compares them), and the line does not outgrow the residents.
+        #[test]
+        fn the_line_is_in_order(
+            rule in 0..RULES.len(), room in 10_u64..60,
+            steps in prop::collection::vec((0..12_usize, 1_u64..9, prop::option::of(1_u32..50)), 1..400),
+        ) {
+            let mut ghost = Ghost::new(RULES[rule]);
+            let mut known = vec![Known { bytes: 5, load_s: 1.0, ..Known::default() }; 12];
+            for _ in &known {
+                ghost.add();
+            }
+            let mut turn = 0;
+            for (model, bytes, cost) in steps {
+                if let Some(cost) = cost {
+                    known[model].load_s = f64::from(cost) / 8.0;
+                    ghost.recount(&known);
+                }
+                turn += 1;
+                let row = &mut known[model];
+                if !ghost.has(model) {
+                    row.bytes = bytes;
+                }
+                row.turn = turn;
+                row.requests += 1.0;
+                row.level = row.requests.log2() + row.density().log2() + f64::from(u32::try_from(turn).unwrap()) / 7.0;
+                if ghost.has(model) {
+                    ghost.touch(model, &known[model]);
+                } else {
+                    ghost.load(model, &known, room, 0.0, |_| 0.0);
+                }
+                prop_assert!(ghost.used <= room.max(bytes));
+                prop_assert!(ghost.line.len() <= 2 * ghost.residents.len() + 8);
+                let held: u64 = ghost.residents.iter().map(|row| known[row.model as usize].bytes).sum();
+                prop_assert_eq!(held, ghost.used);
+            }
+        }
     }
 }

@@ -124,8 +124,7 @@ fn least(missing: u128, slack: f64, chosen: &mut Vec<Weighed>) {
     if searched < chosen[greedy..].len() && searched > 0 {
         chosen[greedy..].select_nth_unstable_by(searched, Weighed::order);
     }
-    chosen[greedy..most.max(greedy)].sort_unstable_by(Weighed::order);
-    let mut search = Search::new(missing, slack, &chosen[..most]);
+    let mut search = Search::new(missing, slack, greedy.min(most), &mut chosen[..most]);
     search.go(0, 0.0, 0.0, 0);
     let set = search.set;
     let is_chosen = |place: usize| place < MOST && (set >> place) & 1 == 1;
@@ -161,9 +160,14 @@ fn float(bytes: u128) -> f64 {
     bytes as f64
 }
 
+/// Candidates that are put in order at a time: a search seldom looks far, and to sort them all would cost more than it.
+const AT_A_TIME: usize = 6;
+
 /// Depth-first search over the candidates in order of worth: each goes, or stays.
 struct Search<'a> {
-    candidates: &'a [Weighed],
+    candidates: &'a mut [Weighed],
+    /// So many of them stand in order; those behind are worth no less.
+    ordered: usize,
     missing: f64,
     /// Bytes that are useful at most.
     useful: f64,
@@ -174,12 +178,27 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(missing: u128, slack: f64, candidates: &'a [Weighed]) -> Self {
+    fn new(missing: u128, slack: f64, ordered: usize, candidates: &'a mut [Weighed]) -> Self {
         let missing = float(missing);
         let steps = if candidates.len() <= EXACT_UP_TO { u32::MAX } else { MOST_STEPS };
         // A set without a needless member frees less than the largest beyond what is missing.
         let largest = candidates.iter().map(Weighed::size).fold(0.0, f64::max);
-        Self { candidates, missing, useful: missing + slack.min(largest), best: f64::INFINITY, set: 0, steps }
+        let useful = missing + slack.min(largest);
+        Self { candidates, ordered, missing, useful, best: f64::INFINITY, set: 0, steps }
+    }
+
+    /// The candidate at a place in the order of worth.
+    fn next(&mut self, at: usize) -> Option<Weighed> {
+        if at >= self.ordered {
+            let rest = &mut self.candidates[self.ordered..];
+            let chunk = AT_A_TIME.min(rest.len());
+            if chunk < rest.len() {
+                rest.select_nth_unstable_by(chunk, Weighed::order);
+            }
+            rest[..chunk].sort_unstable_by(Weighed::order);
+            self.ordered = self.ordered.saturating_add(chunk);
+        }
+        self.candidates.get(at).copied()
     }
 
     #[allow(
@@ -194,7 +213,7 @@ impl<'a> Search<'a> {
             }
             return;
         }
-        let Some(next) = self.candidates.get(at) else { return };
+        let Some(next) = self.next(at) else { return };
         // Whatever is added costs at least the least worth that is left, and the ratio moves one way with how much it is.
         let bound = |total: f64| (loss + (total - freed) * next.worth) >= self.best * total;
         if self.steps == 0 || (bound(self.missing) && bound(self.useful)) {
@@ -203,5 +222,43 @@ impl<'a> Search<'a> {
         self.steps -= 1;
         self.go(at + 1, freed + next.size(), loss + next.worth * next.size(), set | 1 << at);
         self.go(at + 1, freed, loss, set);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// To put candidates in order as the search comes to them chooses the same as to sort them all beforehand.
+        #[test]
+        fn order_on_demand_is_order(
+            rows in prop::collection::vec((0_u8..12, 1_u64..40), 1..90), missing in 1_u64..200, slack in 0_u8..60,
+        ) {
+            let all: Vec<Weighed> = rows
+                .iter()
+                .enumerate()
+                .map(|(place, &(worth, bytes))| Weighed::new(place, f64::from(worth), 7, bytes))
+                .collect();
+            let search = |mut candidates: Vec<Weighed>, ordered: usize| {
+                candidates.truncate(MOST);
+                let mut search = Search::new(missing.into(), slack.into(), ordered, &mut candidates);
+                search.go(0, 0.0, 0.0, 0);
+                let (set, best) = (search.set, search.best);
+                let mut places: Vec<usize> = (0..candidates.len())
+                    .filter(|at| (set >> at) & 1 == 1)
+                    .map(|at| candidates[at].place)
+                    .collect();
+                places.sort_unstable();
+                (places, best)
+            };
+            let mut sorted = all.clone();
+            sorted.truncate(MOST);
+            sorted.sort_unstable_by(Weighed::order);
+            let whole = sorted.len();
+            prop_assert_eq!(search(all, 0), search(sorted, whole));
+        }
     }
 }

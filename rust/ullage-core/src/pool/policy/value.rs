@@ -12,6 +12,8 @@
 //! ([`Experts`]): what is learned from gaps is a guess, and what a rule would have paid is not. To follow a ghost is to
 //! keep what it keeps, so that no more is paid than it would have; what else goes or stays is decided by gaps.
 
+use std::cell::Cell;
+
 use super::experts::Experts;
 use super::gaps::Gaps;
 use super::ghost::Known;
@@ -26,6 +28,15 @@ const HALF_LIFE_S: f64 = 3600.0;
 
 /// What a model is worth that the followed ghost keeps: more than any that it does not.
 const KEPT: f64 = 1e30;
+
+/// The index of a model as it was last worked out: two ghosts and the pool ask for the same.
+#[derive(Clone, Copy, Debug, Default)]
+struct Index {
+    now: Time,
+    /// Requests so far; 0 if it never was.
+    turn: u64,
+    known: f64,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Row {
@@ -45,6 +56,7 @@ pub struct Value {
     known: Vec<Known>,
     by_time: Gaps,
     by_request: Gaps,
+    indices: Vec<Cell<Index>>,
     experts: Experts,
     /// Requests so far: the second clock.
     requests: f64,
@@ -58,15 +70,25 @@ pub struct Value {
 impl Value {
     /// Every ghost serves a request for `model`.
     fn try_on_ghosts(&mut self, model: ModelId, now: Time) {
-        let Self { known, by_time, by_request, experts, requests, slack_ln, .. } = self;
-        let now_s = seconds(now);
+        let Self { known, by_time, by_request, indices, experts, requests, turn, slack_ln, .. } = self;
         let worth = |model: usize| {
-            by_time.root_index(model, now_s)
-                * by_request.root_index(model, *requests)
-                * known[model].density()
+            index(&indices[model], (now, *turn), || {
+                by_time.root_index(model, seconds(now)) * by_request.root_index(model, *requests)
+            }) * known[model].density()
         };
         experts.request(model.0, known, slack_ln.exp(), worth);
     }
+}
+
+/// The index kept in `cell` if it is of that time and turn, else as worked out.
+fn index(cell: &Cell<Index>, (now, turn): (Time, u64), work_out: impl FnOnce() -> f64) -> f64 {
+    let kept = cell.get();
+    if kept.turn == turn && kept.now == now && turn > 0 {
+        return kept.known;
+    }
+    let index = work_out();
+    cell.set(Index { now, turn, known: index });
+    index
 }
 
 impl Policy for Value {
@@ -79,6 +101,7 @@ impl Policy for Value {
         self.by_request.add();
         self.experts.add();
         self.rows.push(Row::default());
+        self.indices.push(Cell::default());
         self.known.push(Known { load_s: facts.load_s, bytes: facts.bytes.get(), ..Known::default() });
     }
 
@@ -135,8 +158,9 @@ impl Policy for Value {
         if self.experts.keeps(model) {
             return KEPT;
         }
-        let index =
-            self.by_time.root_index(model, seconds(now)) * self.by_request.root_index(model, self.requests);
+        let index = index(&self.indices[model], (now, self.turn), || {
+            self.by_time.root_index(model, seconds(now)) * self.by_request.root_index(model, self.requests)
+        });
         self.known[model].load_s * index / count(candidate.bytes).max(1.0)
     }
 

@@ -60,6 +60,10 @@ pub(super) struct World {
     pub(super) leases: BTreeMap<RequestId, Lease>,
     pub(super) spots: BTreeMap<Spot, At>,
     overdue: BTreeSet<Spot>,
+    /// What the pool owes a model there: what was registered, or what was measured where that is less.
+    owed: BTreeMap<Spot, Demand>,
+    /// The most that was measured.
+    measured: BTreeMap<Spot, Demand>,
     pub(super) neighbours: Vec<Reservation>,
     pub(super) pressed: BTreeSet<DomainId>,
     retired: BTreeSet<DomainId>,
@@ -94,6 +98,8 @@ impl World {
             leases: BTreeMap::new(),
             spots: BTreeMap::new(),
             overdue: BTreeSet::new(),
+            owed: BTreeMap::new(),
+            measured: BTreeMap::new(),
             neighbours: Vec::new(),
             pressed: BTreeSet::new(),
             retired: BTreeSet::new(),
@@ -123,6 +129,12 @@ impl World {
         self.now += 1;
         self.latest = self.latest.max(self.now);
         let _ = writeln!(self.log, "{} {event:?}", self.now);
+        if let Event::Measured { model, place, ref bytes } = event {
+            let most = self.measured.entry((model, place)).or_default();
+            *most = most.max(bytes);
+            let owed = self.owes((model, place));
+            self.owed.entry((model, place)).and_modify(|before| *before = before.min(&owed));
+        }
         if let Event::Pressure { domain, level, .. } = event {
             self.pressed.remove(&domain);
             self.pressed.extend((level == Level::Hard).then_some(domain));
@@ -181,7 +193,21 @@ impl World {
         assert!(held < self.registrations[model.index()].instances, "{model:?} has too many instances");
     }
 
+    /// What a load books there at the least. Where nothing was measured, what was registered stands.
+    fn owes(&self, spot: Spot) -> Demand {
+        let promised = &self.registrations[spot.0.index()].places[spot.1.index()].weights;
+        let Some(measured) = self.measured.get(&spot) else { return promised.clone() };
+        Demand::of(promised.parts().iter().map(|&(domain, bytes)| {
+            let most = measured.bytes_in(domain);
+            (domain, if most.is_zero() { bytes } else { bytes.min(most) })
+        }))
+    }
+
     fn check_and_apply(&mut self, action: &Action) {
+        if let Action::Load { model, place } | Action::Promote { model, place } = *action {
+            let owed = self.owes((model, place));
+            self.owed.insert((model, place), owed);
+        }
         match *action {
             Action::Load { model, place } => {
                 assert!(!self.spots.contains_key(&(model, place)), "{model:?} loaded where it is");
@@ -280,8 +306,8 @@ impl World {
                     self.leases.values().filter(|lease| lease.spot == (model, row.place) && lease.is_live);
                 assert_eq!(row.leases, live.count() as u64);
                 if matches!(at, Some(At::Ready | At::Loading | At::Promoting)) {
-                    let promised = &self.registrations[index].places[row.place.index()].weights;
-                    assert!(row.booked.covers(promised), "booked less than promised");
+                    let owed = &self.owed[&(model, row.place)];
+                    assert!(row.booked.covers(owed), "booked less than promised");
                 }
             }
             let waiting = self.waiting.values().filter(|wish| wish.model == model).count();

@@ -4,6 +4,7 @@ mod failures;
 mod membership;
 mod places;
 mod queueing;
+mod sizes;
 mod tiers;
 
 use std::time::Duration;
@@ -363,20 +364,6 @@ fn a_deadline_ends_a_wait() {
     let actions = bench.tell(Event::Tick);
     assert!(matches!(actions[..], [Action::Refuse { denial: Denial::Timeout { .. }, .. }]));
     assert_eq!(bench.pool.next_deadline(), None);
-}
-
-#[test]
-fn a_model_that_turns_out_larger_is_booked_larger() {
-    let mut bench = Bench::new(10, &[model("a", 4), model("b", 3)]);
-    bench.warm("a");
-    let a = bench.id("a");
-    bench.tell(Event::Measured { model: a, place: PlaceId::FIRST, bytes: bytes(6).into() });
-    assert_eq!(bench.used(), 6);
-    bench.tell(Event::Measured { model: a, place: PlaceId::FIRST, bytes: bytes(11).into() });
-    assert_eq!(bench.used(), 6, "there is no room for the truth; the status shows both");
-    assert_eq!(bench.pool.status()[0].measured, Some(bytes(11)));
-    let plan = bench.pool.plan(a);
-    assert_eq!(plan.needed, bytes(11), "the next load asks for what was seen");
 }
 
 #[test]

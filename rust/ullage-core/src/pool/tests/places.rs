@@ -64,6 +64,33 @@ fn a_shard_is_booked_on_every_device_or_on_none() {
 }
 
 #[test]
+fn a_victim_on_two_devices_counts_on_both() {
+    let at = |name: &str, demand: Demand| Registration {
+        places: vec![Place::new(demand, Demand::ZERO)],
+        load_time: Some(Duration::from_secs(5)),
+        ..model(name, 5)
+    };
+    let both = |size| Demand::of([(DomainId::new(0), bytes(size)), (DomainId::new(1), bytes(size))]);
+    let ledgers = [10, 10].map(|limit| Ledger::new(Some(bytes(limit))));
+    let accounts = ledgers.iter().map(Ledger::root).collect();
+    let mut pool = Pool::of_domains(accounts, by_name("value").unwrap()).unwrap();
+    for registration in [at("x", on(0, 5)), at("y", on(1, 5)), at("z", both(5)), at("new", both(5))] {
+        pool.register(registration).unwrap();
+    }
+    for (number, index) in [(1, 2), (2, 0), (3, 1)] {
+        ask(&mut pool, number, index);
+        let (now, model) = (Time::from_nanos(number), ModelId(index));
+        pool.handle(now, Event::Loaded { model, place: PlaceId::FIRST }).unwrap();
+        pool.handle(now, Event::Released { request: RequestId(number) }).unwrap();
+    }
+    assert_eq!(ledgers.each_ref().map(|ledger| ledger.root().used().get()), [10, 10]);
+    let actions = ask(&mut pool, 4, 3);
+    let unloads: Vec<&Action> =
+        actions.iter().filter(|action| matches!(action, Action::Unload { .. })).collect();
+    assert_eq!(unloads, [&unload(ModelId(2))], "one on both rather than one on each");
+}
+
+#[test]
 fn a_busy_model_is_loaded_once_more_where_memory_is_free_and_hits_go_to_the_idler_one() {
     let (mut pool, _ledgers) = devices(vec![anywhere("a", 6, 2)]);
     let (model, place) = (ModelId(0), PlaceId::new);

@@ -32,6 +32,43 @@ fn a_victim_with_a_smaller_form_shrinks_and_comes_back_for_less_than_a_load() {
     assert_eq!((bench.pool.status_of(a).loads, bench.pool.status_of(a).promotions), (1, 1));
 }
 
+/// As [`Bench::warm`], where the load takes so many seconds.
+fn warm_slowly(bench: &mut Bench, name: &str, load_s: u64) {
+    let (request, _) = bench.ask(name);
+    bench.now += load_s * 1_000_000_000;
+    bench.loaded(name);
+    bench.release(request);
+}
+
+#[test]
+fn two_shrink_where_one_would_not_free_enough() {
+    let shapes = [shrinking("a", 6, 2), shrinking("b", 6, 2), model("c", 11), model("d", 1)];
+    let mut bench = Bench::of("value", 19, &shapes);
+    let (a, b) = (bench.id("a"), bench.id("b"));
+    for name in ["a", "b", "d"] {
+        warm_slowly(&mut bench, name, 9);
+    }
+    let (_, actions) = bench.ask("c");
+    let compress = |model| Action::Compress { model, place: PLACE };
+    assert!(actions.contains(&compress(a)) && actions.contains(&compress(b)), "{actions:?}");
+    assert_eq!(bench.used(), 17, "both with both forms");
+    assert!(bench.tell(Event::Tick).is_empty(), "what is on its way counts: nobody else goes");
+    bench.tell(Event::Compressed { model: a, place: PLACE, bytes: bytes(2).into() });
+    let actions = bench.tell(Event::Compressed { model: b, place: PLACE, bytes: bytes(2).into() });
+    assert_eq!((actions, bench.used()), (vec![load(bench.id("c"))], 16));
+}
+
+#[test]
+fn one_shrinks_and_another_goes_where_that_loses_less() {
+    let mut bench = Bench::of("value", 12, &[shrinking("dear", 6, 2), model("cheap", 1), model("new", 10)]);
+    let (dear, cheap) = (bench.id("dear"), bench.id("cheap"));
+    warm_slowly(&mut bench, "cheap", 1);
+    warm_slowly(&mut bench, "dear", 90);
+    let (_, actions) = bench.ask("new");
+    assert!(actions.contains(&Action::Compress { model: dear, place: PLACE }), "{actions:?}");
+    assert!(actions.contains(&unload(cheap)), "{actions:?}");
+}
+
 #[test]
 fn what_cannot_shrink_after_all_is_unloaded() {
     let mut bench = Bench::new(12, &[shrinking("a", 6, 2), model("b", 8)]);
