@@ -1,6 +1,7 @@
 """What the tests of plug-ins share: packages that are installed by their metadata, and the example."""
 
 import itertools
+import os
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -52,4 +53,5 @@ def install_example(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.syspath_prepend(str(EXAMPLE))
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("PYTHONPATH", f"{folder}:{EXAMPLE}")
+    paths = (str(folder), str(EXAMPLE), os.environ.get("PYTHONPATH", ""))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in paths if path))

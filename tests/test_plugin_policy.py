@@ -5,6 +5,7 @@ import asyncio
 import gc
 import math
 import random
+import signal
 import sys
 import threading
 import time
@@ -170,6 +171,7 @@ def test_every_method_may_be_the_one_at_fault(*, hook: str, serial: bool) -> Non
 
 
 def test_ctrl_c_is_no_fault_of_the_policy(fresh: list[Pool]) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores it
     with pytest.raises(KeyboardInterrupt):
         ullage.replay(REQUESTS, MODELS, "9B", policy=says(KeyboardInterrupt()))
     interrupts = [KeyboardInterrupt()]
@@ -189,6 +191,7 @@ def test_ctrl_c_is_no_fault_of_the_policy(fresh: list[Pool]) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         ask()
+    signal.signal(signal.SIGINT, before)
     assert not events(pool, "policy_failed")
     use(pool, "c")
 

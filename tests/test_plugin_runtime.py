@@ -44,7 +44,7 @@ def forms() -> Iterator[Any]:
     yield RuntimePolicy(**{**WHOLE, "kv_cache": MappingProxyType(WHOLE["kv_cache"]), "kv_dtypes": ()})
 
 
-@pytest.mark.parametrize("runtime", forms())
+@pytest.mark.parametrize("runtime", list(forms()))
 def test_one_that_leaves_nothing_out_is_computed_by_its_own_formulas(runtime: Any) -> None:
     found = ullage.footprint("1GB", runtime=runtime, batch=3)
     assert found.runtime == "whole-test@1"
