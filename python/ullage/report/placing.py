@@ -77,13 +77,7 @@ def named_points(points: Points, width: float, height: float) -> list[Named]:
     for index in [*first, *(other for other in range(len(place)) if other not in set(first))][:MOST_POINTS_NAMED]:
         at, wide = place[index], LETTER * len(points.names[index])
         others = [box for other, box in enumerate(taken) if other != index]
-        for align, right, up in (
-            ("left", 8, -5),
-            ("left", 8, 8),
-            ("right", -8, -5),
-            ("right", -8, 8),
-            ("left", 8, -18),
-        ):
+        for align, right, up in BESIDE:
             left = at[0] + right - (wide if align == "right" else 0)
             box = (left, left + wide, at[1] + up, at[1] + up + LINE)
             inside = box[0] >= 0 and box[1] <= width and box[2] >= 0 and box[3] <= height

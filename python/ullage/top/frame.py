@@ -84,7 +84,7 @@ def _totals(snapshot: Snapshot) -> Text:
 
 
 def _models(models: Sequence[Model], width: int) -> Table:
-    columns = ("leases", "queue", "estimated", "booked", "measured", "loads", "evicted")
+    columns: tuple[str, ...] = ("leases", "queue", "estimated", "booked", "measured", "loads", "evicted")
     if width < WIDEST:
         columns = (
             ("leases", "queue", "booked", "measured", "loads") if width >= WIDE else ("queue", "booked", "measured")
