@@ -231,17 +231,15 @@ async def test_a_server_that_cannot_deny_closes_a_web_socket() -> None:
 
 
 def test_real_web_sockets_of_the_example(minilm_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("websockets", reason="the package websockets is not installed")
-    from websockets.exceptions import InvalidStatus  # noqa: PLC0415 - not always there
-    from websockets.sync.client import connect  # noqa: PLC0415 - likewise
-
+    exceptions = pytest.importorskip("websockets.exceptions", reason="the package websockets is not installed")
+    connect = pytest.importorskip("websockets.sync.client").connect
     with running(minilm_dir, monkeypatch, TIMEOUT="5") as site:
         url = f"ws://127.0.0.1:{site.port}/models"
         with connect(f"{url}/{LARGE}/talk") as socket:
             socket.send("something")
             assert socket.recv(PATIENCE_S) == f"{LARGE} heard something"
             for name, status in ((OTHER, 503), (TOO_LARGE, 507), ("nobody", 404)):
-                with pytest.raises(InvalidStatus) as refused, connect(f"{url}/{name}/talk"):
+                with pytest.raises(exceptions.InvalidStatus) as refused, connect(f"{url}/{name}/talk"):
                     raise AssertionError("it was opened")
                 assert refused.value.response.status_code == status
                 assert json.loads(refused.value.response.body or b"")["status"] == status

@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import pytest
 from click.testing import CliRunner, Result
@@ -65,7 +65,7 @@ def test_once_prints_the_last_frame_of_a_file(tmp_path: Path) -> None:
     assert "llama (pinned) ready 2 0 4.00 GB 5.00 GB 6.00 GB 1 0" in text
     assert "sdxl loading 0 3 4.00 GB 5.00 GB - 1 7" in text
     assert "0.10 s queue sdxl behind load" in text
-    assert "9.50 s refuse denial" in text
+    assert "9.50 s refuse timeout" in text
     assert text.index("sdxl loading") < text.index("llama")  # who is waited for comes first
 
 
@@ -83,6 +83,23 @@ def test_frames_are_never_wider_or_higher_than_the_terminal(width: int) -> None:
         if width >= 72:
             assert len(text) <= height
         assert "\x1b" not in captured.get()
+
+
+def test_decisions_keep_their_time_and_say_refusals_in_words() -> None:
+    denial = {"reason": "too_large", "requested": 30 * 10**9, "available": 20 * 10**9, "blocked_by": ["a", "b"] * 9}
+    refusals = [{"time_s": 12.5, "event": "refuse", "model": "x", "denial": denial}]
+    snapshot = Snapshot.of_data(status()["accounts"], [model("long" * 9, state="compressing")], refusals)
+    for width in (60, 72, 80, 95, 96, 200):
+        console = Console(width=width, color_system=None)
+        with console.capture() as captured:
+            console.print(frame(snapshot, width))
+        text = captured.get()
+        assert "12.50 s  refuse  x too large, needs" in text
+        assert "compressing" in text
+        assert "{" not in text
+        assert max(map(len, text.split("\n"))) <= width
+    odd = [{"time_s": 1, "event": "refuse", "denial": what} for what in (3, {"requested": -1, "available": 2**70})]
+    assert [decision.about for decision in Snapshot.of_data([], [], odd).decisions] == [(("", "3"),), (("", ""),)]
 
 
 def test_a_file_is_played_to_its_end(tmp_path: Path) -> None:
@@ -164,7 +181,7 @@ def test_who_does_not_answer_is_named(server: str) -> None:
 def test_a_real_server_is_drawn_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = ullage.Pool(ullage.Ledger("20GB"))
     for name, size in (("busy", "12GB"), ("late", "12GB"), ("idle", "3GB"), ("huge", "30GB")):
-        pool.register(name, load=Gate if name == "busy" else object, footprint=size)
+        pool.register(name, load=Gate if name == "busy" else object, footprint=size, pinned=name == "idle")
     serving = Serving(pool, timeout=PATIENCE_S)
     application = FastAPI(lifespan=serving.lifespan)
     serving.install(application)
@@ -185,7 +202,8 @@ def test_a_real_server_is_drawn_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Non
             text = done.stdout.split("\n")
             assert max(map(len, text)) <= width
             assert "12.00 GB" in done.stdout
-            assert "4 models, 2 ready, 1 lease, 1 waiting, the longest for" in " ".join(done.stdout.split())
+            assert "15.00 GB 20.00 GB 75%" in " ".join(done.stdout.split()), "what the ledger leaves is the limit"
+            assert "1 lease, 1 waiting, the longest for" in " ".join(done.stdout.split())
             rows = [line.split()[0] for line in text if line.split()[:1] in (["late"], ["busy"], ["idle"], ["huge"])]
             assert rows[:2] == ["late", "busy"], "who is waited for comes first"
             assert "refuse" in done.stdout
@@ -219,11 +237,32 @@ def test_a_server_that_goes_and_comes_back_is_asked_again(server: str, monkeypat
             raise KeyboardInterrupt
         return Snapshot.of_data(status()["accounts"], status()["models"])
 
+    frames: list[str] = []
+
+    class Screen:
+        """What stands in for a terminal's."""
+
+        def __init__(self, *, console: Console, **_how: Any) -> None:
+            self._console = console
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_exception: object) -> None:
+            pass
+
+        def update(self, drawn: Any, *, refresh: bool) -> None:
+            assert refresh
+            with self._console.capture() as captured:
+                self._console.print(drawn)
+            frames.append(captured.get())
+
     monkeypatch.setattr(Server, "__call__", ask)
+    monkeypatch.setattr("ullage.cli.top.Live", Screen)
     done = run(server, "--interval", "0.05")
     assert done.exit_code == 130
-    assert "connection refused" in done.stdout
-    assert done.stdout.rindex("sdxl") > done.stdout.rindex("connection refused")
+    assert ["connection refused" in frame for frame in frames] == [False, True, True, False]
+    assert all("sdxl" in frame for frame in frames), "what was known last stays"
 
 
 @pytest.mark.parametrize(

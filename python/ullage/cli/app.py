@@ -40,6 +40,8 @@ COMMANDS = {
 """Each command, which is a module of this package, and its help in one line: enough to list them all unloaded."""
 
 BAD_INPUT = 2
+NUMBERS = {"a valid float range": "a number", "a valid integer range": "a whole number"}
+"""What click calls the numbers it wants, and what they are."""
 
 
 class Commands(click.Group):
@@ -96,6 +98,8 @@ def _usage(error: click.ClickException) -> str:
     """Give a click error as one sentence that says where to read on."""
     message = error.format_message().rstrip(".")
     message = message[:1].lower() + message[1:]
+    for kind, word in NUMBERS.items():
+        message = message.replace(kind, word)
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f"{message} (see '{context.command_path} --help')" if context else message
 

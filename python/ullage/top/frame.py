@@ -12,7 +12,7 @@ from ullage.top.snapshot import Account, Decision, Model, Snapshot
 
 __all__ = ["frame"]
 
-WIDE = 72
+WIDE, WIDEST = 72, 96
 HEADINGS = 7
 """Lines that headings and blank lines take."""
 FULL, NEARLY = 0.95, 0.8
@@ -35,13 +35,13 @@ def frame(snapshot: Snapshot, width: int, height: int | None = None, *, ascii_on
     if shown < len(models):
         parts.append(Text(f"and {len(models) - shown:,} more models", style="dim"))
     if last:
-        parts += [Text(), Text("Last decisions", style="bold"), _decisions(last)]
+        parts += [Text(), Text("Last decisions", style="bold"), _decisions(last, width)]
     return Group(*parts)
 
 
 def _accounts(accounts: Sequence[Account], width: int, *, ascii_only: bool) -> Table:
     table = _table()
-    cells = max(width - 64, 4) if width >= WIDE else 5
+    cells = max(width - 64 if width >= WIDE else width - 48, 5)
     for name, right in (("memory", False), ("", False), ("booked", True), ("of", True), ("full", True), ("peak", True)):
         if width >= WIDE or name != "peak":
             table.add_column(name, justify="right" if right else "left", no_wrap=True)
@@ -84,27 +84,37 @@ def _totals(snapshot: Snapshot) -> Text:
 
 
 def _models(models: Sequence[Model], width: int) -> Table:
+    columns: tuple[str, ...] = ("leases", "queue", "estimated", "booked", "measured", "loads", "evicted")
+    if width < WIDEST:
+        columns = (
+            ("leases", "queue", "booked", "measured", "loads") if width >= WIDE else ("queue", "booked", "measured")
+        )
+    rows = [(model, {column: cell for column, cell in _cells(model).items() if column in columns}) for model in models]
+    taken = 2 + max([len("state"), *(len(printable(model.state)) for model in models)])
+    for column in columns:
+        taken += 2 + max([len(column), *(len(cells[column]) for _, cells in rows)])
     table = _table()
-    table.add_column("model", overflow="ellipsis", no_wrap=True, max_width=max(width - 66, 12))
-    table.add_column("state")
-    columns = ("leases", "queue", "estimated", "booked", "measured", "loads", "evicted")
-    chosen = columns if width >= WIDE else ("queue", "booked", "measured")
-    for name in chosen:
-        table.add_column(name, justify="right", no_wrap=True)
-    for model in models:
-        cells = {
-            "leases": Text(f"{model.leases:,}"),
-            "queue": Text(f"{model.waiting:,}", style="yellow" if model.waiting else ""),
-            "estimated": Text(format_bytes(model.estimated)),
-            "booked": Text(format_bytes(model.booked)),
-            "measured": _measured(model),
-            "loads": Text(f"{model.loads:,}"),
-            "evicted": Text(f"{model.evictions:,}"),
-        }
+    table.add_column("model", overflow="ellipsis", no_wrap=True, max_width=max(width - taken - 2, 8))
+    table.add_column("state", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    for model, cells in rows:
         called = Text(printable(model.name) + (" (pinned)" if model.pinned else ""))
         state = Text(printable(model.state), style=STATES.get(model.state, ""))
-        table.add_row(called, state, *(cells[column] for column in chosen))
+        table.add_row(called, state, *(cells[column] for column in columns))
     return table
+
+
+def _cells(model: Model) -> dict[str, Text]:
+    return {
+        "leases": Text(f"{model.leases:,}"),
+        "queue": Text(f"{model.waiting:,}", style="yellow" if model.waiting else ""),
+        "estimated": Text(format_bytes(model.estimated)),
+        "booked": Text(format_bytes(model.booked)),
+        "measured": _measured(model),
+        "loads": Text(f"{model.loads:,}"),
+        "evicted": Text(f"{model.evictions:,}"),
+    }
 
 
 def _measured(model: Model) -> Text:
@@ -114,16 +124,18 @@ def _measured(model: Model) -> Text:
     return Text(format_bytes(model.measured), style="red" if beyond else "")
 
 
-def _decisions(rows: Sequence[tuple[Decision, str]]) -> Table:
+def _decisions(rows: Sequence[tuple[Decision, str]], width: int) -> Table:
+    times = [f"{decision.time_s:.2f} s" for decision, _ in rows]
+    events = [printable(decision.event) for decision, _ in rows]
+    left = width - max(map(len, times)) - max(map(len, events)) - 4
     table = _table(header=False)
-    table.add_column(justify="right")
-    table.add_column()
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    for decision, model in rows:
-        about = " ".join(f"{key} {value}" for key, value in decision.about if key not in {"model", "request"})
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(left, 4))
+    for time, event, (decision, model) in zip(times, events, rows, strict=True):
+        about = " ".join(f"{key} {value}".strip() for key, value in decision.about if key not in {"model", "request"})
         style = "red" if decision.event in REFUSALS else ""
-        words = printable(f"{model} {about}".strip())
-        table.add_row(Text(f"{decision.time_s:.2f} s"), Text(printable(decision.event), style=style), Text(words))
+        table.add_row(Text(time), Text(event, style=style), Text(printable(f"{model} {about}".strip())))
     return table
 
 

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ullage.report.fields import Fields
+from ullage import format_bytes
+from ullage.report.fields import MOST, Fields
 
 __all__ = ["Account", "Decision", "Model", "Snapshot"]
 
 MOST_EVENTS = 10_000
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,16 @@ class Account:
     booked: int
     peak: int | None
     limit: int | None
+    """Its own, or what those above leave to it."""
 
     @classmethod
     def of(cls, row: Fields) -> Self:
         """Read a row. Raises `ProblemError`."""
-        return cls(row.text("account"), row.count("booked"), row.maybe_count("peak"), row.maybe_count("limit"))
+        booked, limit = row.count("booked"), row.maybe_count("limit")
+        available = row.maybe_count("available")
+        if limit is None and available is not None:
+            limit = booked + available
+        return cls(row.text("account"), booked, row.maybe_count("peak"), limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,29 @@ class Decision:
     def of(cls, row: Fields) -> Self:
         """Read a row. Raises `ProblemError`."""
         rest = {key: value for key, value in row.content.items() if key not in {"time_s", "event"}}
-        return cls(row.number("time_s"), row.text("event"), tuple((key, str(value)) for key, value in rest.items()))
+        denial = rest.pop("denial", None)
+        about = [(key, str(value)) for key, value in rest.items()]
+        if denial is not None:
+            about.append(("", _refused(denial)))
+        return cls(row.number("time_s"), row.text("event"), tuple(about))
+
+
+def _refused(denial: object) -> str:
+    """Say in words why a request was refused, of what a pool says of it."""
+    if not isinstance(denial, Mapping):
+        return str(denial)
+    words = [str(denial.get("reason", "")).replace("_", " ")]
+    requested, available = denial.get("requested"), denial.get("available")
+    if isinstance(requested, int) and isinstance(available, int) and min(requested, available) >= 0:
+        words.append(f"needs {_bytes(requested)} of {_bytes(available)}")
+    blocked_by = denial.get("blocked_by")
+    if isinstance(blocked_by, list) and blocked_by:
+        words.append("behind " + ", ".join(map(str, blocked_by[:MOST_NAMED])))
+    return ", ".join(filter(None, words))
+
+
+def _bytes(count: int) -> str:
+    return format_bytes(count) if count <= MOST else "too much"
 
 
 @dataclass(frozen=True, slots=True)

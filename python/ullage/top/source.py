@@ -71,7 +71,9 @@ class Server:
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             if isinstance(error, urllib.error.HTTPError):
-                reason = f"{error.code} {error.reason}"
+                reason = f"the server answers {error.code} {error.reason}"
+            elif isinstance(reason, OSError) and reason.strerror:
+                reason = reason.strerror  # without its number
             raise UnreadableError(f"{url}: {reason}", path=url) from error
         if len(content) > LARGEST:
             raise ProblemError(f"{url}: more than 64 MiB", field=url, reason="more than 64 MiB")

@@ -168,7 +168,9 @@ impl Pool {
     pub(super) fn worths(&self, ids: impl Iterator<Item = InstanceId>) -> Vec<(InstanceId, f64)> {
         let mut worths: Vec<_> = ids.map(|id| (id, self.worth(id))).collect();
         if worths.iter().any(|(_, worth)| worth.is_nan()) {
-            worths.iter_mut().for_each(|(_, worth)| *worth = 0.0);
+            for (_, worth) in &mut worths {
+                *worth = 0.0;
+            }
         }
         worths
     }
