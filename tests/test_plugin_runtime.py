@@ -93,7 +93,7 @@ def test_what_is_asked_of_a_device_takes_it_too() -> None:
         ({"residency": "gone"}, "gone"),
         ({"kv_dtypes": ["f7"]}, "f7"),
         ({"schemes": ["palletized:4"]}, "palletized"),
-        ({"source": None}, "source"),
+        ({"source": None}, "expected a string"),
         ({"source": float("nan")}, "no plain data"),
         ({"source": {1, 2}}, "no plain data"),
         ({"surplus": 1}, "surplus"),

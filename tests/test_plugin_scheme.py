@@ -114,7 +114,7 @@ def test_what_it_writes_is_read_back_and_measured(model: Path, tmp_path: Path) -
             if row.scheme is None:
                 assert np.array_equal(array, before)
             elif row.scheme == "bytes8":
-                assert row.max_error == pytest.approx(off, rel=1e-6)
+                assert row.max_error == pytest.approx(off, rel=1e-4)
                 assert row.snr_db is not None
                 assert row.snr_db > 30
         assert store["layer.weight"] is store["layer.weight"]
@@ -344,10 +344,10 @@ def test_an_installed_scheme_goes_through_every_door(
         assert np.abs(store["layer.weight"] - TENSORS["layer.weight"]).max() < 0.02
     # And in the pool, a model that has to make room waits in that file.
     weights = {name: store_array.copy() for name, store_array in TENSORS.items()}
-    pool = ullage.Pool(ullage.Ledger(limit=30_000))
+    pool = ullage.Pool(ullage.Ledger(limit=38_000))
     tier = partial(ullage.load, out, scratch=8000)
-    pool.register("small", load=lambda: weights, footprint=12_000, tier=tier, tier_bytes=16_000)
-    pool.register("large", load=dict, footprint=14_000)
+    pool.register("small", load=lambda: weights, footprint=20_000, tier=tier, tier_bytes=16_000)
+    pool.register("large", load=dict, footprint=20_000)
     for name in ("small", "large", "small"):
         with pool.lease_sync(name, timeout=20) as lent:
             if name == "small":

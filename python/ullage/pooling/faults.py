@@ -1,5 +1,6 @@
 """What becomes of the faults of an eviction policy: each is an event of the pool, and the first a warning."""
 
+import _thread
 import threading
 import warnings
 from typing import TYPE_CHECKING
@@ -11,9 +12,17 @@ if TYPE_CHECKING:
 
     from ullage.pooling.driver import Driver
 
-__all__ = ["Faults", "OwnersLock"]
+__all__ = ["Faults", "OwnersLock", "interrupt_soon"]
 
 FAULT = ("policy", "model", "hook", "reason")
+SOON_S = 0.1
+
+
+def interrupt_soon() -> None:
+    """Interrupt the main thread as Ctrl-C does, but not in the midst of the event that the pool is being told of."""
+    timer = threading.Timer(SOON_S, _thread.interrupt_main)
+    timer.daemon = True
+    timer.start()
 
 
 class Faults:

@@ -25,7 +25,9 @@ KEY = "ullage.visit"
 """Where the scope of a request keeps its visit."""
 
 AHEAD_BYTES = 1 << 20
-"""How much of a body is read ahead. Of a client that sends more and then goes, it is noticed when its body is read."""
+"""How much is read ahead. Of a client that sends more and then goes, it is noticed when that is read."""
+MESSAGE_BYTES = 256
+"""What a message counts for beside what it carries, so that empty ones have an end, too."""
 
 FAREWELLS = {"http.disconnect", "websocket.disconnect"}
 
@@ -135,15 +137,20 @@ class Visit:
         """Read ahead until the client is gone."""
         if self._ahead is None:
             self._ahead = deque()
-        length = sum(len(message.get("body", b"")) for message in self._ahead)
+        length = sum(map(_size, self._ahead))
         while length <= AHEAD_BYTES:
             message = await self._receive()
             self._ahead.append(message)
             if message["type"] in FAREWELLS:
                 break
-            length += len(message.get("body", b""))
+            length += _size(message)
         else:
             return
         now = asyncio.get_running_loop().time()
         for patience in self._waiting:
             patience.reschedule(now)
+
+
+def _size(message: Message) -> int:
+    """Give about how many bytes a message takes: part of a body, or what came over a web socket."""
+    return MESSAGE_BYTES + sum(len(message.get(part) or b"") for part in ("body", "bytes", "text"))

@@ -179,9 +179,10 @@ impl Rule {
                 first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 self.has_failed.store(true, Ordering::Relaxed);
             }
-            // Not the rule's fault, nor to be lost: it is raised again as soon as the pool is done with this event.
+            // Not the rule's fault, nor to be lost: it is raised again when the pool is done with this event.
             Faults::Told(_) if is_interrupt => {
-                if py.import("_thread").and_then(|module| module.call_method0("interrupt_main")).is_err() {
+                let faults = py.import("ullage.pooling.faults");
+                if faults.and_then(|module| module.call_method0("interrupt_soon")).is_err() {
                     error.write_unraisable(py, None);
                 }
             }
