@@ -19,7 +19,7 @@ say = @printf '\n== %s\n'
 
 export PYTHON
 .NOTPARALLEL:
-.PHONY: help venv build browser demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom server python bench bench-pack bench-pack-differential score docs wheels \
+.PHONY: help venv build browser demo test lint fmt clippy fuzz-clippy ruff mypy stubtest deny rust doctest rustdoc loom server python ray bench bench-pack bench-pack-differential score docs wheels \
 	freethreaded ledger-costs kernel-costs lossless-costs pool-costs soak fuzz catalog pins format clean cargo-ready missing-extension
 
 help: ## list these targets
@@ -114,6 +114,10 @@ stubtest: $(BUILT) ## check that _core.pyi says what the extension is
 python: $(BUILT) ## run the Python tests, the code in README and docs among them
 	$(say) "pytest"
 	@$(BIN)/pytest --quiet
+
+ray: $(BUILT) ## run the tests that start Ray on several nodes of this machine
+	$(say) "pytest on Ray"
+	@$(BIN)/pytest --quiet -m cluster
 
 bench: $(BUILT) $(BENCH_VENV) ## measure, also against other packages
 	$(say) "cargo bench"

@@ -29,7 +29,11 @@ from ullage.errors import (
 from ullage.serving.ray import Cluster, Shard
 from ullage.top.source import opened
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(300)]  # the warnings are Ray's own
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("ignore"),  # the warnings are Ray's own
+    pytest.mark.timeout(300),
+]
 
 LARGE = 900 * MB
 """More than half of a node, so that a node holds one."""

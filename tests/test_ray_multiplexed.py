@@ -20,7 +20,11 @@ from ullage import format_bytes
 from ullage.errors import ArgumentError, BudgetExceeded
 from ullage.serving.ray import Multiplexed, multiplexed
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(300)]  # the warnings are Ray's own
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("ignore"),  # the warnings are Ray's own
+    pytest.mark.timeout(300),
+]
 
 SIZES = {"a": 60, "b": 60, "c": 30, "vast": 101}
 

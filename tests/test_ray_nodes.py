@@ -17,7 +17,11 @@ from ray_world import BUDGET, MB, SIZE, STORE, Echo, booked, check_never_over, i
 from ullage.errors import LeaseLostError, LoadFailedError, UllageError
 from ullage.serving.ray import Cluster
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(300)]  # the warnings are Ray's own
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("ignore"),  # the warnings are Ray's own
+    pytest.mark.timeout(300),
+]
 
 NAMES = [f"model-{number}" for number in range(6)]
 

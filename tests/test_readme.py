@@ -153,7 +153,13 @@ def run_document(path: Path) -> int:
     return ran
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=str(path.relative_to(ROOT)), marks=[pytest.mark.cluster] if path.name in NEEDED else [])
+        for path in DOCUMENTS
+    ],
+)
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:ray", "ignore:.*:FutureWarning:ray")
 def test_what_the_document_shows_works(
     path: Path, tmp_path: Path, minilm_dir: Path, monkeypatch: pytest.MonkeyPatch
