@@ -124,7 +124,7 @@ impl Body {
     async fn run(mut self, mut mail: mpsc::UnboundedReceiver<Message>) {
         loop {
             let due = self.pool.next_deadline().map(|at| self.began + Duration::from_nanos(at.as_nanos()));
-            let due = due.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            let due = due.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
             tokio::select! {
                 Some(message) = mail.recv() => self.take(message),
                 () = tokio::time::sleep_until(due.into()) => self.handle(Event::Tick),
