@@ -165,7 +165,9 @@ impl World {
             }
             Event::Loaded { model, .. } | Event::LoadFailed { model, .. } => self.loading.contains(&model),
             Event::Unloaded { model, .. } => self.unloading.contains(&model) || self.lost.contains(&model),
-            Event::UnloadFailed { model, .. } => self.unloading.contains(&model),
+            Event::UnloadFailed { model, .. } => {
+                self.unloading.contains(&model) || self.lost.contains(&model)
+            }
             Event::Lost { model, .. } => self.ready.contains(&model),
             // Not told here: the simulation in the core does that.
             Event::Compressed { .. } | Event::CompressFailed { .. } | Event::Promoted { .. } => false,
@@ -176,6 +178,7 @@ impl World {
             | Event::Unpin { .. }
             | Event::Pressure { .. }
             | Event::Tick
+            | Event::Retire { .. }
             | Event::Close => true,
         }
     }
