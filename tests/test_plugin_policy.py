@@ -17,8 +17,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pool_world import in_thread, use, use_async
 
 import ullage
@@ -187,7 +185,8 @@ def test_ctrl_c_is_no_fault_of_the_policy(fresh: list[Pool]) -> None:
     def ask() -> None:
         for name in "abcab":
             use(pool, name)
-        time.sleep(20)
+        for _ in range(200):
+            time.sleep(0.1)  # in pieces: an interrupt that comes from within wakes nobody
 
     with pytest.raises(KeyboardInterrupt):
         ask()
@@ -381,64 +380,3 @@ def test_a_dropped_pool_that_its_policy_knows_is_collected() -> None:
     del pool, policy
     gc.collect()
     assert gone() is None
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.randoms(use_true_random=False), st.integers(6, 14))
-def test_whatever_it_says_no_limit_is_passed_and_nobody_loses_a_model_in_use(  # noqa: C901 - one life of a pool
-    dice: random.Random, limit: int
-) -> None:
-    """Replays and pools under a policy that says anything, raises anything, and calls whom it may not."""
-    leased: dict[str, int] = dict.fromkeys(MODELS, 0)
-    here: list[Pool] = []
-    asked_about_leased: list[str] = []
-
-    class Hostile(EvictionPolicy):
-        def __getattribute__(self, name: str) -> Any:
-            if name.startswith("on_"):
-                return lambda *_: 1 // dice.randrange(5)
-            return super().__getattribute__(name)
-
-        def worth(self, candidate: Candidate, _now: float) -> Any:
-            if leased[candidate.name]:
-                asked_about_leased.append(candidate.name)
-            if here and dice.random() < 0.1:
-                here[0].status()
-            if dice.random() < 0.1:
-                raise ValueError("for no reason")
-            return dice.choice([math.nan, math.inf, -math.inf, 0.0, "x", None, dice.random(), -1e300, 1e308])
-
-    ledger = Ledger(limit=limit)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PolicyWarning)
-        pool = Pool(ledger, policy=Hostile)
-        here.append(pool)
-        for name, (size, _) in MODELS.items():
-            pool.register(name, load=Named(name), footprint=size)
-        held: list[tuple[str, Any, Any]] = []
-        for _ in range(30):
-            if held and dice.random() < 0.5:
-                name, lease, thing = held.pop(dice.randrange(len(held)))
-                assert thing.name == name
-                leased[name] -= 1
-                lease.__exit__(None, None, None)
-                continue
-            name = dice.choice(list(MODELS))
-            used = sum(MODELS[one][0] for one in {other for other, _, _ in held} | {name})
-            if used > limit:
-                continue
-            lease = pool.lease_sync(name, timeout=20)
-            thing = lease.__enter__()
-            leased[name] += 1
-            held.append((name, lease, thing))
-            rows = {row["name"]: row for row in pool.status()}
-            assert all(rows[one]["state"] == "ready" for one, _, _ in held)
-            assert ledger.used <= limit
-            assert ledger.peak <= limit
-        for name, lease, _ in held:
-            leased[name] -= 1
-            lease.__exit__(None, None, None)
-        here.clear()
-        pool.close(timeout=20)
-    assert ledger.used == 0
-    assert not asked_about_leased
