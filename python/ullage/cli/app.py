@@ -34,7 +34,7 @@ COMMANDS = {
     "timeline": "Show when a memory trace peaked, and who held what then.",
     "machine": "Show the memory of this machine: limits, GPUs, this process.",
     "catalog": "Look up models, devices, runtimes and what was measured.",
-    "plugins": "List the policies, strategies, schemes and runtimes that others add.",
+    "plugins": "List policies, schemes and so on that others add.",
     "demo": "Run the demonstration.",
 }
 """Each command, which is a module of this package, and its help in one line: enough to list them all unloaded."""

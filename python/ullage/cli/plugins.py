@@ -22,7 +22,7 @@ Examples:
 )
 @options.as_json
 def plugins(*, as_json: bool) -> int:
-    """List the policies, strategies, schemes and runtimes that others add.
+    """List policies, schemes and so on that others add.
 
     Each is imported and checked. A package adds them by entry points under ullage.policies, ullage.strategies,
     ullage.schemes and ullage.runtimes.
