@@ -42,6 +42,9 @@ class Faults:
             self._has_warned = True
             text = f"{error}; the pool goes on without it, and further faults of the policy are among its events"
             warnings.warn(text, PolicyWarning, stacklevel=2)
+        if error.__cause__ is not None:
+            # It holds the frames of whoever called, and with them models that were lent.
+            error.__cause__.__traceback__ = None
 
 
 class OwnersLock:
