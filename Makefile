@@ -68,7 +68,7 @@ fuzz-clippy: cargo-ready ## check the fuzz targets for mistakes, where there is 
 deny: cargo-ready ## check licences, sources and bans of the crates
 	$(say) "cargo deny"
 	@$(DENY) --log-level error check bans licenses sources
-	@$(DENY) --log-level error --manifest-path examples/server/Cargo.toml check --config deny.toml bans licenses sources
+	@$(DENY) --log-level error --config deny.toml --manifest-path examples/server/Cargo.toml check bans licenses sources
 
 rust: cargo-ready ## run the Rust tests
 	$(say) "cargo nextest"
