@@ -303,7 +303,7 @@ def test_a_brain_alone_tells_whoever_listens() -> None:
         unraised: list[Any] = []
         was, sys.unraisablehook = sys.unraisablehook, unraised.append
         try:
-            assert brain.request(0.0, 1, "a", None) == [("load", "a", 0), ("queue", 1, "load")]
+            assert brain.request(0.0, 1, "a", None) == [("queue", 1, "load"), ("load", "a", 0)]
         finally:
             sys.unraisablehook = was
         assert len(heard) == count
