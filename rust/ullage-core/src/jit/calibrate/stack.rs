@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::jit::execute::{self, Conduct, Kept, Run, Source, Wanted};
 use crate::jit::{Layer, Policy};
 
-/// The fewest layers of one shape that are run by themselves, of which the first do not count.
+/// The fewest layers of one shape where seconds are asked for by shape.
 const FEWEST: usize = 6;
 const MOST: usize = 4096;
 
@@ -23,7 +23,7 @@ pub(super) struct Crew {
 
 pub(super) struct Stack {
     pub(super) layers: Vec<Layer>,
-    /// Layers that are run together.
+    /// Layers of one shape, where seconds are asked for by shape.
     pub(super) parts: Vec<Range<usize>>,
     kept: Kept,
 }
@@ -35,12 +35,11 @@ impl Stack {
         let set = one.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.compressed.get())).max(1);
         let copies = usize::try_from(stored.div_ceil(set)).unwrap_or(1).clamp(1, MOST);
         let layers: Vec<Layer> = one.into_iter().flat_map(|layer| vec![layer; copies]).collect();
-        let whole = 0..layers.len();
-        Self::of(layers, vec![whole])
+        Self::of(layers, Vec::new())
     }
 
-    /// As much of each shape, which are run one by one: what a size costs hangs on what lies in the caches, and beside
-    /// layers of other sizes that is something else.
+    /// As much of each shape, of which the first layers do not count: what a size costs hangs on what lies in the caches,
+    /// and behind layers of other sizes that is something else.
     pub(super) fn sizes(shapes: &[[u64; 2]], scheme: Scheme, stored_each: u64) -> Result<Rc<Self>> {
         let (mut layers, mut parts) = (Vec::new(), Vec::new());
         for layer in each(shapes, scheme)? {
@@ -64,13 +63,6 @@ impl Stack {
         let pieces = if is_fresh { self.kept.pieces() } else { Vec::new() };
         let source = if is_fresh { Source::Given(&pieces) } else { Source::Kept(&self.kept) };
         crew.measure(&self.layers, source, passes, Wanted::default())
-    }
-
-    /// One pass over one of its parts, that is timed.
-    pub(super) fn run_part(&self, part: Range<usize>, crew: Crew) -> Result<Run> {
-        let kept = self.kept.part(part.clone());
-        let wanted = Wanted { first: true, ..Wanted::default() };
-        crew.measure(&self.layers[part], Source::Kept(&kept), 1, wanted)
     }
 }
 

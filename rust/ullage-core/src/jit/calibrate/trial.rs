@@ -19,7 +19,7 @@ use crate::model::Dtype;
 /// Weights of a row of most shapes that are timed, and of the shorter one.
 const ROW: u64 = 4096;
 const SHORT: u64 = 1024;
-/// Layers at the beginning of a run that are unlike those that follow: as many as there are buffers to decode ahead into.
+/// Layers at the beginning of a part that are unlike those that follow: as many as there are buffers to decode ahead into.
 const COLD: usize = 2;
 
 /// The size of the last cache.
@@ -136,21 +136,11 @@ impl Visit for Trial {
     }
 
     fn visit(&mut self) -> Result<()> {
-        if let [_] = self.stack.parts.as_slice() {
-            let run = self.stack.run(self.crew, PASSES, false)?;
-            for (all, &seconds) in self.load_s.iter_mut().zip(&run.load_s) {
-                all.push(seconds);
-            }
-            self.samples.join(run.samples);
-            return Ok(());
+        let run = self.stack.run(self.crew, PASSES, false)?;
+        for (all, &seconds) in self.load_s.iter_mut().zip(&run.load_s) {
+            all.push(seconds);
         }
-        // Before a part is gone through again all the others are: nothing of it is in a cache any more.
-        for _ in 0..PASSES {
-            for part in self.stack.parts.clone() {
-                let run = self.stack.run_part(part.clone(), self.crew)?;
-                self.samples.join_at(part.start, run.samples);
-            }
-        }
+        self.samples.join(run.samples);
         Ok(())
     }
 }
@@ -178,13 +168,12 @@ impl Trial {
         }
     }
 
-    /// Medians over layers of one shape of their low percentiles. Of those run by themselves the first do not count: their
-    /// scratch memory lies in no cache yet, and the thread that decodes ahead has only begun.
+    /// Medians over layers of one shape of their low percentiles. The first do not count where seconds are asked for by
+    /// shape: their scratch memory lies in no cache yet, or still holds what other layers left to be multiplied.
     fn timing(&self, operation: Operation, seconds: &[Vec<f64>]) -> Timing {
         let mut by_shape: BTreeMap<(u64, u64), Vec<&[f64]>> = BTreeMap::new();
-        let is_first = |place: usize| match self.stack.parts.as_slice() {
-            [_] => false,
-            parts => parts.iter().any(|part| (part.start..part.start.saturating_add(COLD)).contains(&place)),
+        let is_first = |place: usize| {
+            self.stack.parts.iter().any(|part| (part.start..part.start.saturating_add(COLD)).contains(&place))
         };
         for (place, (layer, seconds)) in self.stack.layers.iter().zip(seconds).enumerate() {
             if is_first(place) {

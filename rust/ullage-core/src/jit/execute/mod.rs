@@ -113,8 +113,6 @@ pub(super) fn made(layer: &Layer) -> Result<Vec<Vec<u8>>> {
 pub(super) struct Wanted {
     /// Outputs of the first pass.
     pub(super) outputs: bool,
-    /// Times of the first pass too: nothing of what it goes through is in a cache, as in those that follow.
-    pub(super) first: bool,
 }
 
 /// What a run leaves to be evaluated.

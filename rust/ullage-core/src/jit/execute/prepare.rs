@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -46,11 +45,6 @@ impl Kept {
             put(layer, index, place, Source::Made, block.bytes_mut())?;
         }
         Ok(Self { places, block: Arc::new(block) })
-    }
-
-    /// Those of some of the layers.
-    pub(in crate::jit) fn part(&self, layers: Range<usize>) -> Self {
-        Self { places: self.places[layers].to_vec(), block: Arc::clone(&self.block) }
     }
 
     /// Their pieces, to be copied.

@@ -75,17 +75,12 @@ impl Samples {
 
     /// Adds those of another run of the same layers.
     pub(in crate::jit) fn join(&mut self, other: Self) {
-        self.join_at(0, other);
-    }
-
-    /// Adds those of a run of some of the layers, from the one at `first` on.
-    pub(in crate::jit) fn join_at(&mut self, first: usize, other: Self) {
         for (mine, theirs) in [
             (&mut self.whole, other.whole),
             (&mut self.ready, other.ready),
             (&mut self.compute, other.compute),
         ] {
-            for (mine, theirs) in mine.iter_mut().skip(first).zip(theirs) {
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
                 mine.extend(theirs);
             }
         }

@@ -46,8 +46,6 @@ pub(super) struct Team<'a> {
     pub(super) published: RwLock<Option<BytesMut>>,
     pub(super) fault: Mutex<Option<Error>>,
     pub(super) outputs: Option<Vec<Mutex<Vec<f32>>>>,
-    /// Whether the first pass counts.
-    times_first: bool,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,7 +86,6 @@ pub(super) fn run(
         shares: (0..threads).map(|_| Mutex::new(None)).collect(),
         published: RwLock::new(None),
         fault: Mutex::new(None),
-        times_first: wanted.first,
         outputs: wanted.outputs.then(|| layers.iter().map(|_| Mutex::new(Vec::new())).collect()),
     };
     let (samples, first_s) = team.go(conduct);
@@ -170,9 +167,7 @@ impl Team<'_> {
             if self.begun.load(Ordering::Acquire) == 1 {
                 *first_s = begun.elapsed().as_secs_f64();
                 since = Instant::now();
-                if !self.times_first {
-                    continue;
-                }
+                continue;
             }
             events.sort_by(|a, b| a.end_s.total_cmp(&b.end_s));
             samples.add(events);

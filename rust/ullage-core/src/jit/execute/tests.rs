@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::jit::{Options, Origin, Profile, simulate};
 
-const OUTPUTS: Wanted = Wanted { outputs: true, first: false };
+const OUTPUTS: Wanted = Wanted { outputs: true };
 
 fn layers() -> Vec<Layer> {
     let rows =
@@ -91,10 +91,6 @@ fn weights_that_are_kept_are_gone_through_by_several_runs() {
         assert_eq!(shared.peak == own.peak, policy != Policy::LoadTime, "{policy}");
         let pieces = kept.pieces();
         assert_eq!(run(Source::Given(&pieces), OUTPUTS).outputs, own.outputs, "{policy}");
-        let conduct = Conduct { passes: 1, ..quick(1) };
-        let first = Wanted { outputs: false, first: true };
-        let part = measure(&layers[2..5], &policies[2..5], Source::Kept(&kept.part(2..5)), &conduct, first);
-        assert_eq!(part.unwrap().samples.whole.iter().map(Vec::len).collect::<Vec<_>>(), [1; 3]);
     }
     let streams = vec![Policy::Stream { prefetch: 0 }; layers.len()];
     assert!(measure(&layers, &streams, Source::Kept(&kept), &quick(1), OUTPUTS).is_err());
