@@ -81,19 +81,31 @@ pub(crate) fn plan(layers: &[Layer], policies: &[Policy], threads: u32) -> Resul
         using.push(place);
     }
     let sizes: Vec<u64> = buffers.iter().map(|buffer| buffer.size.get()).collect();
-    let problem = Problem::new(buffers, None, None)?;
-    // As many buffers live at once as layers are decoded ahead: the order of their beginnings is as good as any but for
-    // few sizes, and takes no time.
-    let lowest = [Strategy::FirstFit, Strategy::GreedyBySize]
-        .map(|strategy| arena::solve(&problem, strategy, 0, &Limits::default()))
-        .into_iter()
-        .min_by_key(|layout| layout.height);
-    let Some(layout) = lowest else { return Ok(plan) };
-    for ((&place, offset), bytes) in using.iter().zip(&layout.offsets).zip(sizes) {
+    let (offsets, height) = lay_out(buffers)?;
+    for ((&place, offset), bytes) in using.iter().zip(&offsets).zip(sizes) {
         plan.places[place] = Some((offset.get(), bytes));
     }
-    plan.height = layout.height.get();
+    plan.height = height.get();
     Ok(plan)
+}
+
+/// Offsets of buffers that come in the order of their beginnings, and where the highest of them ends.
+fn lay_out(buffers: Vec<Buffer>) -> Result<(Vec<Bytes>, Bytes)> {
+    if buffers.windows(2).all(|pair| pair[0].upper <= pair[1].lower) {
+        let height = buffers.iter().map(|buffer| buffer.size).max().unwrap_or(Bytes::ZERO);
+        return Ok((vec![Bytes::ZERO; buffers.len()], height));
+    }
+    let problem = Problem::new(buffers, None, None)?;
+    let solve = |strategy| arena::solve(&problem, strategy, 0, &Limits::default());
+    // As many buffers live at once as layers are decoded ahead: the order of their beginnings is as good as any but for
+    // few sizes, and takes the least time.
+    let first = solve(Strategy::FirstFit);
+    if first.gap() == Bytes::ZERO {
+        return Ok((first.offsets, first.height));
+    }
+    let other = solve(Strategy::GreedyBySize);
+    let lower = if other.height < first.height { other } else { first };
+    Ok((lower.offsets, lower.height))
 }
 
 /// Bytes of scratch for `layer` under `policy`; `None` where it needs none.

@@ -25,7 +25,7 @@ pub(crate) struct Simulation {
 
 struct LayerFields {
     name: String,
-    policy: String,
+    policy: jit::Policy,
     seconds: f64,
     bound: Option<&'static str>,
     basis: Option<&'static str>,
@@ -38,7 +38,7 @@ impl From<jit::Simulation> for Simulation {
         let basis = found.basis().name();
         let row = |layer: jit::LayerTime| LayerFields {
             name: layer.name,
-            policy: layer.policy.to_string(),
+            policy: layer.policy,
             seconds: layer.seconds,
             bound: Some(layer.bound.name()),
             basis: Some(layer.basis.name()),
@@ -67,7 +67,7 @@ impl From<jit::Execution> for Simulation {
     fn from(found: jit::Execution) -> Self {
         let row = |layer: jit::Executed| LayerFields {
             name: layer.name,
-            policy: layer.policy.to_string(),
+            policy: layer.policy,
             seconds: layer.seconds,
             bound: None,
             basis: None,
@@ -226,7 +226,7 @@ impl LayerFields {
     fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let fields = PyDict::new(py);
         fields.set_item("name", &self.name)?;
-        fields.set_item("policy", &self.policy)?;
+        fields.set_item("policy", self.policy.to_string())?;
         fields.set_item("bound", self.bound)?;
         fields.set_item("basis", self.basis)?;
         fields.set_item("seconds", self.seconds)?;

@@ -37,6 +37,7 @@ mod sparse;
 mod tests;
 mod timing;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::coded::View;
@@ -91,8 +92,14 @@ trait Kernel: Copy + Sync {
     fn decode<F: Format>(self, layout: &Layout<'_>, start: usize, out: &mut [F::Word], store: Store);
     fn add(self, sums: &mut Sums, weights: &[f32], x: &[f32]);
 
-    /// Adds the products of `x` and the elements from `start` on, without a tile between; returns how many it has added, a
-    /// multiple of [`dot::STEP`]. None where the form has no such kernel for the layout.
+    /// `x` as [`Kernel::fused`] takes it for the layout.
+    fn arranged<'x>(self, layout: &Layout<'_>, x: &'x [f32]) -> Cow<'x, [f32]> {
+        let _ = layout;
+        Cow::Borrowed(x)
+    }
+
+    /// Adds the products of an arranged `x` and the elements from `start` on, without a tile between; returns how many it
+    /// has added, a multiple of [`dot::STEP`]. None where the form has no such kernel for the layout.
     fn fused(self, layout: &Layout<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
         let _ = (layout, start, x, sums);
         0
@@ -277,10 +284,12 @@ impl<'a> Matrix<'a> {
     fn multiply<K: Kernel>(&self, kernel: K, rows: Range<usize>, x: &[f32], batch: usize, y: &mut [f32]) {
         let count = rows.len();
         let mut tile = [0.0_f32; TILE];
+        let arranged = if batch == 1 { kernel.arranged(&self.layout, x) } else { Cow::Borrowed(x) };
         for (place, row) in rows.enumerate() {
             let mut sums = [Sums::default(); BATCH];
             let start = row.saturating_mul(self.cols);
-            let done = if batch == 1 { kernel.fused(&self.layout, start, x, &mut sums[0]) } else { 0 };
+            let done =
+                if batch == 1 { kernel.fused(&self.layout, start, &arranged, &mut sums[0]) } else { 0 };
             for column in (done..self.cols).step_by(TILE) {
                 let tile = &mut tile[..TILE.min(self.cols.saturating_sub(column))];
                 kernel.decode::<F32>(&self.layout, start.saturating_add(column), tile, Store::Cached);

@@ -3,12 +3,13 @@
 use std::arch::x86_64::*;
 
 use super::super::dot::Sums;
-use super::super::format::{F32, Format, Kind, code};
+use super::super::format::{Format, Kind, code};
 use super::super::layout::Integers;
 use super::super::portable;
 use super::super::runs::Run;
 use super::halves;
 use super::lanes::{STEP, Source, ask, fuse, fuse_source, halved, narrowed, of_wide, of_words, write};
+use super::pairs::fuse_pairs;
 use super::palette::{Tables, of_tables};
 use super::pen::Pen;
 
@@ -56,10 +57,10 @@ pub(super) fn decode<F: Format>(
 pub(super) fn fused(integers: &Integers<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {
     if let Some(blocks) = Blocks::of(integers, start, x.len()) {
         return match (integers.bits, integers.is_affine) {
-            (4, false) => fuse(sums, x, blocks.steps, |step| blocks.two::<4, false>(step)),
-            (4, true) => fuse(sums, x, blocks.steps, |step| blocks.two::<4, true>(step)),
-            (_, false) => fuse(sums, x, blocks.steps, |step| blocks.two::<8, false>(step)),
-            (_, true) => fuse(sums, x, blocks.steps, |step| blocks.two::<8, true>(step)),
+            (4, false) => fuse_pairs(sums, x, blocks.pairs(), |step| blocks.tables::<false>(step)),
+            (4, true) => fuse_pairs(sums, x, blocks.pairs(), |step| blocks.tables::<true>(step)),
+            (_, false) => fuse(sums, x, blocks.steps, |step| blocks.bytes::<false>(step)),
+            (_, true) => fuse(sums, x, blocks.steps, |step| blocks.bytes::<true>(step)),
         };
     }
     let run = match integers.sharing.of(start..start.saturating_add(x.len())).next() {
@@ -71,7 +72,8 @@ pub(super) fn fused(integers: &Integers<'_>, start: usize, x: &[f32], sums: &mut
     let codes = integers.codes.get(start / 2 * (integers.bits as usize / 4)..).unwrap_or_default();
     if integers.bits == 4 {
         let levels = if integers.is_affine { affine_levels(zero) } else { signed_levels() };
-        fuse_source(&Tables::<4>::of_wide::<F32>(_mm512_mul_ps(levels, scale)), codes, sums, x)
+        let table = _mm512_mul_ps(levels, scale);
+        fuse_pairs(sums, x, codes.as_chunks().0, |_| [table; 4])
     } else if integers.is_affine {
         fuse_source(&Bytes::<true> { scale, zero: _mm512_set1_epi32(zero) }, codes, sums, x)
     } else {
@@ -95,8 +97,8 @@ fn blocks<F: Format>(
         _ if has_halves => unsafe { halves::blocks(&blocks, integers.is_affine, pen) },
         (4, false) => pen.steps(blocks.steps, |step| blocks.nibbles::<F, false>(step)),
         (4, true) => pen.steps(blocks.steps, |step| blocks.nibbles::<F, true>(step)),
-        (_, false) => pen.steps(blocks.steps, |step| of_wide::<F>(blocks.two::<8, false>(step))),
-        (_, true) => pen.steps(blocks.steps, |step| of_wide::<F>(blocks.two::<8, true>(step))),
+        (_, false) => pen.steps(blocks.steps, |step| of_wide::<F>(blocks.bytes::<false>(step))),
+        (_, true) => pen.steps(blocks.steps, |step| of_wide::<F>(blocks.bytes::<true>(step))),
     }
     blocks.steps * STEP
 }
@@ -135,22 +137,17 @@ impl<'a> Blocks<'a> {
     )]
     #[inline]
     fn nibbles<F: Format, const AFFINE: bool>(&self, step: usize) -> [__m512i; 4] {
-        if matches!(F::KIND, Kind::F32) {
-            return of_wide::<F>(self.two::<4, AFFINE>(step));
-        }
         let codes = &self.codes[step * STEP / 2..(step + 1) * STEP / 2];
         ask(codes.as_ptr());
-        let scales = _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from_le_bytes(self.scales[step])));
-        let scales = [_mm512_broadcastss_ps(scales), _mm512_broadcastss_ps(_mm_movehdup_ps(scales))];
-        let levels = if AFFINE {
-            self.zeros_of(step, 4).map(|zero| affine_levels(zero))
-        } else {
-            [signed_levels(); 2]
-        };
-        of_words([0, 1].map(|block| {
-            let table = halved::<F>(_mm512_mul_ps(levels[block], scales[block]));
+        let tables = self.tables::<AFFINE>(step);
+        if matches!(F::KIND, Kind::F32) {
             // SAFETY: `codes` is 32 bytes.
-            let bytes = unsafe { _mm_loadu_si128(codes.as_ptr().add(16 * block).cast()) };
+            return of_wide::<F>(unsafe { of_tables(tables, codes.as_ptr()) });
+        }
+        of_words([(tables[0], 0), (tables[2], 16)].map(|(table, at)| {
+            let table = halved::<F>(table);
+            // SAFETY: `codes` is 32 bytes.
+            let bytes = unsafe { _mm_loadu_si128(codes.as_ptr().add(at).cast()) };
             let pairs = _mm512_cvtepu8_epi32(bytes);
             let both = _mm512_or_si512(pairs, _mm512_slli_epi32::<12>(pairs));
             let places = _mm512_and_si512(both, _mm512_set1_epi16(15));
@@ -158,24 +155,47 @@ impl<'a> Blocks<'a> {
         }))
     }
 
-    /// The elements of a step, which must be one of them.
+    /// Codes of four bits, step by step.
+    fn pairs(&self) -> &[[u8; STEP / 2]] {
+        let steps = self.codes.as_chunks().0;
+        &steps[..self.steps.min(steps.len())]
+    }
+
+    /// The scales of the two blocks of a step.
     #[target_feature(
         enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
     )]
     #[inline]
-    fn two<const BITS: u32, const AFFINE: bool>(&self, step: usize) -> [__m512; 4] {
-        let bytes = BITS as usize * 8;
-        let codes = &self.codes[step * bytes..(step + 1) * bytes];
+    fn scales_of(&self, step: usize) -> [__m512; 2] {
         let both = _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from_le_bytes(self.scales[step])));
-        let scales = [_mm512_broadcastss_ps(both), _mm512_broadcastss_ps(_mm_movehdup_ps(both))];
-        let zeros = if AFFINE { self.zeros_of(step, BITS) } else { [0; 2] };
+        [_mm512_broadcastss_ps(both), _mm512_broadcastss_ps(_mm_movehdup_ps(both))]
+    }
+
+    /// What codes of four bits stand for, for each 16 of a step.
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
+    )]
+    #[inline]
+    fn tables<const AFFINE: bool>(&self, step: usize) -> [__m512; 4] {
+        let levels = if AFFINE {
+            self.zeros_of(step, 4).map(|zero| affine_levels(zero))
+        } else {
+            [signed_levels(); 2]
+        };
+        let scales = self.scales_of(step);
+        let [a, b] = [_mm512_mul_ps(levels[0], scales[0]), _mm512_mul_ps(levels[1], scales[1])];
+        [a, a, b, b]
+    }
+
+    /// The elements of a step, which must be one of them, of eight bits.
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt"
+    )]
+    #[inline]
+    fn bytes<const AFFINE: bool>(&self, step: usize) -> [__m512; 4] {
+        let codes = &self.codes[step * STEP..(step + 1) * STEP];
+        let zeros = if AFFINE { self.zeros_of(step, 8) } else { [0; 2] };
         ask(codes.as_ptr());
-        if BITS == 4 {
-            let levels = if AFFINE { zeros.map(|zero| affine_levels(zero)) } else { [signed_levels(); 2] };
-            let [a, b] = [_mm512_mul_ps(levels[0], scales[0]), _mm512_mul_ps(levels[1], scales[1])];
-            // SAFETY: `codes` is 32 bytes.
-            return unsafe { of_tables([a, a, b, b], codes.as_ptr()) };
-        }
         let levels = [0, 1, 2, 3].map(|lane| {
             // SAFETY: `codes` is 64 bytes.
             let bytes = unsafe { _mm_loadu_si128(codes.as_ptr().add(lane * 16).cast()) };
@@ -185,7 +205,7 @@ impl<'a> Blocks<'a> {
                 _mm512_cvtepi8_epi32(bytes)
             }
         });
-        scaled(levels, scales)
+        scaled(levels, self.scales_of(step))
     }
 }
 

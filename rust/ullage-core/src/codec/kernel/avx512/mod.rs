@@ -16,15 +16,17 @@ mod halves;
 mod integers;
 mod lanes;
 mod numbers;
+mod pairs;
 mod palette;
 pub(in crate::codec) mod pen;
 mod sparse;
 
 use std::arch::x86_64::*;
+use std::borrow::Cow;
 
 use super::dot::Sums;
 use super::format::Format;
-use super::layout::Layout;
+use super::layout::{Integers, Layout, Palette};
 use super::{Kernel, Store, portable};
 use pen::Pen;
 
@@ -76,6 +78,15 @@ impl Kernel for Avx512 {
     fn add(self, sums: &mut Sums, weights: &[f32], x: &[f32]) {
         // SAFETY: as above.
         unsafe { dot::add(sums, weights, x) }
+    }
+
+    fn arranged<'x>(self, layout: &Layout<'_>, x: &'x [f32]) -> Cow<'x, [f32]> {
+        match layout {
+            Layout::Palette(Palette { bits: 4, .. }) | Layout::Integers(Integers { bits: 4, .. }) => {
+                Cow::Owned(pairs::paired(x))
+            }
+            _ => Cow::Borrowed(x),
+        }
     }
 
     fn fused(self, layout: &Layout<'_>, start: usize, x: &[f32], sums: &mut Sums) -> usize {

@@ -8,6 +8,7 @@ use super::super::layout::Palette;
 use super::super::portable;
 use super::super::runs::Run;
 use super::lanes::{Source, fuse_source, halved, joined, widened, write};
+use super::pairs::fuse_pairs;
 use super::pen::Pen;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx2,fma,f16c,popcnt")]
@@ -64,7 +65,11 @@ fn fused_codes<const BITS: usize>(palette: &Palette<'_>, start: usize, x: &[f32]
     let first = run.place.saturating_mul(bytes);
     let table = palette.tables.get(first..first.saturating_add(bytes)).unwrap_or_default();
     let codes = palette.indices.get(start / 8 * BITS..).unwrap_or_default();
-    fuse_source(&Tables::<BITS>::of_halves::<F32>(table), codes, sums, x)
+    let tables = Tables::<BITS>::of_halves::<F32>(table);
+    if BITS == 4 {
+        return fuse_pairs(sums, x, codes.as_chunks().0, |_| [tables.wide; 4]);
+    }
+    fuse_source(&tables, codes, sums, x)
 }
 
 /// A table in registers.
