@@ -18,7 +18,6 @@ from ray.exceptions import RayError
 
 from ullage.errors import PoolClosedError, QueueFullError, UllageError
 from ullage.pool import Pool
-from ullage.pooling.guard import Seen
 from ullage.serving.ray.balance import Balance
 from ullage.serving.ray.crew import Crew, Loaded
 from ullage.serving.ray.hosting import Identity
@@ -80,10 +79,10 @@ class Scheduler:
         if not domains:
             await membership.stop()
             raise refused("budget", "no node of the cluster has memory to give out")
-        guard = self._see if self._options.guard else False
+        guard = membership.seen if self._options.guard else False
         self._pool = Pool(domains=domains, policy=self._options.policy, guard=guard, **self._options.pool)
         self._observer = Observer(self._pool).__enter__()
-        self._balance = Balance(self._pool, self._membership, self._crew, self._specs, self._options.most_moves)
+        self._balance = Balance(self._pool, membership, self._crew, self._specs, self._options.most_moves)
         membership.on_join = self._joined
         membership.on_leave = self._left
         membership.on_death = self._died
@@ -111,9 +110,6 @@ class Scheduler:
         if self._balance is None:
             raise PoolClosedError("the cluster has not begun")
         return self._balance
-
-    def _see(self, domain: str) -> Seen | None:
-        return self._membership.seen(domain)
 
     # Models.
 
