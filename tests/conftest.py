@@ -12,6 +12,15 @@ from pool_world import PATIENCE_S, until
 
 from ullage import Ledger, Pool
 
+MOST_PROCESSES = 8
+"""More would wait for the same few long tests, and take memory from those that look how much is left."""
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which need not be there
+def pytest_xdist_auto_num_workers() -> int:
+    """Give how many processes run tests at once: one for each processor that this one may use."""
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    return min(len(usable), MOST_PROCESSES)
+
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:

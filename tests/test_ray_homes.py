@@ -94,13 +94,13 @@ def test_sizes_are_read() -> None:
 
 def test_what_is_cold_goes_into_free_memory_without_a_move() -> None:
     found = moves({"a": (50, 1.0), "b": (40, 2.0)}, [], {"x/host": 50, "y/host": 45}, 2)
-    assert sorted(found) == sorted([Move("a", None, "x"), Move("b", None, "y")])
+    assert sorted(found) == sorted([Move("a", None, "x/host"), Move("b", None, "y/host")])
 
 
 def test_one_model_makes_way_where_that_makes_room() -> None:
     residents = [Resident("small", {"x/host": 20}), Resident("large", {"x/host": 60})]
     found = moves({"new": (40, 1.0)}, residents, {"x/host": 20, "y/host": 30}, 1)
-    assert found == [Move("small", "x", "y"), Move("new", None, "x")]
+    assert found == [Move("small", "x/host", "y/host"), Move("new", None, "x/host")]
     assert moves({"new": (40, 1.0)}, residents, {"x/host": 20, "y/host": 30}, 0) == []
 
 
@@ -126,9 +126,9 @@ def test_no_plan_needs_more_than_there_is(
     assert len({move.name for move in found}) == len(found)
     for move in found:
         if move.leaves is not None:
-            left[f"{move.leaves}/host"] += sizes[move.name]
-        left[f"{move.to}/host"] -= sizes[move.name]
-        assert left[f"{move.to}/host"] >= 0
+            left[move.leaves] += sizes[move.name]
+        left[move.to] -= sizes[move.name]
+        assert left[move.to] >= 0
 
 
 class Memories:
@@ -147,6 +147,31 @@ class Memories:
 def standing(pool: Pool) -> dict[str, dict[str, int]]:
     """Give where each model is booked."""
     return {row["name"]: row["domains"] for row in pool.status() if row["domains"]}
+
+
+async def test_a_model_leaves_the_memory_where_it_stands() -> None:
+    memories = Memories()
+    memories.ledgers = {domain: Ledger(100).account("memory") for domain in ("x/gpu0", "x/gpu1", "y/gpu0")}
+    pool = Pool(domains=memories.domains(), policy="lru")
+    specs: dict[str, Spec] = {}
+    balance = Balance(pool, cast("Any", memories), cast("Any", None), specs, 1)
+    ways = {"new": (90, ["x/gpu1"]), "first": (60, ["x/gpu0"]), "other": (40, ["y/gpu0"])}
+    ways |= {"idle": (50, ["x/gpu0", "x/gpu1", "y/gpu0"])}
+    for name, (size, domains) in ways.items():
+        own = [{domain: size} for domain in domains]
+        is_pinned = name in {"first", "other"}
+        pool.register(name, load=_anything, places=own, pinned=is_pinned)
+        specs[name] = replace(spec({"gpu": size}), name=name, pinned=is_pinned)
+        balance.took(specs[name], own)
+    for name in ("new", "first"):
+        async with pool.lease(name, timeout=20):
+            pass
+    async with pool.lease("other", timeout=20, workspace=60), pool.lease("idle", timeout=20):
+        pass  # while the second node was full
+    assert standing(pool) == {"first": {"x/gpu0": 60}, "other": {"y/gpu0": 40}, "idle": {"x/gpu1": 50}}
+    moved = await balance.rebalance(1)
+    assert moved == [{"model": "idle", "leaves": "x", "to": "y"}, {"model": "new", "leaves": None, "to": "x"}]
+    await pool.aclose(20)
 
 
 async def test_one_idle_model_moves_so_that_another_fits() -> None:

@@ -132,7 +132,7 @@ class Boxes:
 
     def ink(self, index: int) -> str:
         """Give the colour in which to write on the one at `index`."""
-        return INKS[self.colours[index] % len(INKS)]
+        return INKS[int(self.colours[index]) % len(INKS)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -180,7 +180,7 @@ class Membership:
         self.nodes[node.name] = node
         try:
             async with asyncio.timeout(JOIN_S):
-                facts: Facts = await ray.remote(facts_here).options(num_cpus=0, **on(node)).remote()
+                facts: Facts = await ray.remote(facts_here).options(num_cpus=0, **on(node.node_id)).remote()
                 budget = budget_of(self._budget, node, facts)
                 await self._start(node, budget.get(HOST, 0))
         except (RayError, TimeoutError):
@@ -242,12 +242,12 @@ def agent_on(node: Node, tokens: int) -> Any:  # noqa: ANN401 - an actor's handl
     options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0, "max_concurrency": 10_000}
     if tokens:
         options["memory"] = tokens
-    return ray.remote(Agent).options(**on(node), **options).remote()
+    return ray.remote(Agent).options(**on(node.node_id), **options).remote()
 
 
-def on(node: Node) -> dict[str, Any]:
+def on(node_id: str) -> dict[str, Any]:
     """Give the options of what has to run on a node."""
-    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node.node_id, soft=False)}
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node_id, soft=False)}
 
 
 def budget_of(budget: Budget, node: Node, facts: Facts) -> dict[str, int]:

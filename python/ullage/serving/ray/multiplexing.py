@@ -209,10 +209,14 @@ class Multiplexed:
         return self._begun().pool
 
     async def aclose(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in `Pool.aclose`
-        """Refuse what waits, let requests end, and unload every model."""
-        shelf, self._shelf = self._shelf, None
+        """Refuse what waits, let requests end, and unload every model.
+
+        Raises `LeaseTimeoutError` if something is in use after `timeout` seconds; closing again goes on waiting.
+        """
+        shelf = self._shelf
         if shelf is not None:
             await shelf.pool.aclose(timeout)
+            self._shelf = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel without models: a deployment is sent to its replicas before it has any."""
@@ -248,6 +252,8 @@ class _Shelf:
         self._held: weakref.WeakKeyDictionary[asyncio.Task[Any], dict[str, tuple[AsyncLease, Any]]]
         self._held = weakref.WeakKeyDictionary()
         self._contexts: dict[str, contextvars.Context] = {}
+        """Of the request that asked first for a model that is not there."""
+        self._ending: set[asyncio.Task[None]] = set()
         self._report = _Report()
 
     async def take(self, model_id: str) -> Any:  # noqa: ANN401 - whatever the loader makes
@@ -264,13 +270,12 @@ class _Shelf:
             if error.__cause__ is None:
                 raise
             raise error.__cause__ from None
+        finally:
+            self._contexts.pop(model_id, None)  # it was there: a later load is for another request
         if held is None:
             held = self._held[task] = {}
             task.add_done_callback(self._give_back)
-        if model_id in held:  # another call of the same task was faster
-            await lease.__aexit__(None, None, None)
-        else:
-            held[model_id] = (lease, model)
+        held[model_id] = (lease, model)
         return model
 
     def lease(self, model_id: str) -> AsyncLease:
@@ -321,7 +326,9 @@ class _Shelf:
     def _give_back(self, task: "asyncio.Task[Any]") -> None:
         """End what a task borrowed, now that it is done."""
         for lease, _ in (self._held.pop(task, None) or {}).values():
-            asyncio.get_running_loop().create_task(lease.__aexit__(None, None, None))
+            ending = asyncio.get_running_loop().create_task(lease.__aexit__(None, None, None))
+            self._ending.add(ending)  # the loop itself keeps no task alive
+            ending.add_done_callback(self._ending.discard)
 
 
 class _Report:

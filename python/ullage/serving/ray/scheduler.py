@@ -11,25 +11,32 @@ import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayError
 
-from ullage.errors import PoolClosedError, QueueFullError, UllageError
+from ullage.errors import BudgetExceeded, PoolClosedError, QueueFullError, UllageError
 from ullage.pool import Pool
 from ullage.serving.ray.balance import Balance
 from ullage.serving.ray.crew import Crew, Loaded
 from ullage.serving.ray.hosting import Identity
-from ullage.serving.ray.membership import Budget, Membership, Node
+from ullage.serving.ray.membership import Budget, Membership, Node, alive, on
+from ullage.serving.ray.node import still_there
+from ullage.serving.ray.records import Left, Records
 from ullage.serving.ray.session import Client, Grant, Refusal, Session
 from ullage.serving.ray.spec import Spec, refused
-from ullage.serving.snapshot import Observer
+from ullage.serving.snapshot import Observer, Snapshot
+
+if TYPE_CHECKING:
+    from ullage._core import Reservation
 
 __all__ = ["Options", "Scheduler"]
 
 log = logging.getLogger(__name__)
 
+GONE_S = 30.0
+"""How long what the scheduler before this one loaded may take to be gone; what is there still stays booked."""
 SUSPECT_S = 5.0
 """How long a client's word that a model is gone is looked into."""
 LOOK_S = 0.02
@@ -41,6 +48,8 @@ DRAINED_S = 0.1
 class Options:
     """How a scheduler is set up; `Cluster.start` explains each."""
 
+    title: str
+    """Under which its records are kept."""
     budget: Budget = None
     reserve: bool = True
     policy: str = "value"
@@ -58,11 +67,15 @@ class Scheduler:
         """Know no node yet; see `begin`."""
         self._options = options
         self._membership = Membership(options.budget, reserve=options.reserve)
-        self._crew = Crew(self._membership)
+        self._records = Records(options.title)
+        self._crew = Crew(self._membership, self._records)
         self._specs: dict[str, Spec] = {}
         self._sessions: dict[str, Session] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._waiting = 0
+        self._is_up = False
+        self._coming_up = asyncio.Lock()
+        self._kept: list[Reservation] = []
         self._pool: Pool | None = None
         self._balance: Balance | None = None
         self._observer: Observer | None = None
@@ -70,7 +83,66 @@ class Scheduler:
     # From its beginning to its end.
 
     async def begin(self) -> None:
-        """Adopt the nodes that there are. Raises `ArgumentError` where none has any memory to give out."""
+        """Adopt the nodes that there are, and know no model. Raises `ArgumentError` where none has memory to give."""
+        async with self._coming_up:
+            if not self._is_up:
+                await asyncio.to_thread(self._records.clear)
+                await self._adopt()
+                self._is_up = True
+
+    async def ask(self, method: str, /, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - of any method
+        """Have a method called; in an actor that Ray had to start again, once everything is as it was before."""
+        if not self._is_up:
+            async with self._coming_up:
+                if not self._is_up:
+                    await self._resume()
+        return await getattr(self, method)(*arguments, **named)
+
+    async def _resume(self) -> None:
+        """Go on where the process before this one ended: Ray ends all actors that it had made.
+
+        What is known of their processes is seen to be gone before any memory is given out.
+        """
+        before = await asyncio.to_thread(self._records.left)
+        stuck = await self._cleared(before)
+        await self._adopt()
+        for spec in await asyncio.to_thread(self._records.specs):
+            try:
+                self._take_in(spec)
+            except UllageError:  # the nodes are others by now
+                log.exception("model %s is not registered any more", spec.name)
+        for left in stuck:
+            log.error("process %s of %s is still there on node %s", left.process.pid, left.model, left.node_id)
+            for domain, size in left.domains.items():
+                account = self._membership.domains().get(domain)
+                if account is not None:
+                    with contextlib.suppress(BudgetExceeded):
+                        self._kept.append(account.reserve(size, label=f"left of {left.model}"[:100]))
+        self._is_up = True
+        names = dict.fromkeys([*(left.model for left in before), *(n for n, s in self._specs.items() if s.pinned)])
+        self._spawn(self.balance.bring_back([(name, 0) for name in names if name in self._specs], is_gone=False))
+
+    async def _cleared(self, before: list[Left]) -> list[Left]:
+        """See that processes are gone; gives those that are not."""
+        found: list[Left] = []
+        for row in await alive():
+            here = [left for left in before if left.node_id == row["NodeID"]]
+            if not here:
+                continue
+            asked = ray.remote(still_there).options(num_cpus=0, **on(row["NodeID"]))
+            try:
+                there = {Identity(*one) for one in await asked.remote([left.process for left in here], GONE_S)}
+            except RayError:  # a node that dies takes them with it
+                log.warning("node %s does not say what is left on it", row["NodeID"], exc_info=True)
+                continue
+            for left in here:
+                if left.process in there:
+                    found.append(left)
+                else:
+                    await asyncio.to_thread(self._records.ended, left.node_id, left.process)
+        return found
+
+    async def _adopt(self) -> None:
         if self._pool is not None:
             return
         membership = self._membership
@@ -96,6 +168,7 @@ class Scheduler:
         if self._observer is not None:
             self._observer.__exit__(None, None, None)
         await self._membership.stop()
+        await asyncio.to_thread(self._records.clear)
 
     @property
     def pool(self) -> Pool:
@@ -115,6 +188,10 @@ class Scheduler:
 
     async def register(self, spec: Spec) -> None:
         """Add a model. Raises what `Pool.register` raises, `ArgumentError` where no node has such memory."""
+        self._take_in(spec)
+        await asyncio.to_thread(self._records.keep, spec)
+
+    def _take_in(self, spec: Spec) -> None:
         places = self.balance.places(spec)
         if not places:
             kind = " and ".join(spec.needs[0])
@@ -144,7 +221,8 @@ class Scheduler:
     async def pin(self, name: str, *, is_pinned: bool) -> None:
         """See `Pool.pin` and `Pool.unpin`."""
         (self.pool.pin if is_pinned else self.pool.unpin)(name)
-        self._specs[name] = replace(self._specs[name], pinned=is_pinned)
+        self._specs[name] = spec = replace(self._specs[name], pinned=is_pinned)
+        await asyncio.to_thread(self._records.keep, spec)
 
     # Leases.
 
@@ -159,16 +237,16 @@ class Scheduler:
 
     async def lease(
         self, session: str, number: int, name: str, known: int | None, how: tuple[float | None, int, int | None]
-    ) -> Grant | Refusal:
-        """Wait for a model, `how` being timeout, priority and workspace.
+    ) -> Grant | Refusal | None:
+        """Wait for a model, `how` being timeout, priority and workspace; `None` where there is no such session.
 
         A client that has the handles of load `known` of it is not sent them again.
         """
         timeout, priority, workspace = how
         client = self._sessions.get(session)
         task = asyncio.current_task()
-        if client is None or client.is_over or task is None:
-            return Refusal(PoolClosedError("the session is over"), None)
+        if client is None or task is None:
+            return None
         if self._waiting >= self._options.most_waiting:
             text = f"{name}: {self._waiting} requests wait already"
             return Refusal(QueueFullError(text, model=name, waiting=self._waiting), None)
@@ -236,13 +314,18 @@ class Scheduler:
         rows = self.pool.events()
         return rows if last is None else rows[-last:]
 
-    async def snapshot(self, last: int) -> dict[str, Any]:
-        """Give all that `ullage top` shows."""
+    async def observed(self) -> Snapshot:
+        """Give what metrics are read from, with the nodes that each model stands on."""
         if self._observer is None:
             raise PoolClosedError("the cluster has not begun")
-        found = (await asyncio.to_thread(self._observer.snapshot)).as_dict()
-        found["models"] = [self.balance.located(row) for row in found["models"]]
-        return found | {
+        found = await asyncio.to_thread(self._observer.snapshot)
+        for row in found.models:
+            self.balance.located(row)
+        return found
+
+    async def snapshot(self, last: int) -> dict[str, Any]:
+        """Give all that `ullage top` shows."""
+        return (await self.observed()).as_dict() | {
             "events": await self.events(last),
             "nodes": await self.nodes(),
             "sessions": len(self._sessions),
@@ -298,8 +381,12 @@ class Scheduler:
         if loaded is None:
             return
         ((name, number),) = leaving = self.balance.standing([loaded])
+        serial = loaded.serial
         del loaded  # its bytes are booked for as long as anybody has it
-        self.pool.lost(name, number)
+        while self._crew.holds(serial) and self.balance.is_loading(name, number):  # noqa: ASYNC110 - threads load
+            await asyncio.sleep(LOOK_S)
+        if self._crew.holds(serial):
+            self.pool.lost(name, number)
         self._spawn(self.balance.bring_back(leaving))
 
     def _processes(self, node: Node) -> list[Identity]:

@@ -8,7 +8,7 @@ from ullage.serving.ray.hosting import Identity
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Client", "Grant", "Refusal", "Session"]
+__all__ = ["Asked", "Client", "Grant", "Refusal", "Session"]
 
 
 class Client(NamedTuple):
@@ -19,6 +19,18 @@ class Client(NamedTuple):
     node_id: str
     """The node that its process runs on."""
     process: Identity
+
+
+class Asked(NamedTuple):
+    """A request of a client for a model."""
+
+    session: str
+    number: int
+    """A number that no other of the client has."""
+    answer: Any
+    """What comes: a `Grant`, a `Refusal`, or `None` from a scheduler that has no such session."""
+    known: list[Any]
+    """The model's handles, as far as the client has them."""
 
 
 class Grant(NamedTuple):
@@ -47,11 +59,9 @@ class Session:
     leases: dict[int, Any] = field(default_factory=dict)
     """Leases of the pool, by the client's numbers."""
     waiting: "dict[int, asyncio.Task[Any]]" = field(default_factory=dict)
-    is_over: bool = False
 
     def end(self) -> list[Any]:
-        """Take no more; gives the leases that it held."""
-        self.is_over = True
+        """Give up what it waits for; gives the leases that it held."""
         for task in list(self.waiting.values()):
             task.cancel()
         held = list(self.leases.values())
