@@ -15,6 +15,7 @@ from ullage import Ledger, Pool
 MOST_PROCESSES = 8
 """More would wait for the same few long tests, and take memory from those that look how much is left."""
 
+
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which need not be there
 def pytest_xdist_auto_num_workers() -> int:
     """Give how many processes run tests at once: one for each processor that this one may use."""

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from child_world import ended
 from click.testing import CliRunner, Result
 
 from ullage.cli.app import app
@@ -122,7 +123,7 @@ def test_a_terminal_sees_how_far_it_is(folder: Path) -> None:
     ours, theirs = pty.openpty()
     command = [ULLAGE, "bench", "pack", str(folder), "--strategies", "auto"]
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as process:  # noqa: S603 - ours
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as process, ended(process):  # noqa: S603
         os.close(theirs)
         said = b""
         while True:
@@ -150,9 +151,12 @@ def test_ctrl_c_shows_what_is_there_and_ends_in_status_130(folder: Path, tmp_pat
         "--journal",
         str(journal),
     ]
-    with subprocess.Popen(  # noqa: S603 - ours
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
+    with (
+        subprocess.Popen(  # noqa: S603 - ours
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process,
+        ended(process),
+    ):
         while "objective" not in (journal.read_text() if journal.exists() else ""):
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
