@@ -21,8 +21,8 @@ from ullage.pool import Pool
 from ullage.serving.ray.balance import Balance
 from ullage.serving.ray.crew import Crew, Loaded
 from ullage.serving.ray.hosting import Identity
-from ullage.serving.ray.membership import Budget, Membership, Node, alive, on
-from ullage.serving.ray.node import still_there
+from ullage.serving.ray.membership import Budget, Membership, Node
+from ullage.serving.ray.predecessor import cleared
 from ullage.serving.ray.records import Left, Records
 from ullage.serving.ray.session import Client, Grant, Refusal, Session
 from ullage.serving.ray.spec import Spec, refused
@@ -35,8 +35,6 @@ __all__ = ["Options", "Scheduler"]
 
 log = logging.getLogger(__name__)
 
-GONE_S = 30.0
-"""How long what the scheduler before this one loaded may take to be gone; what is there still stays booked."""
 SUSPECT_S = 5.0
 """How long a client's word that a model is gone is looked into."""
 LOOK_S = 0.02
@@ -103,44 +101,28 @@ class Scheduler:
 
         What is known of their processes is seen to be gone before any memory is given out.
         """
-        before = await asyncio.to_thread(self._records.left)
-        stuck = await self._cleared(before)
+        before, stuck = await cleared(self._records)
         await self._adopt()
+        for left in stuck:
+            self._keep_booked(left)
         for spec in await asyncio.to_thread(self._records.specs):
             try:
                 self._take_in(spec)
             except UllageError:  # the nodes are others by now
                 log.exception("model %s is not registered any more", spec.name)
-        for left in stuck:
-            log.error("process %s of %s is still there on node %s", left.process.pid, left.model, left.node_id)
-            for domain, size in left.domains.items():
-                account = self._membership.domains().get(domain)
-                if account is not None:
-                    with contextlib.suppress(BudgetExceeded):
-                        self._kept.append(account.reserve(size, label=f"left of {left.model}"[:100]))
         self._is_up = True
-        names = dict.fromkeys([*(left.model for left in before), *(n for n, s in self._specs.items() if s.pinned)])
-        self._spawn(self.balance.bring_back([(name, 0) for name in names if name in self._specs], is_gone=False))
+        loaded = {left.model for left in before}
+        back = [(name, 0) for name, spec in self._specs.items() if spec.pinned or name in loaded]
+        self._spawn(self.balance.bring_back(back, is_gone=False))
 
-    async def _cleared(self, before: list[Left]) -> list[Left]:
-        """See that processes are gone; gives those that are not."""
-        found: list[Left] = []
-        for row in await alive():
-            here = [left for left in before if left.node_id == row["NodeID"]]
-            if not here:
-                continue
-            asked = ray.remote(still_there).options(num_cpus=0, **on(row["NodeID"]))
-            try:
-                there = {Identity(*one) for one in await asked.remote([left.process for left in here], GONE_S)}
-            except RayError:  # a node that dies takes them with it
-                log.warning("node %s does not say what is left on it", row["NodeID"], exc_info=True)
-                continue
-            for left in here:
-                if left.process in there:
-                    found.append(left)
-                else:
-                    await asyncio.to_thread(self._records.ended, left.node_id, left.process)
-        return found
+    def _keep_booked(self, left: Left) -> None:
+        """Book for good what a process holds that cannot be ended."""
+        log.error("process %s of %s is still there on node %s", left.process.pid, left.model, left.node_id)
+        for domain, size in left.domains.items():
+            account = self._membership.domains().get(domain)
+            if account is not None:
+                with contextlib.suppress(BudgetExceeded):  # a budget that counts it already
+                    self._kept.append(account.reserve(size, label=f"left of {left.model}"[:100]))
 
     async def _adopt(self) -> None:
         if self._pool is not None:
