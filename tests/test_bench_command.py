@@ -24,9 +24,7 @@ def bench(*arguments: str | Path, width: str = "100") -> Result:
     return CliRunner(env={"COLUMNS": width}).invoke(app, words, prog_name="ullage")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "easy"
+def easy(folder: Path) -> Path:
     folder.mkdir()
     for index in range(4):
         (folder / f"{index}.txt").write_text(f"4\n10\n6\n5\n5\n{4 - index}\n")
@@ -34,9 +32,24 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return easy(tmp_path / "easy")
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[str | Path, ...]:
+    """Give the arguments of a run whose answers are in a journal."""
+    place = tmp_path_factory.mktemp("answered")
+    strategies = f"auto,worst={WORLD}:one_each"
+    arguments = (easy(place / "easy"), "--strategies", strategies, "--journal", place / "a.jsonl")
+    assert bench(*arguments).exit_code == 0
+    return (*arguments, "--resume")
+
+
 @pytest.mark.parametrize("width", ["40", "80", "200"])
-def test_the_table_says_who_solved_what(folder: Path, width: str) -> None:
-    done = bench(folder, "--strategies", f"auto,worst={WORLD}:one_each", width=width)
+def test_the_table_says_who_solved_what(answered: tuple[str | Path, ...], width: str) -> None:
+    done = bench(*answered, width=width)
     assert done.exit_code == 0, done.output
     assert "4 instances, 8 runs; every answer was checked." in " ".join(done.stdout.split())
     lines = [line.split() for line in done.stdout.splitlines()]

@@ -140,6 +140,7 @@ def test_a_terminal_is_drawn_over_until_ctrl_c() -> None:
                 shown += os.read(ours, 65536)
         child.send_signal(signal.SIGINT)
         while select.select([ours], [], [], 5)[0]:
+            assert time.monotonic() < end + 60, "it goes on"
             try:
                 part = os.read(ours, 65536)
             except OSError:  # the other end is gone

@@ -1,5 +1,6 @@
 """Where models shall stand, and which to move: plans, without a Ray that runs."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,6 +15,9 @@ from ullage import Ledger, Pool
 from ullage.errors import ArgumentError, QuantityError
 from ullage.serving.ray.balance import Balance
 from ullage.serving.ray.homes import Move, Resident, moves, places_of
+from ullage.serving.ray.hosting import Identity
+from ullage.serving.ray.scheduler import Options, Scheduler
+from ullage.serving.ray.session import MOST_GIVEN_UP, Client, Grant, Refusal, Session
 from ullage.serving.ray.spec import Spec, bytes_of, divided, homes_of, kind_of, needs_of, node_of, pieces_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the warnings are Ray's own
@@ -206,3 +210,41 @@ async def test_one_idle_model_moves_so_that_another_fits() -> None:
 
 def _anything(*, place: dict[str, int]) -> Any:
     return set(place)
+
+
+class Standing:
+    """What the crew gives of a model that is up."""
+
+    serial, nodes, handles = 7, ["x"], ["handle"]
+    spec = spec({"host": 10})
+
+
+async def test_a_call_that_ray_sends_twice_is_one_lease() -> None:
+    scheduler = Scheduler(Options(title="twice"))
+    pool = scheduler._pool = Pool(Ledger(100))  # noqa: SLF001 - without the nodes
+    session = scheduler._sessions["s"] = Session(Client("s", "node", Identity(1, 0.0)))  # noqa: SLF001 - as above
+    pool.register("a", load=Standing, footprint=10)
+    how = (20.0, 0, None)
+    first, second = await asyncio.gather(*(scheduler.lease("s", 1, "a", None, how) for _ in range(2)))
+    assert first == second == Grant(7, ["x"], ["handle"], is_sharded=False)
+    assert await scheduler.lease("s", 1, "a", 7, how) == first
+    assert pool.status()[0]["leases"] == 1
+    assert await scheduler.lease("s", 2, "a", 7, how) == Grant(7, ["x"], None, is_sharded=False)
+    for number in (1, 2, 2, 3):  # the last of them before it is asked for
+        await scheduler.release("s", number)
+    assert isinstance(await scheduler.lease("s", 3, "a", None, how), Refusal)
+    assert (pool.status()[0]["leases"], session.leases) == (0, {})
+    assert await scheduler.lease("another", 1, "a", None, how) is None
+    await pool.aclose(20)
+
+
+def test_only_the_latest_requests_are_known_to_be_given_up() -> None:
+    session = Session(Client("s", "node", Identity(1, 0.0)))
+    for number in range(MOST_GIVEN_UP + 5):
+        session.give_up(number)
+    assert [session.wants(number) for number in (4, 5, MOST_GIVEN_UP + 4, MOST_GIVEN_UP + 5)] == [
+        True,
+        False,
+        False,
+        True,
+    ]

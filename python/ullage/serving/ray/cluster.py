@@ -80,6 +80,9 @@ class Cluster:
         `most_waiting` requests wait. The scheduler ends with the job that started it unless it is `detached`. `policy`
         and other `options` are those of `ullage.Pool`.
 
+        A scheduler whose process dies is started again, up to twenty times: what is registered stays so, who waits goes
+        on waiting, and what was loaded is ended and comes back.
+
         Raises `ArgumentError` for a name in use and where no node has memory to give out.
         """
         given = Options(
@@ -202,8 +205,8 @@ class Cluster:
         """Borrow a model: `async with cluster.lease("llama") as model: await model.generate.remote(...)`.
 
         Entering raises what `ullage.Pool.lease` raises, `QueueFullError`, and `PoolClosedError` where the scheduler is
-        gone. If an actor of the model dies meanwhile, its calls raise Ray's `ActorDiedError`, and the block that fails
-        with it `LeaseLostError`. A lease ends with the process that holds it, whatever becomes of that.
+        gone for good. If an actor of the model dies meanwhile, its calls raise Ray's `ActorDiedError`, and the block
+        that fails with it `LeaseLostError`. A lease ends with the process that holds it, whatever becomes of that.
         """
         return AsyncClusterLease(self, name, timeout, priority, None if workspace is None else parse_bytes(workspace))
 

@@ -24,7 +24,7 @@ from ullage.serving.ray.hosting import Identity
 from ullage.serving.ray.membership import Budget, Membership, Node
 from ullage.serving.ray.predecessor import cleared
 from ullage.serving.ray.records import Left, Records
-from ullage.serving.ray.session import Client, Grant, Refusal, Session
+from ullage.serving.ray.session import Client, Grant, Lent, Refusal, Session
 from ullage.serving.ray.spec import Spec, refused
 from ullage.serving.snapshot import Observer, Snapshot
 
@@ -229,6 +229,12 @@ class Scheduler:
         task = asyncio.current_task()
         if client is None or task is None:
             return None
+        if number in client.waiting:  # Ray sends a call again whose answer was lost on its way
+            await asyncio.wait([client.waiting[number]])
+        if number in client.leases:
+            return client.leases[number].grant
+        if not client.wants(number):
+            return Refusal(PoolClosedError(f"{name}: the request was given up"), None)
         if self._waiting >= self._options.most_waiting:
             text = f"{name}: {self._waiting} requests wait already"
             return Refusal(QueueFullError(text, model=name, waiting=self._waiting), None)
@@ -243,9 +249,9 @@ class Scheduler:
         finally:
             self._waiting -= 1
             client.waiting.pop(number, None)
-        client.leases[number] = lease
-        handles = None if loaded.serial == known else loaded.handles
-        return Grant(loaded.serial, loaded.nodes, handles, loaded.spec.is_sharded)
+        grant = Grant(loaded.serial, loaded.nodes, loaded.handles, loaded.spec.is_sharded)
+        client.leases[number] = Lent(lease, grant)
+        return grant._replace(handles=None) if loaded.serial == known else grant
 
     async def release(self, session: str, number: int) -> None:
         """End a lease, or a wait for one; nothing happens to one that has ended."""
@@ -255,9 +261,11 @@ class Scheduler:
         task = client.waiting.pop(number, None)
         if task is not None:
             task.cancel()
-        lease = client.leases.pop(number, None)
-        if lease is not None:
-            await lease.__aexit__(None, None, None)
+        lent = client.leases.pop(number, None)
+        if lent is None:
+            client.give_up(number)
+        else:
+            await lent.lease.__aexit__(None, None, None)
 
     async def suspect(self, serial: int) -> None:
         """See whether a model of which a client says so is gone, so that nobody else gets it."""
@@ -274,8 +282,8 @@ class Scheduler:
         client = self._sessions.pop(session, None)
         if client is None:
             return
-        for lease in client.end():
-            await lease.__aexit__(None, None, None)
+        for lent in client.end():
+            await lent.lease.__aexit__(None, None, None)
 
     # What is told of itself.
 
