@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from ullage import Ledger, Pool
 from ullage.errors import ArgumentError, QuantityError
+from ullage.pooling.guard import Seen
 from ullage.serving.ray.balance import Balance
 from ullage.serving.ray.homes import Move, Resident, moves, places_of
 from ullage.serving.ray.hosting import Identity
+from ullage.serving.ray.membership import Membership, Node
 from ullage.serving.ray.scheduler import Options, Scheduler
 from ullage.serving.ray.session import MOST_GIVEN_UP, Client, Grant, Refusal, Session
 from ullage.serving.ray.spec import Spec, bytes_of, divided, homes_of, kind_of, needs_of, node_of, pieces_of
@@ -248,3 +250,37 @@ def test_only_the_latest_requests_are_known_to_be_given_up() -> None:
         False,
         True,
     ]
+
+
+class Looking:
+    """An agent that says what it sees, or never says it."""
+
+    def __init__(self, *, hangs: bool) -> None:
+        """Stand in for the handle and for its method."""
+        self.look = self
+        self.hangs = hangs
+
+    async def remote(self, kinds: list[str]) -> dict[str, Seen]:
+        """Look."""
+        if self.hangs:
+            await asyncio.Event().wait()
+        return dict.fromkeys(kinds, Seen(10, 5))
+
+
+async def test_a_node_that_hangs_does_not_blind_the_others() -> None:
+    membership = Membership(None, reserve=False)
+    for name, hangs in (("x", True), ("y", False)):
+        node = Node({"NodeID": name, "NodeManagerHostname": name, "Resources": {}})
+        node.agent, node.accounts = Looking(hangs=hangs), {f"{name}/host": Ledger(10).account("host")}
+        membership.nodes[name] = node
+    looks = [asyncio.create_task(membership._look(node)) for node in membership.nodes.values()]  # noqa: SLF001 - no Ray
+    while membership.seen("y/host") is None:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.01)
+    assert (membership.seen("y/host"), membership.seen("x/host"), membership.seen("z/host")) == (
+        Seen(10, 5),
+        None,
+        None,
+    )
+    membership.nodes["y"].state = "gone"
+    await looks[1]
+    looks[0].cancel()

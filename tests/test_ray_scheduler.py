@@ -129,9 +129,12 @@ def test_of_one_that_is_gone_for_good_everybody_hears(cluster: Cluster) -> None:
     with pytest.raises(PoolClosedError):
         Cluster.connect()
 
-    with Cluster.start(budget=BUDGET) as again:  # the way back: another of the same name, with nothing registered
+    # The way back: another of the same name, with nothing registered. This one looks at its nodes.
+    with Cluster.start(budget=BUDGET, guard=True) as again:
         found = Cluster.connect()
         assert found.status() == []
         found.register("narrow", Echo, footprint=900 * MB, args=("anew",))
         assert Waiter(found, "narrow").end() == "anew"
+        memories = {domain for node in found.nodes() for domain in node["domains"]}
+        until(lambda: found.snapshot()["pressure_by_domain"].keys() == memories)
         check_never_over(again)

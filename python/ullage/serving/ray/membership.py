@@ -103,6 +103,7 @@ class Membership:
         self.processes: Callable[[Node], list[Identity]] = lambda _node: []
         """Gives whom an agent that was started again has to watch."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._looks = False
 
     def node(self, name: str) -> Node:
         """Give a node. Raises `ArgumentError` for one that there is not."""
@@ -131,11 +132,13 @@ class Membership:
         """Adopt all nodes that there are."""
         await asyncio.gather(*(self._join(row) for row in await alive()))
 
-    def keep_watch(self, look: Callable[[Node], list[str]] | None) -> None:
-        """See who comes and goes from now on; `look` says which memories agents shall look at."""
+    def keep_watch(self, *, looks: bool) -> None:
+        """See who comes and goes from now on; with `looks`, have the agents look at what is used of their memories."""
+        self._looks = looks
         self._spawn(self._watch())
-        if look is not None:
-            self._spawn(self._look(look))
+        for node in self.nodes.values():
+            if looks and node.state == "up":
+                self._spawn(self._look(node))
 
     async def stop(self) -> None:
         """Watch no more, and end the agents."""
@@ -197,6 +200,8 @@ class Membership:
             return
         node.state = "up"
         self._spawn(self._watch_processes(node))
+        if self._looks:
+            self._spawn(self._look(node))
         if self.on_join is not None:
             await self.on_join(node)
 
@@ -223,11 +228,11 @@ class Membership:
                 if self.on_death is not None:
                     await self.on_death(node, Identity(*process))
 
-    async def _look(self, kinds: Callable[[Node], list[str]]) -> None:
-        while True:
-            for node in [one for one in self.nodes.values() if one.state in {"up", "draining"}]:
-                with contextlib.suppress(RayError):
-                    node.seen = await node.agent.look.remote(kinds(node))
+    async def _look(self, node: Node) -> None:
+        """Have a node's agent look until the node is gone. Each by itself: one that hangs shall not blind the rest."""
+        while node.is_alive:
+            with contextlib.suppress(RayError):
+                node.seen = await node.agent.look.remote(node.kinds)
             await asyncio.sleep(LOOK_S)
 
 

@@ -141,7 +141,7 @@ class Scheduler:
         membership.on_leave = self._left
         membership.on_death = self._died
         membership.processes = self._processes
-        membership.keep_watch((lambda node: node.kinds) if self._options.guard else None)
+        membership.keep_watch(looks=self._options.guard)
 
     async def end(self, timeout: float | None) -> None:  # noqa: ASYNC109 - as in `Pool.aclose`
         """Refuse what waits, let leases end, and unload everything. Raises `LeaseTimeoutError`."""
