@@ -118,7 +118,8 @@ async def test_who_leases_on_an_event_loop_goes_on_too(cluster: Cluster) -> None
 
 
 def test_of_one_that_is_gone_for_good_everybody_hears(cluster: Cluster) -> None:
-    with cluster.lease_sync("narrow", timeout=120):
+    with cluster.lease_sync("narrow", timeout=120) as model:
+        before, _ = ray.get(model.where.remote())
         waiter = Waiter(cluster, "narrow")
         until(lambda: row(cluster, "narrow")["waiting"] == 1)
         ray.kill(cluster._scheduler)  # noqa: SLF001 - as above
@@ -131,6 +132,7 @@ def test_of_one_that_is_gone_for_good_everybody_hears(cluster: Cluster) -> None:
 
     # The way back: another of the same name, with nothing registered. This one looks at its nodes.
     with Cluster.start(budget=BUDGET, guard=True) as again:
+        assert not is_running(before)
         found = Cluster.connect()
         assert found.status() == []
         found.register("narrow", Echo, footprint=900 * MB, args=("anew",))

@@ -84,8 +84,11 @@ class Scheduler:
         """Adopt the nodes that there are, and know no model. Raises `ArgumentError` where none has memory to give."""
         async with self._coming_up:
             if not self._is_up:
+                _, stuck = await cleared(self._records)  # of a cluster of this name that was not closed
                 await asyncio.to_thread(self._records.clear)
                 await self._adopt()
+                for left in stuck:
+                    self._keep_booked(left)
                 self._is_up = True
 
     async def ask(self, method: str, /, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - of any method
@@ -116,7 +119,8 @@ class Scheduler:
         self._spawn(self.balance.bring_back(back, is_gone=False))
 
     def _keep_booked(self, left: Left) -> None:
-        """Book for good what a process holds that cannot be ended."""
+        """Book for good what a process holds that cannot be ended, and keep it on record."""
+        self._records.began(left)
         log.error("process %s of %s is still there on node %s", left.process.pid, left.model, left.node_id)
         for domain, size in left.domains.items():
             account = self._membership.domains().get(domain)
