@@ -113,9 +113,10 @@ stubtest: $(BUILT) ## check that _core.pyi says what the extension is
 	@$(BIN)/python -m mypy.stubtest --concise --allowlist tests/stubtest_allowlist.txt ullage._core
 
 # Neighbours stay in one process, so that what a file's tests share is made once, until a process has nothing left to do.
+# One thread of BLAS in each: more would spin while they wait for a processor, five times what they compute.
 python: $(BUILT) ## run the Python tests, the code in README and docs among them, in TESTERS (auto) processes
 	$(say) "pytest"
-	@$(BIN)/pytest --quiet --numprocesses $(TESTERS) --dist worksteal
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses $(TESTERS) --dist worksteal
 
 ray: $(BUILT) ## run the tests that start Ray on several nodes of this machine
 	$(say) "pytest on Ray"
