@@ -4,6 +4,7 @@ PYTHON ?= python3
 FUZZ_SECONDS ?= 60
 KILLS ?= 10000
 LEASES ?= 100000
+TESTERS ?= auto
 NEXTEST = .ci/cargo-tool nextest 0.9.143
 DENY = .ci/cargo-tool deny 0.20.2
 
@@ -111,9 +112,11 @@ stubtest: $(BUILT) ## check that _core.pyi says what the extension is
 	$(say) "stubtest"
 	@$(BIN)/python -m mypy.stubtest --concise --allowlist tests/stubtest_allowlist.txt ullage._core
 
-python: $(BUILT) ## run the Python tests, the code in README and docs among them
+# Neighbours stay in one process, so that what a file's tests share is made once, until a process has nothing left to do.
+# One thread of BLAS in each: more would spin while they wait for a processor, five times what they compute.
+python: $(BUILT) ## run the Python tests, the code in README and docs among them, in TESTERS (auto) processes
 	$(say) "pytest"
-	@$(BIN)/pytest --quiet
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses $(TESTERS) --dist worksteal
 
 ray: $(BUILT) ## run the tests that start Ray on several nodes of this machine
 	$(say) "pytest on Ray"

@@ -22,7 +22,6 @@ import argparse
 import asyncio
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -40,24 +39,14 @@ from typing import Any
 
 import httpx2
 import psutil
+from serving_crowd import NAMES, REAL, requests
 
-REAL = "all-minilm-l6-v2"
-NAMES = (
-    REAL,
-    "whisper-tiny",
-    "all-mpnet-base-v2",
-    "clip-vit-base-patch32-image",
-    "jina-embeddings-v2-base-en",
-    "efficientnet-v2-s",
-    "ssdlite-320-mobilenet-v3-large",
-)
 WORKSPACE = 16_000_000
 NOTHING = "nothing"
 """A model that does nothing, so that what a request takes is the server's own."""
 IMPOSSIBLE = "llava-1-5-7b"
 """17 GB: refused at once where there is less."""
 TEXTS = ["A cat sits on the mat, and the mat lies on a rug that nobody has swept since the cask was tapped."]
-SEED = 1998
 SAMPLE_S = 0.005
 BURST_S = 2
 """How long one server is asked before it is the other's turn."""
@@ -242,12 +231,6 @@ class Sampler:
         self._stop.set()
         self._thread.join()
         return self.peak
-
-
-def requests(count: int) -> list[str]:
-    """Give which models are asked for, the popular ones more often."""
-    randomness = random.Random(SEED)  # noqa: S311 - a repeatable crowd, not a secret
-    return randomness.choices(NAMES, [1 / rank for rank in range(1, len(NAMES) + 1)], k=count)
 
 
 def storm(url: str, names: list[str], clients: int) -> dict[str, Any]:

@@ -18,7 +18,6 @@ import asyncio
 import json
 import logging
 import os
-import random
 import statistics
 import threading
 import time
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import ray
 from ray import serve
+from serving_crowd import NAMES, requests
 
 import ullage
 from ullage.cli.demo.synthetic import Synthetic
@@ -36,17 +36,7 @@ from ullage.serving.ray import Cluster, multiplexed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAMES = (
-    "all-minilm-l6-v2",
-    "whisper-tiny",
-    "all-mpnet-base-v2",
-    "clip-vit-base-patch32-image",
-    "jina-embeddings-v2-base-en",
-    "efficientnet-v2-s",
-    "ssdlite-320-mobilenet-v3-large",
-)
 SIZES = {name: ullage.footprint(name).total.hi for name in NAMES}
-SEED = 1998
 SAMPLE_S = 0.005
 USE_S = 0.05
 PATIENCE_S = 120.0
@@ -214,8 +204,7 @@ def main() -> None:
     }
     ray.init(num_cpus=2, object_store_memory=100 << 20, log_to_driver=False, logging_level=logging.ERROR)
     serve.start(proxy_location="Disabled")
-    randomness = random.Random(SEED)  # noqa: S311 - a repeatable crowd, not a secret
-    names = randomness.choices(NAMES, [1 / rank for rank in range(1, len(NAMES) + 1)], k=given.requests)
+    names = requests(given.requests)
     rows = [loaded(kind, decorator, names, given.clients) for kind, decorator in decorators.items()]
     figures = warm({kind: decorators[kind] for kind in ("serve mean", "ullage")}, given.rounds)
     print(f"budget {given.budget / 1e9:.2f} GB, load average {os.getloadavg()[0]:.1f}")

@@ -8,9 +8,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from pool_world import PATIENCE_S, until
 
 from ullage import Ledger, Pool
+
+settings.register_profile("ullage", deadline=None)  # how long anything takes is up to whoever else computes here
+settings.load_profile("ullage")
+
+MOST_PROCESSES = 8
+"""More would wait for the same few long tests, and take memory from those that look how much is left."""
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which need not be there
+def pytest_xdist_auto_num_workers() -> int:
+    """Give how many processes run tests at once: one for each processor that this one may use."""
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    return min(len(usable), MOST_PROCESSES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def left_alone() -> None:
+    """Leave what there is by now out of collections: tests ask for thousands, and each would look at all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,9 @@ SENTENCES = (
 )
 
 
+MOST_ROWS = 512
+
+
 def embeddings(directory: Path, weights: Mapping[str, npt.NDArray[Any]] | None = None) -> npt.NDArray[np.float32]:
     """Give an embedding of unit length for each of `SENTENCES`, by the model's own weights unless others are given."""
     model = MiniLM(directory, weights)
@@ -44,18 +47,28 @@ class _Listener(MiniLM):
     """The model, adding up the products of what its layers are given."""
 
     sums: dict[str, npt.NDArray[np.float64]]
+    heard: dict[str, list[Array]]
 
     def _linear(self, hidden: Array, name: str) -> Array:
-        self.sums[name] = self.sums.get(name, 0) + (hidden.T @ hidden).astype(np.float64)
+        self.heard.setdefault(name, []).append(hidden)
+        if sum(map(len, self.heard[name])) >= MOST_ROWS:  # each product is as large as the layer, however few the rows
+            self.add(name)
         return super()._linear(hidden, name)
+
+    def add(self, name: str) -> None:
+        """Add up what was heard of a layer."""
+        rows = np.concatenate(self.heard.pop(name))
+        self.sums[name] = self.sums.get(name, 0) + (rows.T @ rows).astype(np.float64)
 
 
 def inputs(directory: Path, sentences: Iterable[str]) -> dict[str, npt.NDArray[np.float32]]:
     """Give for each weight rows whose products add up as those of what its layer is given for `sentences` do."""
     model = _Listener(directory)
-    model.sums = {}
+    model.sums, model.heard = {}, {}
     for sentence in sentences:
         model.embed(sentence)
+    for name in list(model.heard):
+        model.add(name)
     rows = {}
     for name, sums in model.sums.items():
         ridge = 1e-6 * np.trace(sums) / len(sums) * np.eye(len(sums))

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from child_world import ended
 from click.testing import CliRunner, Result
 
 from ullage.cli.app import app
@@ -23,9 +24,7 @@ def bench(*arguments: str | Path, width: str = "100") -> Result:
     return CliRunner(env={"COLUMNS": width}).invoke(app, words, prog_name="ullage")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "easy"
+def easy(folder: Path) -> Path:
     folder.mkdir()
     for index in range(4):
         (folder / f"{index}.txt").write_text(f"4\n10\n6\n5\n5\n{4 - index}\n")
@@ -33,9 +32,24 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return easy(tmp_path / "easy")
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[str | Path, ...]:
+    """Give the arguments of a run whose answers are in a journal."""
+    place = tmp_path_factory.mktemp("answered")
+    strategies = f"auto,worst={WORLD}:one_each"
+    arguments = (easy(place / "easy"), "--strategies", strategies, "--journal", place / "a.jsonl")
+    assert bench(*arguments).exit_code == 0
+    return (*arguments, "--resume")
+
+
 @pytest.mark.parametrize("width", ["40", "80", "200"])
-def test_the_table_says_who_solved_what(folder: Path, width: str) -> None:
-    done = bench(folder, "--strategies", f"auto,worst={WORLD}:one_each", width=width)
+def test_the_table_says_who_solved_what(answered: tuple[str | Path, ...], width: str) -> None:
+    done = bench(*answered, width=width)
     assert done.exit_code == 0, done.output
     assert "4 instances, 8 runs; every answer was checked." in " ".join(done.stdout.split())
     lines = [line.split() for line in done.stdout.splitlines()]
@@ -122,7 +136,7 @@ def test_a_terminal_sees_how_far_it_is(folder: Path) -> None:
     ours, theirs = pty.openpty()
     command = [ULLAGE, "bench", "pack", str(folder), "--strategies", "auto"]
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as process:  # noqa: S603 - ours
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as process, ended(process):  # noqa: S603
         os.close(theirs)
         said = b""
         while True:
@@ -150,9 +164,12 @@ def test_ctrl_c_shows_what_is_there_and_ends_in_status_130(folder: Path, tmp_pat
         "--journal",
         str(journal),
     ]
-    with subprocess.Popen(  # noqa: S603 - ours
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
+    with (
+        subprocess.Popen(  # noqa: S603 - ours
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process,
+        ended(process),
+    ):
         while "objective" not in (journal.read_text() if journal.exists() else ""):
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'ullage[ray]'")
 
 import ray
+from prometheus_client import CollectorRegistry
 from ray_world import BUDGET, MB, SIZE, Echo, booked, check_never_over, is_running, nodes_of, row, until
 
 from ullage.errors import (
@@ -26,6 +27,7 @@ from ullage.errors import (
     ProtocolError,
     UnknownModelError,
 )
+from ullage.serving.metrics import PoolCollector
 from ullage.serving.ray import Cluster, Shard
 from ullage.top.source import opened
 
@@ -346,6 +348,15 @@ def test_the_whole_cluster_in_one_picture(cluster: Cluster) -> None:
     assert {account.limit for account in found.accounts} == {BUDGET}
     assert {model.name for model in found.models} == {row["name"] for row in cluster.status()}
     assert found.decisions
+    registry = CollectorRegistry()
+    registry.register(PoolCollector(cluster.observer))
+    for node in cluster.nodes():
+        ((domain, figures),) = node["domains"].items()
+        (account,) = [one.name for one in found.accounts if domain in one.name]
+        assert registry.get_sample_value("ullage_account_limit_bytes", {"account": account}) == figures["limit"]
+    starts = {row["name"]: row["loads"] for row in cluster.status()}
+    for name, loads in starts.items():
+        assert registry.get_sample_value("ullage_cold_starts_total", {"model": name}) == loads
     done = subprocess.run(
         [sys.executable, "-c", "from ullage.cli import main; main()", "top", "ray:ullage", "--once"],
         capture_output=True,

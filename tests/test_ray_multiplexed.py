@@ -1,6 +1,7 @@
 """`multiplexed` by itself, and beside Ray Serve's own in real deployments."""
 
 import asyncio
+import contextvars
 import gc
 import itertools
 import pickle
@@ -17,7 +18,7 @@ from ray import serve
 from ray_world import nodes_of, until
 
 from ullage import format_bytes
-from ullage.errors import ArgumentError, BudgetExceeded
+from ullage.errors import ArgumentError, BudgetExceeded, LeaseTimeoutError, PoolClosedError
 from ullage.serving.ray import Multiplexed, multiplexed
 
 pytestmark = [
@@ -150,6 +151,43 @@ async def test_a_count_alone_works_as_with_serve() -> None:
     rows = {row["name"]: row["state"] for row in load.pool.status()}
     assert sum(state == "ready" for state in rows.values()) == 2
     await load.aclose(10)
+
+
+async def test_a_model_is_loaded_in_the_context_of_a_request_that_waits_for_it() -> None:
+    request: contextvars.ContextVar[str] = contextvars.ContextVar("request")
+    loads: list[tuple[str, str]] = []
+
+    @multiplexed(max_num_models_per_replica=1)
+    async def load(model_id: str) -> str:
+        loads.append((model_id, request.get("nobody")))
+        return model_id
+
+    async def use(number: str, model_id: str) -> str:
+        request.set(number)
+        return str(await load(model_id))
+
+    async def lease(number: str, model_id: str) -> None:
+        request.set(number)
+        async with load.lease(model_id):
+            pass
+
+    for number, name in (("1", "a"), ("2", "a"), ("3", "b"), ("4", "a")):  # the second one found it there
+        assert await asyncio.create_task(use(number, name)) == name
+    await asyncio.create_task(lease("5", "b"))
+    assert loads == [("a", "1"), ("b", "3"), ("a", "4"), ("b", "5")]
+    await load.aclose(10)
+
+
+async def test_closing_again_goes_on_waiting(deployment: Deployment) -> None:
+    user = asyncio.create_task(deployment.use("a"))
+    await asyncio.to_thread(until, lambda: "use a" in deployment.log)
+    with pytest.raises(LeaseTimeoutError):
+        await deployment.get.aclose(0.05)
+    with pytest.raises(PoolClosedError):
+        await deployment.get("b")
+    deployment.gate.set()
+    assert await user == "a"
+    await deployment.get.aclose(10)
 
 
 async def test_each_instance_has_a_pool_of_its_own() -> None:

@@ -235,7 +235,7 @@ def test_a_stream_holds_its_model_until_the_last_byte() -> None:
         is_done.set()
         assert set(b"".join(pieces)) <= {ord(".")}
         until(lambda: world.leases("a") == 0)
-        assert site.get("/hurried/b").status_code == 200
+        assert site.get("/use/b").status_code == 200
 
 
 def test_a_client_that_leaves_a_stream_gives_its_model_back() -> None:

@@ -124,7 +124,7 @@ class OwnTensors:
                 booked.release()
             raise
         if booked is not None:
-            weakref.finalize(array, booked.release)
+            weakref.finalize(_owner(array), booked.release)
         return array
 
     def _piece(self, name: str, wait: float) -> memoryview:
@@ -143,6 +143,13 @@ class OwnTensors:
                 raise PluginError(message, group=group, name=row.scheme, distribution=None, reason=reason)
             self._schemes[row.scheme] = scheme
         return scheme
+
+
+def _owner(array: Array) -> Array:
+    """Give the array that keeps the memory: a part of `array` keeps that one alive, and not `array`."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def _row(path: Path, place: int, row: Any) -> OwnRow:  # noqa: ANN401 - whatever the file holds

@@ -117,7 +117,7 @@ def write(
                 os.fsync(file.fileno())
             _publish(whole, out, force=force)
         except OSError as error:
-            raise UnreadableError(f"{out}: {error.strerror}", path=os.fspath(out)) from error
+            raise UnreadableError(f"{out}: {error.strerror or error}", path=os.fspath(out)) from error
     for row in found["tensors"]:
         row.update(writer.made.get(row["name"], {}))
     size = out.stat().st_size

@@ -25,20 +25,7 @@ from bokeh.plotting import figure
 from bokeh.resources import Resources
 
 from ullage import __version__
-from ullage.report.parts import (
-    COLOURS,
-    INK_ON,
-    PALETTE,
-    REST_COLOUR,
-    Axis,
-    Boxes,
-    Course,
-    Lines,
-    Part,
-    Points,
-    Section,
-    Table,
-)
+from ullage.report.parts import Axis, Boxes, Course, Lines, Part, Points, Section, Table
 from ullage.report.placing import ROWS_SHOWN, named_boxes, named_points, ranges_of
 from ullage.report.thinning import kept
 
@@ -180,7 +167,7 @@ def _boxes(boxes: Boxes) -> tuple[Any, str]:
     areas = (boxes.right - boxes.left) * (boxes.top - boxes.bottom)
     order = np.argsort(-areas, kind="stable")[:LARGEST_FILE_BOXES]
     columns: dict[str, Any] = {name: getattr(boxes, name)[order] for name in ("left", "right", "bottom", "top")}
-    columns["colour"] = [COLOURS[number % len(COLOURS)] for number in boxes.colours[order].tolist()]
+    columns["colour"] = boxes.drawn(order)
     columns["name"] = [boxes.names[index] for index in order.tolist()]
     for place, values in enumerate(boxes.facts.values()):
         columns[f"fact{place}"] = [values[index] for index in order.tolist()]
@@ -224,7 +211,7 @@ def _names(chart: Any, boxes: Boxes) -> None:  # noqa: ANN401 - Bokeh's
                 "x": (boxes.left + boxes.right)[chosen] / 2,
                 "y": (boxes.bottom + boxes.top)[chosen] / 2,
                 "text": [boxes.names[index] for index in chosen],
-                "colour": [INK_ON[COLOURS[boxes.colours[index] % len(COLOURS)]] for index in chosen],
+                "colour": [boxes.ink(index) for index in chosen],
             }
         )
         chart.text(
@@ -256,13 +243,12 @@ def _points(points: Points) -> Any:  # noqa: ANN401 - Bokeh's
     for (_, low), (right, after) in stairs:
         line += [(right, low), (right, after)]
     chart.line([x for x, _ in line], [y for _, y in line], color="#8a949e", line_dash="dashed")
-    best = set(front)
     source = ColumnDataSource(
         {
             "x": [x for x, _ in points.at],
             "y": [y for _, y in points.at],
             "name": list(points.names),
-            "colour": [PALETTE[0] if index in best else REST_COLOUR for index in range(len(points.at))],
+            "colour": points.colours(),
         }
     )
     drawn = chart.scatter("x", "y", source=source, size=10, color="colour", line_color="white")
@@ -272,11 +258,7 @@ def _points(points: Points) -> Any:  # noqa: ANN401 - Bokeh's
             Label(x=x, y=y, text=text, text_align=name.align, x_offset=name.right, y_offset=name.up, **SMALL)
         )
     _span(chart, points.vertical, "height")
-    _span(
-        chart,
-        [line for line in points.horizontal if line.label not in {other.label for other in points.vertical}],
-        "width",
-    )
+    _span(chart, points.rulers(), "width")
     texts = [("", "@name"), (points.x.label, "@x{custom}"), (points.y.label, "@y{custom}")]
     formatters: dict[str, Any] = {"@x": _hover(points.x), "@y": _hover(points.y)}
     _point(chart, HoverTool(renderers=[drawn], tooltips=texts, formatters=formatters))

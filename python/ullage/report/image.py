@@ -11,19 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ullage.errors import ArgumentError
-from ullage.report.parts import (
-    COLOURS,
-    INK_ON,
-    PALETTE,
-    REST_COLOUR,
-    Axis,
-    Boxes,
-    Course,
-    Lines,
-    Points,
-    Section,
-    Table,
-)
+from ullage.report.parts import Axis, Boxes, Course, Lines, Points, Section, Table
 from ullage.report.placing import ROWS_SHOWN, named_boxes, named_points, ranges_of
 from ullage.report.thinning import kept
 from ullage.report.words import shown
@@ -98,12 +86,12 @@ def _boxes(axes: Any, boxes: Boxes) -> None:  # noqa: ANN401 - matplotlib's
     corners = np.stack(
         [np.stack(pair, axis=-1) for pair in ((left, bottom), (right, bottom), (right, top), (left, top))], axis=1
     )
-    chosen = [COLOURS[number % len(COLOURS)] for number in boxes.colours[order].tolist()]
-    axes.add_collection(PolyCollection(list(corners), facecolors=chosen, edgecolors="white", linewidths=0.3))
+    colours = boxes.drawn(order)
+    axes.add_collection(PolyCollection(list(corners), facecolors=colours, edgecolors="white", linewidths=0.3))
     for index in named_boxes(boxes, INNER[0], _height(boxes) / HEIGHT * INNER[1]):
         at = ((boxes.left[index] + boxes.right[index]) / 2, (boxes.bottom[index] + boxes.top[index]) / 2)
-        ink = INK_ON[COLOURS[boxes.colours[index] % len(COLOURS)]]
-        axes.text(*at, boxes.names[index], color=ink, ha="center", va="center", fontsize="x-small", clip_on=True)
+        text, ink = boxes.names[index], boxes.ink(index)
+        axes.text(*at, text, color=ink, ha="center", va="center", fontsize="x-small", clip_on=True)
     _lines(axes.axvline, boxes.vertical)
     _lines(axes.axhline, boxes.horizontal)
     _axis(axes.yaxis, boxes.y)
@@ -113,10 +101,9 @@ def _boxes(axes: Any, boxes: Boxes) -> None:  # noqa: ANN401 - matplotlib's
 
 def _points(axes: Any, points: Points) -> None:  # noqa: ANN401 - matplotlib's
     front = points.front()
-    best = set(front)
     at = np.array(points.at, np.float64).reshape(-1, 2)
     axes.step(at[front, 0], at[front, 1], where="post", color="#8a949e", linestyle="--")
-    axes.scatter(at[:, 0], at[:, 1], c=[PALETTE[0] if i in best else REST_COLOUR for i in range(len(at))], zorder=3)
+    axes.scatter(at[:, 0], at[:, 1], c=points.colours(), zorder=3)
     for name in named_points(points, *INNER):
         where = (name.right * 0.75, name.up * 0.75)
         axes.annotate(
@@ -128,7 +115,7 @@ def _points(axes: Any, points: Points) -> None:  # noqa: ANN401 - matplotlib's
             ha=name.align,
         )
     _lines(axes.axvline, points.vertical)
-    _lines(axes.axhline, [one for one in points.horizontal if one.label not in {two.label for two in points.vertical}])
+    _lines(axes.axhline, points.rulers())
     _axis(axes.yaxis, points.y)
 
 

@@ -10,10 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "COLOURS",
-    "INK_ON",
-    "PALETTE",
-    "REST_COLOUR",
     "Axis",
     "Boxes",
     "Changes",
@@ -31,7 +27,7 @@ PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f
 """Okabe and Ito's colours, black left out, and a wine red: any two differ also for the colour-blind."""
 REST_COLOUR = "#c8c8c8"
 COLOURS = (*PALETTE, REST_COLOUR)
-INK_ON = {colour: "white" if colour in {"#0072b2", "#d55e00", "#882255"} else "#1c2024" for colour in COLOURS}
+INKS = tuple("white" if colour in {"#0072b2", "#d55e00", "#882255"} else "#1c2024" for colour in COLOURS)
 """What can be read on each."""
 
 Unit: TypeAlias = Literal["bytes", "seconds", "position", "count", "name"]
@@ -130,6 +126,14 @@ class Boxes:
     lanes: NDArray[np.int64] | None = None
     """Which of the names on the y axis each belongs to, where those stand for what does one thing at a time."""
 
+    def drawn(self, chosen: NDArray[np.int64]) -> list[str]:
+        """Give the colours of those at the indices `chosen`."""
+        return [COLOURS[number % len(COLOURS)] for number in self.colours[chosen].tolist()]
+
+    def ink(self, index: int) -> str:
+        """Give the colour in which to write on the one at `index`."""
+        return INKS[int(self.colours[index]) % len(INKS)]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
@@ -152,6 +156,16 @@ class Points:
                 best = self.at[index][1]
                 found.append(index)
         return found
+
+    def colours(self) -> list[str]:
+        """Give the colour of each: those of the front stand out."""
+        best = set(self.front())
+        return [PALETTE[0] if index in best else REST_COLOUR for index in range(len(self.at))]
+
+    def rulers(self) -> list[Lines]:
+        """Give the horizontal lines, but for those whose label the vertical ones have said."""
+        said = {line.label for line in self.vertical}
+        return [line for line in self.horizontal if line.label not in said]
 
 
 @dataclass(frozen=True, slots=True)

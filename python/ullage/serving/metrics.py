@@ -3,6 +3,7 @@
     from prometheus_client import REGISTRY
     REGISTRY.register(PoolCollector(pool))
 
+A cluster's pool is shown by `PoolCollector(cluster.observer)`, from any one process of the cluster.
 Every scrape is one snapshot. `dashboard()` gives a Grafana dashboard over these metrics.
 """
 
@@ -17,7 +18,7 @@ from ullage.pool import Pool
 from ullage.serving.extras import needed
 from ullage.serving.families import DURATIONS, FAMILIES, Family
 from ullage.serving.log import BUCKETS_S, Histogram
-from ullage.serving.snapshot import Observer, Snapshot
+from ullage.serving.snapshot import Snapshot, Source, snapshot_of, source_of
 
 needed("prometheus_client", "metrics")
 
@@ -38,28 +39,29 @@ __all__ = ["PoolCollector", "dashboard", "scrape"]
 class PoolCollector(Collector):
     """Collects the metrics of a pool at each scrape."""
 
-    def __init__(self, pool: Pool | Observer) -> None:
-        """Show `pool`, or what an observer that already watches it has counted.
+    def __init__(self, pool: Pool | Source) -> None:
+        """Show `pool`, or what an observer that already watches it has counted, `Cluster.observer` among them.
 
         A pool's log is short. Unless an observer is given, and runs, what a busy pool does between two scrapes may be
         more than the log holds; `ullage_event_gaps_total` says how often that was.
         """
-        self._observer = pool if isinstance(pool, Observer) else Observer(pool)
+        self._source = source_of(pool)
 
     def collect(self) -> Iterator[Metric]:
         """Give every metric of one snapshot; none of a pool that is gone."""
-        if self._observer.is_alive:
-            yield from _metrics(self._observer.snapshot())
+        snapshot = snapshot_of(self._source)
+        if snapshot is not None:
+            yield from _metrics(snapshot)
 
     def describe(self) -> list[Metric]:
         """Give the names alone, so that registering takes no snapshot."""
         return [_empty(family) for family in FAMILIES]
 
 
-def scrape(observer: Observer, accept: str = "") -> tuple[bytes, str]:
+def scrape(source: Source, accept: str = "") -> tuple[bytes, str]:
     """Give a scrape of one pool, in the format that an `Accept` header asks for, and its content type."""
     registry = CollectorRegistry()
-    registry.register(PoolCollector(observer))
+    registry.register(PoolCollector(source))
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
 

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from ullage import machine
-from ullage.errors import UllageError, UnknownModelError
+from ullage.errors import PoolClosedError, UllageError, UnknownModelError
 from ullage.machine.pressure import Pressure
 from ullage.pool import Pool
 from ullage.serving.log import START, Histogram, Tally, since
 
-__all__ = ["Observer", "Snapshot"]
+__all__ = ["Observer", "Snapshot", "Source", "snapshot_of", "source_of"]
 
 LOOK_MIN_S, LOOK_MAX_S = 0.25, 10.0
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 60.0
@@ -70,6 +70,17 @@ def _pressure(pressure: Pressure) -> dict[str, Any]:
     }
 
 
+class Source(Protocol):
+    """Whoever gives snapshots: an `Observer` of a pool here, the `observer` of a cluster's pool elsewhere."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether there is still something to see."""
+
+    def snapshot(self) -> Snapshot:
+        """Look, and give all that is known. Raises `PoolClosedError` if there is nothing to see any more."""
+
+
 class Observer:
     """Counts what a pool does, by reading its event log.
 
@@ -90,10 +101,10 @@ class Observer:
 
     @property
     def pool(self) -> Pool:
-        """The pool. Raises `UllageError` if it is gone."""
+        """The pool. Raises `PoolClosedError` if it is gone."""
         pool = self._pool()
         if pool is None:
-            raise UllageError("the pool that was to be observed is gone")
+            raise PoolClosedError("the pool that was to be observed is gone")
         return pool
 
     @property
@@ -199,6 +210,18 @@ class Observer:
                 return
             pause_s = self._look(pool)
             del pool
+
+
+def source_of(pool: Pool | Source) -> Source:
+    """Give what shows a pool."""
+    return Observer(pool) if isinstance(pool, Pool) else pool
+
+
+def snapshot_of(source: Source) -> Snapshot | None:
+    """Give a snapshot; `None` where there is nothing to see any more."""
+    with suppress(PoolClosedError):
+        return source.snapshot() if source.is_alive else None
+    return None
 
 
 def _accounts(pool: Pool) -> list[Any]:

@@ -14,7 +14,7 @@ from ullage._core import VERSION
 from ullage.pool import Pool
 from ullage.serving.extras import needed
 from ullage.serving.families import DURATIONS, FAMILIES, DurationFamily, Family
-from ullage.serving.snapshot import Observer, Snapshot
+from ullage.serving.snapshot import Snapshot, Source, snapshot_of, source_of
 
 needed("opentelemetry.metrics", "metrics")
 
@@ -32,13 +32,12 @@ SAME_S = 0.1
 Read: TypeAlias = Callable[[metrics.CallbackOptions], Iterable[metrics.Observation]]
 
 
-def instrument(pool: Pool | Observer, provider: "MeterProvider | None" = None) -> None:
+def instrument(pool: Pool | Source, provider: "MeterProvider | None" = None) -> None:
     """Show a pool, or what an observer counted, through a meter of `provider`, else of the global one.
 
-    A pool that is gone shows nothing.
+    `Cluster.observer` is such an observer, too. A pool that is gone shows nothing.
     """
-    observer = pool if isinstance(pool, Observer) else Observer(pool)
-    latest = _Latest(observer)
+    latest = _Latest(source_of(pool))
     meter = metrics.get_meter("ullage", VERSION, provider)
     for family in FAMILIES:
         make = meter.create_observable_counter if family.kind == "counter" else meter.create_observable_gauge
@@ -53,8 +52,8 @@ def instrument(pool: Pool | Observer, provider: "MeterProvider | None" = None) -
 class _Latest:
     """A snapshot for the time of one collection."""
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._lock = threading.Lock()
         self._taken_at = 0.0
         self._snapshot: Snapshot | None = None
@@ -62,7 +61,7 @@ class _Latest:
     def __call__(self) -> Snapshot | None:
         with self._lock:
             if self._snapshot is None or time.monotonic() - self._taken_at > SAME_S:
-                self._snapshot = self._observer.snapshot() if self._observer.is_alive else None
+                self._snapshot = snapshot_of(self._source)
                 self._taken_at = time.monotonic()
             return self._snapshot
 

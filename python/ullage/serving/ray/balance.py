@@ -116,7 +116,10 @@ class Balance:
             for move in done:
                 if move.leaves is not None:  # what it made way for stands by now, or is on its way
                     await self._bring_up(move.name)
-            return [{"model": move.name, "leaves": move.leaves, "to": move.to} for move in done]
+            return [
+                {"model": move.name, "leaves": move.leaves and node_of(move.leaves), "to": node_of(move.to)}
+                for move in done
+            ]
 
     def _plan(self, most: int) -> list[Move]:
         rows = self._pool.status()
@@ -147,9 +150,7 @@ class Balance:
         if move.leaves is None:
             return self._pool.prefetch(move.name)
         places = self._places[move.name]
-        number = next(
-            (at for at, one in enumerate(places) if [node_of(domain) for domain in one] == [move.leaves]), None
-        )
+        number = next((at for at, one in enumerate(places) if list(one) == [move.leaves]), None)
         if number is None or not self._pool.evict(move.name, place=number):
             return False
         await self._until_gone(move.name, number)
@@ -160,6 +161,13 @@ class Balance:
         while self._is_there(name, number) and time.monotonic() < until:  # noqa: ASYNC110 - processes end elsewhere
             await asyncio.sleep(LOOK_S)
 
+    def is_loading(self, name: str, number: int) -> bool:
+        """Whether a model is on its way to a place, as far as the pool knows."""
+        return self._state(name, number) == "loading"
+
     def _is_there(self, name: str, number: int) -> bool:
+        return self._state(name, number) not in {None, "cold"}
+
+    def _state(self, name: str, number: int) -> str | None:
         row = next(row for row in self._pool.status() if row["name"] == name)
-        return any(one["place"] == number and one["state"] != "cold" for one in row["places"])
+        return next((one["state"] for one in row["places"] if one["place"] == number), None)

@@ -19,15 +19,18 @@ from ullage.serving.ray.hosting import identity
 from ullage.serving.ray.lease import AsyncClusterLease, ClusterLease
 from ullage.serving.ray.membership import Budget
 from ullage.serving.ray.scheduler import Options, Scheduler
-from ullage.serving.ray.session import Client, Grant
+from ullage.serving.ray.session import Asked, Client, Grant
 from ullage.serving.ray.spec import HOST, Spec, divided, needs_of, refused
+from ullage.serving.snapshot import Snapshot
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "ClusterObserver"]
 
 HEAD = "node:__internal_head__"
 """The resource that only the head node has: the scheduler lives and dies with it, as Ray itself does."""
 MOST_CALLS = 100_000
 """Calls of the scheduler under way at once. Those that wait for a model are bounded by `most_waiting`."""
+MOST_RESTARTS = 20
+"""How often the scheduler's process is started again: one that dies of what it is asked to do has to end some time."""
 PROCESS = "process"
 
 
@@ -77,9 +80,13 @@ class Cluster:
         `most_waiting` requests wait. The scheduler ends with the job that started it unless it is `detached`. `policy`
         and other `options` are those of `ullage.Pool`.
 
+        A scheduler whose process dies is started again, up to twenty times: what is registered stays so, who waits goes
+        on waiting, and what was loaded is ended and comes back.
+
         Raises `ArgumentError` for a name in use and where no node has memory to give out.
         """
         given = Options(
+            title=f"{namespace}\0{name}",
             budget=budget,
             reserve=reserve,
             policy=policy,
@@ -95,6 +102,8 @@ class Cluster:
             num_cpus=0,
             resources={HEAD: 0.001},
             max_concurrency=MOST_CALLS,
+            max_restarts=MOST_RESTARTS,
+            max_task_retries=-1,
         )
         try:
             scheduler = actor.remote(given)
@@ -102,7 +111,7 @@ class Cluster:
             raise refused("name", f"there is an actor {name!r} in namespace {namespace!r} already") from error
         cluster = cls(scheduler, name, namespace)
         try:
-            cluster._call("begin")
+            cluster._get(scheduler.begin.remote())
         except BaseException:
             ray.kill(scheduler)
             raise
@@ -196,8 +205,8 @@ class Cluster:
         """Borrow a model: `async with cluster.lease("llama") as model: await model.generate.remote(...)`.
 
         Entering raises what `ullage.Pool.lease` raises, `QueueFullError`, and `PoolClosedError` where the scheduler is
-        gone. If an actor of the model dies meanwhile, its calls raise Ray's `ActorDiedError`, and the block that fails
-        with it `LeaseLostError`. A lease ends with the process that holds it, whatever becomes of that.
+        gone for good. If an actor of the model dies meanwhile, its calls raise Ray's `ActorDiedError`, and the block
+        that fails with it `LeaseLostError`. A lease ends with the process that holds it, whatever becomes of that.
         """
         return AsyncClusterLease(self, name, timeout, priority, None if workspace is None else parse_bytes(workspace))
 
@@ -246,6 +255,11 @@ class Cluster:
         found: dict[str, Any] = self._call("snapshot", last)
         return found
 
+    @property
+    def observer(self) -> "ClusterObserver":
+        """What the metrics of the cluster's pool are read from: `PoolCollector(cluster.observer)`."""
+        return ClusterObserver(self)
+
     def drain_node(self, node: str, timeout: float | None = None) -> None:
         """Load nothing more on a node, and wait until nothing stands there; its models come back elsewhere.
 
@@ -268,7 +282,8 @@ class Cluster:
 
         Raises `LeaseTimeoutError` if something is in use after `timeout` seconds; closing again goes on waiting.
         """
-        self._call("end", timeout)
+        self._check()
+        self._get(self._scheduler.end.remote(timeout))
         ray.kill(self._scheduler, no_restart=True)
 
     async def aclose(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in `close`
@@ -301,16 +316,14 @@ class Cluster:
 
     # What leases use.
 
-    def _ask(
-        self, name: str, timeout: float | None, priority: int, workspace: int | None
-    ) -> tuple[int, Any, list[Any]]:
-        """Ask for a model; gives the request's number, the answer to come, and the handles as far as known."""
+    def _ask(self, name: str, timeout: float | None, priority: int, workspace: int | None) -> Asked:
+        """Ask for a model."""
         self._check()
         session = self._begun()
         number = next(self._numbers)
         known, handles = self._handles.get(name, (None, []))
         answer = self._scheduler.lease.remote(session, number, name, known, (timeout, priority, workspace))
-        return number, answer, handles
+        return Asked(session, number, answer, handles)
 
     def _learn(self, name: str, grant: Grant, known: list[Any]) -> list[Any]:
         """Give the handles of a lease, and remember them for the next."""
@@ -319,22 +332,33 @@ class Cluster:
         self._handles[name] = (grant.serial, grant.handles)
         return grant.handles
 
-    def _release(self, number: int) -> None:
-        self._scheduler.release.remote(self._session, number)
+    def _release(self, asked: Asked) -> None:
+        self._scheduler.release.remote(asked.session, asked.number)
+
+    @property
+    def _has_begun(self) -> bool:
+        return self._session is not None and self._owner == os.getpid()
+
+    def _begin_again(self, session: str) -> None:
+        """Take in that the scheduler knows nothing of a session: it had to be started again."""
+        with self._lock:
+            if self._session == session:
+                self._session = None
 
     def _begun(self) -> str:
         """Give this process's session, begun with the first lease."""
-        if self._session is None or self._owner != os.getpid():
+        session = self._session
+        if session is None or self._owner != os.getpid():
             with self._lock:
-                if self._session is None or self._owner != os.getpid():
+                session = self._session
+                if session is None or self._owner != os.getpid():
                     if client.is_connected():
                         raise refused("client", "leases end with their process, which Ray Client hides: submit a job")
                     session = uuid.uuid4().hex
                     node_id = ray.get_runtime_context().get_node_id()
                     self._call("open", Client(session, node_id, identity()))
                     self._session, self._owner = session, os.getpid()
-        assert self._session is not None  # noqa: S101 - begun above
-        return self._session
+        return session
 
     def _suspect(self, serial: int) -> Any:  # noqa: ANN401 - an answer to come
         """Have the scheduler see for itself whether a model is gone."""
@@ -345,15 +369,40 @@ class Cluster:
         if not ray.is_initialized():
             raise PoolClosedError("this process is not connected to Ray")
 
+    def _gone(self) -> PoolClosedError:
+        """Give what is raised where the scheduler is gone and does not come back."""
+        return PoolClosedError(f"the scheduler of cluster {self._name!r} is gone: connect to one that is started anew")
+
     def _call(self, method: str, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - of any method
         """Ask the scheduler; what it raises is raised as it was there."""
         self._check()
+        return self._get(self._scheduler.ask.remote(method, *arguments, **named))
+
+    def _get(self, answer: Any) -> Any:  # noqa: ANN401 - of any method
         try:
-            return ray.get(getattr(self._scheduler, method).remote(*arguments, **named))
+            return ray.get(answer)
         except RayTaskError as error:
             cause: object = error.cause
             if isinstance(cause, (UllageError, TimeoutError)):
                 raise cause from None
             raise
         except RayActorError as error:
-            raise PoolClosedError("the cluster's scheduler is gone") from error
+            raise self._gone() from error
+
+
+class ClusterObserver:
+    """Snapshots of a cluster's pool, taken by its scheduler, which counts all the time."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Made by `Cluster.observer`."""
+        self._cluster = cluster
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether this process can ask; whether the scheduler is there shows then."""
+        return bool(ray.is_initialized())
+
+    def snapshot(self) -> Snapshot:
+        """Ask. Raises `PoolClosedError` where the cluster is gone."""
+        found: Snapshot = self._cluster._call("observed")  # noqa: SLF001 - its other half
+        return found

@@ -15,6 +15,7 @@ from ullage.errors import UllageError
 from ullage.serving.ray import hosting
 from ullage.serving.ray.hosting import Identity, Setting, Shard
 from ullage.serving.ray.membership import Membership, Node
+from ullage.serving.ray.records import Left, Records
 from ullage.serving.ray.spec import HOST, Piece, Spec, kind_of, pieces_of
 
 __all__ = ["Crew", "Loaded", "Member"]
@@ -31,8 +32,9 @@ PAUSE_S = 0.1
 class Member:
     """One actor of a model."""
 
-    def __init__(self, handle: Any, node: Node, piece: Piece) -> None:  # noqa: ANN401 - of an actor of any class
+    def __init__(self, model: str, handle: Any, node: Node, piece: Piece) -> None:  # noqa: ANN401 - of any class
         """Know an actor on its way up."""
+        self.model = model
         self.handle = handle
         self.node = node
         self.piece = piece
@@ -71,10 +73,11 @@ class Loaded:
 class Crew:
     """All models that are up."""
 
-    def __init__(self, membership: Membership) -> None:
+    def __init__(self, membership: Membership, records: Records) -> None:
         """Work on the nodes of a cluster."""
         self._membership = membership
-        self._serials = itertools.count(1)
+        self._records = records
+        self._serials = itertools.count(time.time_ns())  # clients know serials of the scheduler before this one
         self._lock = threading.Lock()
         self._up: dict[int, Loaded] = {}
 
@@ -93,12 +96,14 @@ class Crew:
                 loaded.members.append(self._member(spec, piece))
                 self._begin(loaded, index, len(pieces))
             self._await_up(loaded)
+            with self._lock:  # before anybody watches: a death that is told of one that is not there is lost
+                self._up[loaded.serial] = loaded
             self._watch(loaded)
         except BaseException:
+            with self._lock:
+                self._up.pop(loaded.serial, None)
             self._end(loaded)
             raise
-        with self._lock:
-            self._up[loaded.serial] = loaded
         return loaded
 
     def unload(self, loaded: Loaded) -> None:
@@ -136,6 +141,11 @@ class Crew:
             members = [member for loaded in self._up.values() for member in loaded.members]
         return [member.process for member in members if member.node is node and member.process is not None]
 
+    def holds(self, serial: int) -> bool:
+        """Whether a model was brought up and not yet taken down, dead or not."""
+        with self._lock:
+            return serial in self._up
+
     def is_up(self, serial: int) -> bool:
         """Whether a model is up, as far as is known."""
         with self._lock:
@@ -172,7 +182,7 @@ class Crew:
         affinity = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
         options = {"num_cpus": 0, **spec.options, "scheduling_strategy": affinity, "max_restarts": 0}
         made = ray.remote(hosting.actor_class(spec.model)).options(**options).remote()
-        return Member(made, node, piece)
+        return Member(spec.name, made, node, piece)
 
     def _begin(self, loaded: Loaded, index: int, count: int) -> None:
         spec, member = loaded.spec, loaded.members[index]
@@ -187,10 +197,9 @@ class Crew:
         timeout = loaded.spec.load_timeout
         until = None if timeout is None else time.monotonic() + timeout
         for member in loaded.members:
-            left = None if until is None else max(until - time.monotonic(), 0.0)
             try:
-                self._introduce(member, left)
-                self._get(member.made, left)
+                self._introduce(member, _left(until))
+                self._get(member.made, _left(until))
             except GetTimeoutError:
                 text = f"{loaded.spec.name} was not loaded on node {member.node.name} within {timeout} s"
                 raise TimeoutError(text) from None
@@ -207,7 +216,8 @@ class Crew:
 
     def _introduce(self, member: Member, timeout: float | None) -> None:
         if member.process is None:
-            member.process = Identity(*self._get(member.introduced, timeout))
+            member.process = process = Identity(*self._get(member.introduced, timeout))
+            self._records.began(Left(member.model, member.node.node_id, process, member.piece.domains))
 
     def _get(self, answer: Any, timeout: float | None = None) -> Any:  # noqa: ANN401 - of any call
         """Wait for an answer; an exception of the other side is raised as it was there."""
@@ -220,6 +230,8 @@ class Crew:
         asked = [(member, self._ask_to_end(member)) for member in loaded.members]
         for member, ask in asked:
             ask()
+            if member.process is not None:
+                self._records.ended(member.node.node_id, member.process)
             member.process = None
 
     def _ask_to_end(self, member: Member) -> Callable[[], None]:
@@ -257,6 +269,11 @@ class Crew:
             except RayError:
                 return
             time.sleep(PAUSE_S)
+
+
+def _left(until: float | None) -> float | None:
+    """Give how many seconds are left until an instant of `time.monotonic()`."""
+    return None if until is None else max(until - time.monotonic(), 0.0)
 
 
 def _cause(error: RayTaskError) -> BaseException:

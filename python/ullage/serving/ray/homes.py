@@ -31,9 +31,9 @@ class Move(NamedTuple):
 
     name: str
     leaves: str | None
-    """The node that it leaves; `None` for one that is not loaded."""
+    """The memory domain that it leaves, of which a node may have several; `None` for one that is not loaded."""
     to: str
-    """The node that it goes to."""
+    """The memory domain that it goes to."""
 
 
 def places_of(
@@ -103,7 +103,7 @@ def moves(
         for name, domains in plan.items():
             for domain in domains:
                 left[domain] -= sizes.pop(name)
-                found.append(Move(name, None, node_of(domain)))
+                found.append(Move(name, None, domain))
     idle = sorted(residents, key=lambda one: sum(one.place.values()))
     for name in sorted(sizes, key=lambda name: -wanted[name][1]):
         if most_moves <= 0:
@@ -115,7 +115,7 @@ def moves(
             left[to] -= size
             left[home] = left.get(home, 0) + size - sizes[name]
             idle.remove(resident)
-            found += [Move(resident.name, node_of(home), node_of(to)), Move(name, None, node_of(home))]
+            found += [Move(resident.name, home, to), Move(name, None, home)]
             most_moves -= 1
     return found
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import ray
 from ray.exceptions import ActorUnschedulableError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
-from ullage.errors import LeaseLostError, PoolClosedError, ProtocolError
-from ullage.serving.ray.session import Grant, Refusal
+from ullage.errors import LeaseLostError, ProtocolError
+from ullage.serving.ray.session import Asked, Grant, Refusal
 
 if TYPE_CHECKING:
     from ullage.serving.ray.cluster import Cluster
@@ -36,7 +36,7 @@ class _Lease:
         self._timeout = timeout
         self._priority = priority
         self._workspace = workspace
-        self._held: list[tuple[int, Grant, list[Any]]] = []
+        self._held: list[tuple[Asked, Grant, list[Any]]] = []
 
     @property
     def nodes(self) -> list[str]:
@@ -46,25 +46,31 @@ class _Lease:
             raise ProtocolError(f"nodes: {reason}", event="nodes", subject=self._name, reason=reason)
         return list(self._held[-1][1].nodes)
 
-    def _ask(self) -> tuple[int, Any, list[Any]]:
+    def _ask(self) -> Asked:
         return self._cluster._ask(self._name, self._timeout, self._priority, self._workspace)  # noqa: SLF001 - its other half
 
-    def _take(self, number: int, answer: Grant | Refusal, known: list[Any]) -> Any:  # noqa: ANN401 - handles
+    def _is_unknown(self, asked: Asked, answer: Grant | Refusal | None) -> bool:
+        """Whether to ask again, in a new session: the scheduler was started again and knows nobody."""
+        if answer is None:
+            self._cluster._begin_again(asked.session)  # noqa: SLF001 - its other half
+        return answer is None
+
+    def _take(self, asked: Asked, answer: Grant | Refusal) -> Any:  # noqa: ANN401 - handles
         """Begin the lease, or raise what refused it."""
         if isinstance(answer, Refusal):
             answer.error.__cause__ = answer.cause
             raise answer.error
-        handles = self._cluster._learn(self._name, answer, known)  # noqa: SLF001 - as above
-        self._held.append((number, answer, handles))
+        handles = self._cluster._learn(self._name, answer, asked.known)  # noqa: SLF001 - as above
+        self._held.append((asked, answer, handles))
         return handles if answer.is_sharded else handles[0]
 
-    def _give_up(self, number: int, error: BaseException) -> NoReturn:
+    def _give_up(self, asked: Asked, error: BaseException) -> NoReturn:
         """Tell that nobody waits any more, and raise what is to be raised for that."""
         if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
             raise error.cause from None
         if isinstance(error, RayActorError):
-            raise PoolClosedError(f"{self._name}: the cluster's scheduler is gone") from error
-        self._cluster._release(number)  # noqa: SLF001 - as above
+            raise self._cluster._gone() from error  # noqa: SLF001 - as above
+        self._cluster._release(asked)  # noqa: SLF001 - as above
         raise error
 
     def _leave(self, error: BaseException | None) -> tuple[LeaseLostError, Any] | None:
@@ -72,8 +78,8 @@ class _Lease:
 
         Gives its exception, and what is to be waited for before it is raised: that the scheduler knows.
         """
-        number, grant, handles = self._held.pop()
-        self._cluster._release(number)  # noqa: SLF001 - as above
+        asked, grant, handles = self._held.pop()
+        self._cluster._release(asked)  # noqa: SLF001 - as above
         if not isinstance(error, ENDS):
             return None
         actor = getattr(error, "actor_id", None)
@@ -92,12 +98,16 @@ class AsyncClusterLease(_Lease):
 
     async def __aenter__(self) -> Any:  # noqa: ANN401 - one handle, or several
         """Wait for the model."""
-        number, answer, known = self._ask()
-        try:
-            found = await answer
-        except BaseException as error:  # noqa: BLE001 - a cancellation, too
-            self._give_up(number, error)
-        return self._take(number, found, known)
+        while True:
+            if not self._cluster._has_begun:  # noqa: SLF001 - its other half
+                await asyncio.to_thread(self._cluster._begun)  # noqa: SLF001 - the event loop shall not wait for it
+            asked = self._ask()
+            try:
+                found = await asked.answer
+            except BaseException as error:  # noqa: BLE001 - a cancellation, too
+                self._give_up(asked, error)
+            if not self._is_unknown(asked, found):
+                return self._take(asked, found)
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
@@ -117,12 +127,14 @@ class ClusterLease(_Lease):
 
     def __enter__(self) -> Any:  # noqa: ANN401 - one handle, or several
         """Wait for the model."""
-        number, answer, known = self._ask()
-        try:
-            found = ray.get(answer)
-        except BaseException as error:  # noqa: BLE001 - what a signal handler raised, too
-            self._give_up(number, error)
-        return self._take(number, found, known)
+        while True:
+            asked = self._ask()
+            try:
+                found = ray.get(asked.answer)
+            except BaseException as error:  # noqa: BLE001 - what a signal handler raised, too
+                self._give_up(asked, error)
+            if not self._is_unknown(asked, found):
+                return self._take(asked, found)
 
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None

@@ -103,6 +103,7 @@ class Membership:
         self.processes: Callable[[Node], list[Identity]] = lambda _node: []
         """Gives whom an agent that was started again has to watch."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._looks = False
 
     def node(self, name: str) -> Node:
         """Give a node. Raises `ArgumentError` for one that there is not."""
@@ -131,11 +132,13 @@ class Membership:
         """Adopt all nodes that there are."""
         await asyncio.gather(*(self._join(row) for row in await alive()))
 
-    def keep_watch(self, look: Callable[[Node], list[str]] | None) -> None:
-        """See who comes and goes from now on; `look` says which memories agents shall look at."""
+    def keep_watch(self, *, looks: bool) -> None:
+        """See who comes and goes from now on; with `looks`, have the agents look at what is used of their memories."""
+        self._looks = looks
         self._spawn(self._watch())
-        if look is not None:
-            self._spawn(self._look(look))
+        for node in self.nodes.values():
+            if looks and node.state == "up":
+                self._spawn(self._look(node))
 
     async def stop(self) -> None:
         """Watch no more, and end the agents."""
@@ -180,7 +183,7 @@ class Membership:
         self.nodes[node.name] = node
         try:
             async with asyncio.timeout(JOIN_S):
-                facts: Facts = await ray.remote(facts_here).options(num_cpus=0, **on(node)).remote()
+                facts: Facts = await ray.remote(facts_here).options(num_cpus=0, **on(node.node_id)).remote()
                 budget = budget_of(self._budget, node, facts)
                 await self._start(node, budget.get(HOST, 0))
         except (RayError, TimeoutError):
@@ -197,6 +200,8 @@ class Membership:
             return
         node.state = "up"
         self._spawn(self._watch_processes(node))
+        if self._looks:
+            self._spawn(self._look(node))
         if self.on_join is not None:
             await self.on_join(node)
 
@@ -223,11 +228,11 @@ class Membership:
                 if self.on_death is not None:
                     await self.on_death(node, Identity(*process))
 
-    async def _look(self, kinds: Callable[[Node], list[str]]) -> None:
-        while True:
-            for node in [one for one in self.nodes.values() if one.state in {"up", "draining"}]:
-                with contextlib.suppress(RayError):
-                    node.seen = await node.agent.look.remote(kinds(node))
+    async def _look(self, node: Node) -> None:
+        """Have a node's agent look until the node is gone. Each by itself: one that hangs shall not blind the rest."""
+        while node.is_alive:
+            with contextlib.suppress(RayError):
+                node.seen = await node.agent.look.remote(node.kinds)
             await asyncio.sleep(LOOK_S)
 
 
@@ -242,12 +247,12 @@ def agent_on(node: Node, tokens: int) -> Any:  # noqa: ANN401 - an actor's handl
     options: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0, "max_concurrency": 10_000}
     if tokens:
         options["memory"] = tokens
-    return ray.remote(Agent).options(**on(node), **options).remote()
+    return ray.remote(Agent).options(**on(node.node_id), **options).remote()
 
 
-def on(node: Node) -> dict[str, Any]:
+def on(node_id: str) -> dict[str, Any]:
     """Give the options of what has to run on a node."""
-    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node.node_id, soft=False)}
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node_id, soft=False)}
 
 
 def budget_of(budget: Budget, node: Node, facts: Facts) -> dict[str, int]:

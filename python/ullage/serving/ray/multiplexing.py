@@ -209,10 +209,14 @@ class Multiplexed:
         return self._begun().pool
 
     async def aclose(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in `Pool.aclose`
-        """Refuse what waits, let requests end, and unload every model."""
-        shelf, self._shelf = self._shelf, None
+        """Refuse what waits, let requests end, and unload every model.
+
+        Raises `LeaseTimeoutError` if something is in use after `timeout` seconds; closing again goes on waiting.
+        """
+        shelf = self._shelf
         if shelf is not None:
             await shelf.pool.aclose(timeout)
+            self._shelf = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel without models: a deployment is sent to its replicas before it has any."""
@@ -247,7 +251,11 @@ class _Shelf:
         self._known: set[str] = set()
         self._held: weakref.WeakKeyDictionary[asyncio.Task[Any], dict[str, tuple[AsyncLease, Any]]]
         self._held = weakref.WeakKeyDictionary()
-        self._contexts: dict[str, contextvars.Context] = {}
+        self._waiting: dict[str, dict[object, contextvars.Context]] = {}
+        """Contexts of the requests that wait for a model, the first one first."""
+        self._asked: dict[str, contextvars.Context] = {}
+        """The context in which a lease of a model was made last, for loads that nobody else waits for."""
+        self._ending: set[asyncio.Task[None]] = set()
         self._report = _Report()
 
     async def take(self, model_id: str) -> Any:  # noqa: ANN401 - whatever the loader makes
@@ -257,23 +265,32 @@ class _Shelf:
         held = self._held.get(task)
         if held is not None and model_id in held:
             return held[model_id][1]
-        lease = self.lease(model_id)
+        lease = self._lease(model_id)
+        waiting = self._waiting.setdefault(model_id, {})
+        waiting[lease] = contextvars.copy_context()
         try:
             model = await lease.__aenter__()
         except LoadFailedError as error:
             if error.__cause__ is None:
                 raise
             raise error.__cause__ from None
+        finally:
+            del waiting[lease]
+            if not waiting:
+                self._waiting.pop(model_id, None)
         if held is None:
             held = self._held[task] = {}
             task.add_done_callback(self._give_back)
-        if model_id in held:  # another call of the same task was faster
-            await lease.__aexit__(None, None, None)
-        else:
-            held[model_id] = (lease, model)
+        held[model_id] = (lease, model)
         return model
 
     def lease(self, model_id: str) -> AsyncLease:
+        """Give a lease of a model. Raises `TypeError` and `ValueError` for what is no model id."""
+        lease = self._lease(model_id)
+        self._asked[model_id] = contextvars.copy_context()
+        return lease
+
+    def _lease(self, model_id: str) -> AsyncLease:
         """Give a lease of a model, which the pool hears of here if it has not yet."""
         if not isinstance(model_id, str):
             raise TypeError("The model ID must be a string.")
@@ -282,7 +299,6 @@ class _Shelf:
         self.pool._driver.mover.loop = asyncio.get_running_loop()  # noqa: SLF001 - loaders run where they are called
         if model_id not in self._known:
             self._register(model_id)
-        self._contexts.setdefault(model_id, contextvars.copy_context())
         return self.pool.lease(model_id, timeout=self._timeout)
 
     def _register(self, model_id: str) -> None:
@@ -304,7 +320,8 @@ class _Shelf:
     async def _load(self, model_id: str) -> Any:  # noqa: ANN401 - whatever the loader makes
         """Load in the context of the request that asked first, as Serve does: loaders read the request's model id."""
         self._report.add(model_id)
-        context = self._contexts.pop(model_id, None)
+        asked = self._asked.pop(model_id, None)
+        context = next(iter(self._waiting.get(model_id, {}).values()), asked)
         try:
             return await asyncio.get_running_loop().create_task(self._load_here(model_id), context=context)
         except BaseException:
@@ -321,7 +338,9 @@ class _Shelf:
     def _give_back(self, task: "asyncio.Task[Any]") -> None:
         """End what a task borrowed, now that it is done."""
         for lease, _ in (self._held.pop(task, None) or {}).values():
-            asyncio.get_running_loop().create_task(lease.__aexit__(None, None, None))
+            ending = asyncio.get_running_loop().create_task(lease.__aexit__(None, None, None))
+            self._ending.add(ending)  # the loop itself keeps no task alive
+            ending.add_done_callback(self._ending.discard)
 
 
 class _Report:

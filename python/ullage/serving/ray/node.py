@@ -14,7 +14,7 @@ from ullage.errors import UllageError
 from ullage.pooling.guard import Machine, Seen
 from ullage.serving.ray.hosting import Identity
 
-__all__ = ["Agent", "Facts", "facts_here"]
+__all__ = ["Agent", "Facts", "facts_here", "still_there"]
 
 LOOK_S = 0.05
 """How often the agent looks whether processes live."""
@@ -35,6 +35,18 @@ def facts_here() -> Facts:
     devices = machine.gpus().devices
     gpus = {one.index: one.total - (one.reserved or 0) for one in devices if one.total is not None}
     return {"host": machine.memory().available, "gpus": gpus}
+
+
+def still_there(processes: list[Identity], patience_s: float) -> list[Identity]:
+    """End processes on this node that nobody is to use any more; gives those that are there after `patience_s`."""
+    left = [Identity(*process) for process in processes]
+    deadline = time.monotonic() + patience_s
+    while (left := [one for one in left if not is_gone(one)]) and time.monotonic() < deadline:
+        for one in left:
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(one.pid).kill()
+        time.sleep(LOOK_S)
+    return left
 
 
 class Agent:

@@ -11,21 +11,25 @@ import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayError
 
-from ullage.errors import PoolClosedError, QueueFullError, UllageError
+from ullage.errors import BudgetExceeded, PoolClosedError, QueueFullError, UllageError
 from ullage.pool import Pool
-from ullage.pooling.guard import Seen
 from ullage.serving.ray.balance import Balance
 from ullage.serving.ray.crew import Crew, Loaded
 from ullage.serving.ray.hosting import Identity
 from ullage.serving.ray.membership import Budget, Membership, Node
-from ullage.serving.ray.session import Client, Grant, Refusal, Session
+from ullage.serving.ray.predecessor import cleared
+from ullage.serving.ray.records import Left, Records
+from ullage.serving.ray.session import Client, Grant, Lent, Refusal, Session
 from ullage.serving.ray.spec import Spec, refused
-from ullage.serving.snapshot import Observer
+from ullage.serving.snapshot import Observer, Snapshot
+
+if TYPE_CHECKING:
+    from ullage._core import Reservation
 
 __all__ = ["Options", "Scheduler"]
 
@@ -42,6 +46,8 @@ DRAINED_S = 0.1
 class Options:
     """How a scheduler is set up; `Cluster.start` explains each."""
 
+    title: str
+    """Under which its records are kept."""
     budget: Budget = None
     reserve: bool = True
     policy: str = "value"
@@ -59,11 +65,15 @@ class Scheduler:
         """Know no node yet; see `begin`."""
         self._options = options
         self._membership = Membership(options.budget, reserve=options.reserve)
-        self._crew = Crew(self._membership)
+        self._records = Records(options.title)
+        self._crew = Crew(self._membership, self._records)
         self._specs: dict[str, Spec] = {}
         self._sessions: dict[str, Session] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._waiting = 0
+        self._is_up = False
+        self._coming_up = asyncio.Lock()
+        self._kept: list[Reservation] = []
         self._pool: Pool | None = None
         self._balance: Balance | None = None
         self._observer: Observer | None = None
@@ -71,7 +81,54 @@ class Scheduler:
     # From its beginning to its end.
 
     async def begin(self) -> None:
-        """Adopt the nodes that there are. Raises `ArgumentError` where none has any memory to give out."""
+        """Adopt the nodes that there are, and know no model. Raises `ArgumentError` where none has memory to give."""
+        async with self._coming_up:
+            if not self._is_up:
+                _, stuck = await cleared(self._records)  # of a cluster of this name that was not closed
+                await asyncio.to_thread(self._records.clear)
+                await self._adopt()
+                for left in stuck:
+                    self._keep_booked(left)
+                self._is_up = True
+
+    async def ask(self, method: str, /, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - of any method
+        """Have a method called; in an actor that Ray had to start again, once everything is as it was before."""
+        if not self._is_up:
+            async with self._coming_up:
+                if not self._is_up:
+                    await self._resume()
+        return await getattr(self, method)(*arguments, **named)
+
+    async def _resume(self) -> None:
+        """Go on where the process before this one ended: Ray ends all actors that it had made.
+
+        What is known of their processes is seen to be gone before any memory is given out.
+        """
+        before, stuck = await cleared(self._records)
+        await self._adopt()
+        for left in stuck:
+            self._keep_booked(left)
+        for spec in await asyncio.to_thread(self._records.specs):
+            try:
+                self._take_in(spec)
+            except UllageError:  # the nodes are others by now
+                log.exception("model %s is not registered any more", spec.name)
+        self._is_up = True
+        loaded = {left.model for left in before}
+        back = [(name, 0) for name, spec in self._specs.items() if spec.pinned or name in loaded]
+        self._spawn(self.balance.bring_back(back, is_gone=False))
+
+    def _keep_booked(self, left: Left) -> None:
+        """Book for good what a process holds that cannot be ended, and keep it on record."""
+        self._records.began(left)
+        log.error("process %s of %s is still there on node %s", left.process.pid, left.model, left.node_id)
+        for domain, size in left.domains.items():
+            account = self._membership.domains().get(domain)
+            if account is not None:
+                with contextlib.suppress(BudgetExceeded):  # a budget that counts it already
+                    self._kept.append(account.reserve(size, label=f"left of {left.model}"[:100]))
+
+    async def _adopt(self) -> None:
         if self._pool is not None:
             return
         membership = self._membership
@@ -80,15 +137,15 @@ class Scheduler:
         if not domains:
             await membership.stop()
             raise refused("budget", "no node of the cluster has memory to give out")
-        guard = self._see if self._options.guard else False
+        guard = membership.seen if self._options.guard else False
         self._pool = Pool(domains=domains, policy=self._options.policy, guard=guard, **self._options.pool)
         self._observer = Observer(self._pool).__enter__()
-        self._balance = Balance(self._pool, self._membership, self._crew, self._specs, self._options.most_moves)
+        self._balance = Balance(self._pool, membership, self._crew, self._specs, self._options.most_moves)
         membership.on_join = self._joined
         membership.on_leave = self._left
         membership.on_death = self._died
         membership.processes = self._processes
-        membership.keep_watch((lambda node: node.kinds) if self._options.guard else None)
+        membership.keep_watch(looks=self._options.guard)
 
     async def end(self, timeout: float | None) -> None:  # noqa: ASYNC109 - as in `Pool.aclose`
         """Refuse what waits, let leases end, and unload everything. Raises `LeaseTimeoutError`."""
@@ -97,6 +154,7 @@ class Scheduler:
         if self._observer is not None:
             self._observer.__exit__(None, None, None)
         await self._membership.stop()
+        await asyncio.to_thread(self._records.clear)
 
     @property
     def pool(self) -> Pool:
@@ -112,13 +170,14 @@ class Scheduler:
             raise PoolClosedError("the cluster has not begun")
         return self._balance
 
-    def _see(self, domain: str) -> Seen | None:
-        return self._membership.seen(domain)
-
     # Models.
 
     async def register(self, spec: Spec) -> None:
         """Add a model. Raises what `Pool.register` raises, `ArgumentError` where no node has such memory."""
+        self._take_in(spec)
+        await asyncio.to_thread(self._records.keep, spec)
+
+    def _take_in(self, spec: Spec) -> None:
         places = self.balance.places(spec)
         if not places:
             kind = " and ".join(spec.needs[0])
@@ -148,7 +207,8 @@ class Scheduler:
     async def pin(self, name: str, *, is_pinned: bool) -> None:
         """See `Pool.pin` and `Pool.unpin`."""
         (self.pool.pin if is_pinned else self.pool.unpin)(name)
-        self._specs[name] = replace(self._specs[name], pinned=is_pinned)
+        self._specs[name] = spec = replace(self._specs[name], pinned=is_pinned)
+        await asyncio.to_thread(self._records.keep, spec)
 
     # Leases.
 
@@ -163,16 +223,22 @@ class Scheduler:
 
     async def lease(
         self, session: str, number: int, name: str, known: int | None, how: tuple[float | None, int, int | None]
-    ) -> Grant | Refusal:
-        """Wait for a model, `how` being timeout, priority and workspace.
+    ) -> Grant | Refusal | None:
+        """Wait for a model, `how` being timeout, priority and workspace; `None` where there is no such session.
 
         A client that has the handles of load `known` of it is not sent them again.
         """
         timeout, priority, workspace = how
         client = self._sessions.get(session)
         task = asyncio.current_task()
-        if client is None or client.is_over or task is None:
-            return Refusal(PoolClosedError("the session is over"), None)
+        if client is None or task is None:
+            return None
+        if number in client.waiting:  # Ray sends a call again whose answer was lost on its way
+            await asyncio.wait([client.waiting[number]])
+        if number in client.leases:
+            return client.leases[number].grant
+        if not client.wants(number):
+            return Refusal(PoolClosedError(f"{name}: the request was given up"), None)
         if self._waiting >= self._options.most_waiting:
             text = f"{name}: {self._waiting} requests wait already"
             return Refusal(QueueFullError(text, model=name, waiting=self._waiting), None)
@@ -187,9 +253,9 @@ class Scheduler:
         finally:
             self._waiting -= 1
             client.waiting.pop(number, None)
-        client.leases[number] = lease
-        handles = None if loaded.serial == known else loaded.handles
-        return Grant(loaded.serial, loaded.nodes, handles, loaded.spec.is_sharded)
+        grant = Grant(loaded.serial, loaded.nodes, loaded.handles, loaded.spec.is_sharded)
+        client.leases[number] = Lent(lease, grant)
+        return grant._replace(handles=None) if loaded.serial == known else grant
 
     async def release(self, session: str, number: int) -> None:
         """End a lease, or a wait for one; nothing happens to one that has ended."""
@@ -199,9 +265,11 @@ class Scheduler:
         task = client.waiting.pop(number, None)
         if task is not None:
             task.cancel()
-        lease = client.leases.pop(number, None)
-        if lease is not None:
-            await lease.__aexit__(None, None, None)
+        lent = client.leases.pop(number, None)
+        if lent is None:
+            client.give_up(number)
+        else:
+            await lent.lease.__aexit__(None, None, None)
 
     async def suspect(self, serial: int) -> None:
         """See whether a model of which a client says so is gone, so that nobody else gets it."""
@@ -218,8 +286,8 @@ class Scheduler:
         client = self._sessions.pop(session, None)
         if client is None:
             return
-        for lease in client.end():
-            await lease.__aexit__(None, None, None)
+        for lent in client.end():
+            await lent.lease.__aexit__(None, None, None)
 
     # What is told of itself.
 
@@ -240,13 +308,18 @@ class Scheduler:
         rows = self.pool.events()
         return rows if last is None else rows[-last:]
 
-    async def snapshot(self, last: int) -> dict[str, Any]:
-        """Give all that `ullage top` shows."""
+    async def observed(self) -> Snapshot:
+        """Give what metrics are read from, with the nodes that each model stands on."""
         if self._observer is None:
             raise PoolClosedError("the cluster has not begun")
-        found = (await asyncio.to_thread(self._observer.snapshot)).as_dict()
-        found["models"] = [self.balance.located(row) for row in found["models"]]
-        return found | {
+        found = await asyncio.to_thread(self._observer.snapshot)
+        for row in found.models:
+            self.balance.located(row)
+        return found
+
+    async def snapshot(self, last: int) -> dict[str, Any]:
+        """Give all that `ullage top` shows."""
+        return (await self.observed()).as_dict() | {
             "events": await self.events(last),
             "nodes": await self.nodes(),
             "sessions": len(self._sessions),
@@ -302,8 +375,12 @@ class Scheduler:
         if loaded is None:
             return
         ((name, number),) = leaving = self.balance.standing([loaded])
+        serial = loaded.serial
         del loaded  # its bytes are booked for as long as anybody has it
-        self.pool.lost(name, number)
+        while self._crew.holds(serial) and self.balance.is_loading(name, number):  # noqa: ASYNC110 - threads load
+            await asyncio.sleep(LOOK_S)
+        if self._crew.holds(serial):
+            self.pool.lost(name, number)
         self._spawn(self.balance.bring_back(leaving))
 
     def _processes(self, node: Node) -> list[Identity]:
