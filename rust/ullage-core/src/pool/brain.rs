@@ -196,8 +196,8 @@ impl Pool {
     /// Whether `new` fits beside all other pinned models, each at the first of its places that is not retired.
     pub(super) fn check_pins(&self, new: &Entry) -> Result<()> {
         let needed = |entry: &Entry| {
-            let standing = entry.instances().find(|&id| !self.instance(id).is_retired);
-            standing.map_or(Demand::ZERO, |id| entry.needed(self.instance(id), None))
+            let first = self.standing(entry).next();
+            first.map_or(Demand::ZERO, |id| entry.needed(self.instance(id), None))
         };
         let asked = needed(new);
         for &(domain, requested) in asked.parts() {
