@@ -71,7 +71,7 @@ impl Experts {
         &mut self,
         model: usize,
         known: &[Known],
-        slack: f64,
+        slack_ln: f64,
         gap_worth: impl Fn(usize) -> f64,
     ) {
         let room = self.peaks[0].max(self.peaks[1]);
@@ -84,7 +84,7 @@ impl Experts {
             if ghost.has(model) {
                 ghost.touch(model, &known[model]);
             } else {
-                ghost.load(model, known, room, slack, &gap_worth);
+                ghost.load(model, known, room, slack_ln, &gap_worth);
                 ghost.behind_s += known[model].load_s;
                 has_lost = true;
             }
