@@ -45,6 +45,8 @@ pub struct Pool {
     pub(super) queue: Queue,
     pub(super) leases: HashMap<RequestId, Lease, BuildHasherDefault<NumberHasher>>,
     pub(super) lists: Lists,
+    /// How many models have a compressed form.
+    pub(super) forms: usize,
     /// The instances that drain now.
     pub(super) draining: Vec<InstanceId>,
     /// Counts the instances that were told to drain.
@@ -86,6 +88,7 @@ impl Pool {
             queue: Queue::default(),
             leases: HashMap::default(),
             lists: Lists::default(),
+            forms: 0,
             draining: Vec::new(),
             drains: 0,
             turns: 0,
@@ -169,6 +172,7 @@ impl Pool {
         }
         let bytes = entry.needed(&self.instances[first], None).total();
         self.policy.on_register(&Facts { name: &name, bytes, load_s: entry.load_s });
+        self.forms = self.forms.saturating_add(entry.registration.compressed.is_some().into());
         self.entries.push(entry);
         self.by_name.insert(name, id);
         self.queue.add_model();

@@ -110,7 +110,11 @@ impl Pool {
     ) -> Option<Trade> {
         let is_weighed = matches!(self.policy.selection(), Selection::Least { .. });
         let can_shrink = |&id: &InstanceId| self.form(id).is_some();
-        if !is_weighed || missing.is_empty() || !self.lists.evictable.iter().any(can_shrink) {
+        if !is_weighed
+            || missing.is_empty()
+            || self.forms == 0
+            || !self.lists.evictable.iter().any(can_shrink)
+        {
             return None;
         }
         let classes = self.classes(Reach::Idle, Some(to), room);

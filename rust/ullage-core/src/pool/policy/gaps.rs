@@ -63,7 +63,7 @@ struct Roots {
     due: Due,
     /// The refresh that they are of: after a later one they are due anew.
     age: u64,
-    roots: [f32; BINS],
+    by_bin: [f32; BINS],
 }
 
 /// The gaps of one model.
@@ -131,7 +131,7 @@ impl Default for Gaps {
 impl Gaps {
     pub(super) fn add(&mut self) {
         let seen = Seen { reached: [0.0; BINS], expected: 0.0 };
-        let roots = RefCell::new(Roots { due: Due::Now, age: 0, roots: [0.0; BINS] });
+        let roots = RefCell::new(Roots { due: Due::Now, age: 0, by_bin: [0.0; BINS] });
         self.rows.push(Row { last: None, audited: 0, unseen: 0.0, refreshes: 0, seen, before: seen, roots });
     }
 
@@ -216,13 +216,13 @@ impl Gaps {
         roots.renew(self.refreshes);
         match roots.due {
             Due::Nothing => {}
-            Due::Now => roots.roots = self.roots(&row.seen),
-            Due::Before => roots.roots = self.roots(&row.before),
+            Due::Now => roots.by_bin = self.roots(&row.seen),
+            Due::Before => roots.by_bin = self.roots(&row.before),
         }
         roots.due = Due::Nothing;
         let bin = Self::bin(at - last);
         // A little sooner, so that no rounding of an age makes it too late.
-        (f64::from(roots.roots[bin]), (last + self.ends[bin]) * (1.0 - 1e-15))
+        (f64::from(roots.by_bin[bin]), (last + self.ends[bin]) * (1.0 - 1e-15))
     }
 
     /// Works out the roots of the index of a model for every age.
@@ -428,12 +428,16 @@ mod tests {
             let mut reached = [0.0_f32; BINS];
             for bin in bins {
                 seen.end(bin, 1.0);
-                reached.iter_mut().for_each(|reached| *reached *= 1.0 - 1.0 / REMEMBERED);
+                for reached in &mut reached {
+                    *reached *= 1.0 - 1.0 / REMEMBERED;
+                }
                 for (offset, share) in SHARES.iter().enumerate() {
                     let last = (bin + offset).saturating_sub(1).min(BINS - 1);
-                    reached[..=last].iter_mut().for_each(|reached| *reached += share);
+                    for reached in &mut reached[..=last] {
+                        *reached += share;
+                    }
                 }
-                prop_assert_eq!(seen.reached, reached);
+                prop_assert_eq!(seen.reached.map(f32::to_bits), reached.map(f32::to_bits));
             }
         }
 

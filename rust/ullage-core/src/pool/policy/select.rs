@@ -158,8 +158,8 @@ fn float(bytes: u128) -> f64 {
     bytes as f64
 }
 
-/// Candidates that are looked for at a time: seldom more are asked for, and to sort them all would cost more than the
-/// search.
+/// Among more than [`MOST`], so many are looked for at a time; among fewer, one. Seldom more are asked for, and to sort
+/// them all would cost more than the search.
 const AT_A_TIME: usize = 4;
 /// Once so many stand in order, the others are sorted.
 const FEW: usize = 8;
@@ -196,19 +196,24 @@ impl<'a> Ranked<'a> {
             self.ranked += many;
             return;
         }
-        let many = AT_A_TIME.min(rest.len());
-        let (first, others) = rest.split_at_mut(many);
-        for at in 1..many {
+        if rest.len() <= MOST {
+            let least = least_of(rest);
+            rest.swap(0, least);
+            self.ranked += 1;
+            return;
+        }
+        let (first, others) = rest.split_at_mut(AT_A_TIME);
+        for at in 1..AT_A_TIME {
             sort_in(&mut first[..=at]);
         }
         for other in others {
-            let last = &mut first[many - 1];
+            let last = &mut first[AT_A_TIME - 1];
             if other.goes_before(last) {
                 std::mem::swap(last, other);
                 sort_in(first);
             }
         }
-        self.ranked += many;
+        self.ranked += AT_A_TIME;
     }
 
     /// How many of the first free `missing` bytes, `least_many` at the least, and what they free.
@@ -230,12 +235,25 @@ impl<'a> Ranked<'a> {
         if self.rows[..self.ranked.min(MOST)].iter().any(is_useful) {
             return slack;
         }
-        if self.rows.len() > MOST && self.ranked < MOST {
+        // If the largest of all is among those that stand in order, it is the largest of the least worth.
+        let largest_of = |rows: &[Weighed]| rows.iter().map(|weighed| weighed.bytes).max().unwrap_or(0);
+        let is_known = largest_of(&self.rows[..self.ranked.min(MOST)]) == largest_of(self.rows);
+        if self.rows.len() > MOST && self.ranked < MOST && !is_known {
             self.rows[self.ranked..].select_nth_unstable_by(MOST.saturating_sub(self.ranked), Weighed::order);
         }
-        let largest = self.rows.iter().take(MOST).map(|weighed| weighed.bytes).max().unwrap_or(0);
-        slack.min(float(largest.into()))
+        let least_worth = self.rows.len().min(MOST);
+        slack.min(float(largest_of(if is_known { self.rows } else { &self.rows[..least_worth] }).into()))
     }
+}
+
+/// The place of the least worth, by two looks at all: in neither is there a branch on who is worth less, which nobody
+/// could foretell.
+fn least_of(rows: &[Weighed]) -> usize {
+    let less = |least: f64, row: &Weighed| if row.worth < least { row.worth } else { least };
+    let least = rows.iter().fold(f64::INFINITY, less);
+    let mut equals = (0..rows.len()).filter(|&at| rows[at].worth <= least);
+    let first = equals.next().unwrap_or(0);
+    equals.fold(first, |best, at| if rows[at].goes_before(&rows[best]) { at } else { best })
 }
 
 /// Brings the last of `rows` to its place; the others stand in order.
@@ -299,6 +317,7 @@ impl<'a> Search<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
 mod tests {
     use proptest::prelude::*;
 

@@ -116,8 +116,9 @@ impl Policy for Value {
     }
 
     fn on_cost(&mut self, model: ModelId, load_s: f64) {
+        let more_s = load_s - self.known[model.0].load_s;
         self.known[model.0].cost(load_s);
-        self.experts.recount(&self.known);
+        self.experts.cost(model.0, more_s, &self.known);
     }
 
     fn worth(&self, candidate: &Candidate, now: Time) -> f64 {
