@@ -45,6 +45,12 @@ impl Clocks {
         self.indices[model].set(Index::UNKNOWN);
     }
 
+    /// Works out now what somebody may soon ask for, after a request for `model`.
+    pub(super) fn prepare(&self, model: usize) {
+        self.by_time.prepare(model);
+        self.by_request.prepare(model);
+    }
+
     /// What waiting for the next request of `model` is worth: the geometric mean of both clocks.
     pub(super) fn index(&self, model: usize, now_s: f64) -> f64 {
         let kept = self.indices[model].get();

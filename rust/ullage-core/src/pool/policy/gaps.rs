@@ -32,6 +32,8 @@ const FRAILTY: f64 = 2.0;
 const REMEMBERED: f32 = 50.0;
 /// A gap counts half in its bin and a quarter in each neighbour: a timer that jitters is still one timer.
 const SHARES: [f32; 3] = [0.25, 0.5, 0.25];
+/// Among more models than these, what is due is worked out before somebody asks.
+const FEW: usize = 256;
 /// The pooled hazard is worked out anew after so many requests, or as many as there are models.
 const REFRESH_EVERY: usize = 1024;
 
@@ -212,6 +214,14 @@ impl Gaps {
     pub(super) fn root_index(&self, model: usize, at: f64) -> (f64, f64) {
         let row = &self.rows[model];
         let Some(last) = row.last else { return (0.0, f64::INFINITY) };
+        self.settle(row);
+        let bin = Self::bin(at - last);
+        // A little sooner, so that no rounding of an age makes it too late.
+        (f64::from(row.roots.borrow().by_bin[bin]), (last + self.ends[bin]) * (1.0 - 1e-15))
+    }
+
+    /// Works out the roots of a model that are due.
+    fn settle(&self, row: &Row) {
         let mut roots = row.roots.borrow_mut();
         roots.renew(self.refreshes);
         match roots.due {
@@ -220,9 +230,15 @@ impl Gaps {
             Due::Before => roots.by_bin = self.roots(&row.before),
         }
         roots.due = Due::Nothing;
-        let bin = Self::bin(at - last);
-        // A little sooner, so that no rounding of an age makes it too late.
-        (f64::from(roots.by_bin[bin]), (last + self.ends[bin]) * (1.0 - 1e-15))
+    }
+
+    /// Works out what is due of the model asked for, and of one model after another. Who asks for the worths of many
+    /// models at once would wait for all of them otherwise; among few they wait for what is asked for only.
+    pub(super) fn prepare(&self, model: usize) {
+        if self.rows.len() > FEW {
+            self.settle(&self.rows[model]);
+            self.settle(&self.rows[self.auditor]);
+        }
     }
 
     /// Works out the roots of the index of a model for every age.
@@ -417,6 +433,8 @@ mod tests {
                 kept = told;
                 if is_asked {
                     prop_assert_eq!(lazy.root_index(whom, now), told);
+                } else if passed > 450.0 {
+                    lazy.settle(&lazy.rows[model]);
                 }
             }
         }

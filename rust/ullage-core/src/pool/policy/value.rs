@@ -90,6 +90,9 @@ impl Policy for Value {
         known.requests += 1.0;
         known.level = (row.recent * known.density).log2() + now_s / HALF_LIFE_S;
         self.clocks.request(model.0, now_s);
+        if self.experts.is_full() {
+            self.clocks.prepare(model.0);
+        }
         // While nothing had to go yet, nobody knows how much fits: then once it has come.
         let waits = !self.known[model.0].is_resident && !self.experts.is_full();
         self.rows[model.0].waits = waits;
