@@ -46,7 +46,7 @@ impl Clocks {
     }
 
     /// Works out now what somebody may soon ask for, after a request for `model`.
-    pub(super) fn prepare(&self, model: usize) {
+    pub(super) fn prepare(&mut self, model: usize) {
         self.by_time.prepare(model);
         self.by_request.prepare(model);
     }

@@ -34,6 +34,8 @@ const REMEMBERED: f32 = 50.0;
 const SHARES: [f32; 3] = [0.25, 0.5, 0.25];
 /// Among more models than these, what is due is worked out before somebody asks.
 const FEW: usize = 256;
+/// Of so many models at each request.
+const AT_A_TIME: usize = 4;
 /// The pooled hazard is worked out anew after so many requests, or as many as there are models.
 const REFRESH_EVERY: usize = 1024;
 
@@ -101,6 +103,8 @@ pub(super) struct Gaps {
     mean: f64,
     requests: usize,
     refreshes: u64,
+    /// So many models, the first ones, have had their roots worked out since.
+    settled: usize,
     /// The model whose open gap is audited next.
     auditor: usize,
 }
@@ -123,6 +127,7 @@ impl Default for Gaps {
             mean: 1.0,
             requests: 0,
             refreshes: 0,
+            settled: 0,
             auditor: 0,
         };
         gaps.refresh();
@@ -164,6 +169,7 @@ impl Gaps {
         }
         self.mean = sum / seen;
         self.refreshes += 1;
+        self.settled = 0;
     }
 
     /// `model` is asked for at `at`; true if this changes what every model is worth.
@@ -232,12 +238,14 @@ impl Gaps {
         roots.due = Due::Nothing;
     }
 
-    /// Works out what is due of the model asked for, and of one model after another. Who asks for the worths of many
-    /// models at once would wait for all of them otherwise; among few they wait for what is asked for only.
-    pub(super) fn prepare(&self, model: usize) {
+    /// Works out what is due of the model asked for, and after a refresh of all models, a few at a time. Who asks for the
+    /// worths of many models at once would wait for all of them otherwise; among few they wait for what is asked for only.
+    pub(super) fn prepare(&mut self, model: usize) {
         if self.rows.len() > FEW {
             self.settle(&self.rows[model]);
-            self.settle(&self.rows[self.auditor]);
+            let next = self.settled.min(self.rows.len())..(self.settled + AT_A_TIME).min(self.rows.len());
+            self.settled = next.end;
+            self.rows[next].iter().for_each(|row| self.settle(row));
         }
     }
 
