@@ -45,6 +45,8 @@ pub struct Pool {
     pub(super) queue: Queue,
     pub(super) leases: HashMap<RequestId, Lease, BuildHasherDefault<NumberHasher>>,
     pub(super) lists: Lists,
+    /// How many models have a compressed form.
+    pub(super) forms: usize,
     /// The instances that drain now.
     pub(super) draining: Vec<InstanceId>,
     /// Counts the instances that were told to drain.
@@ -86,6 +88,7 @@ impl Pool {
             queue: Queue::default(),
             leases: HashMap::default(),
             lists: Lists::default(),
+            forms: 0,
             draining: Vec::new(),
             drains: 0,
             turns: 0,
@@ -169,6 +172,7 @@ impl Pool {
         }
         let bytes = entry.needed(&self.instances[first], None).total();
         self.policy.on_register(&Facts { name: &name, bytes, load_s: entry.load_s });
+        self.forms = self.forms.saturating_add(entry.registration.compressed.is_some().into());
         self.entries.push(entry);
         self.by_name.insert(name, id);
         self.queue.add_model();
@@ -196,8 +200,8 @@ impl Pool {
     /// Whether `new` fits beside all other pinned models, each at the first of its places that is not retired.
     pub(super) fn check_pins(&self, new: &Entry) -> Result<()> {
         let needed = |entry: &Entry| {
-            let standing = entry.instances().find(|&id| !self.instance(id).is_retired);
-            standing.map_or(Demand::ZERO, |id| entry.needed(self.instance(id), None))
+            let first = self.standing(entry).next();
+            first.map_or(Demand::ZERO, |id| entry.needed(self.instance(id), None))
         };
         let asked = needed(new);
         for &(domain, requested) in asked.parts() {

@@ -42,22 +42,20 @@ impl Lists {
     }
 }
 
+/// Counts one that counted before, or does from now on.
+fn move_by(count: &mut usize, did: bool, does: bool) {
+    *count = count.saturating_sub(did.into()).saturating_add(does.into());
+}
+
 impl Pool {
     /// Gives `id` another state, and returns the one that it had.
     pub(super) fn turn_into(&mut self, id: InstanceId, state: State) -> State {
         let instance = &mut self.instances[id.0];
-        let is_compressed = |state: &State| usize::from(matches!(state, State::Compressed { .. }));
-        self.lists.compressed = self
-            .lists
-            .compressed
-            .saturating_sub(is_compressed(&instance.state))
-            .saturating_add(is_compressed(&state));
-        let is_compressing = |state: &State| usize::from(matches!(state, State::Compressing { .. }));
-        self.lists.compressing = self
-            .lists
-            .compressing
-            .saturating_sub(is_compressing(&instance.state))
-            .saturating_add(is_compressing(&state));
+        let (was, is) = (&instance.state, &state);
+        let is_compressed = |state: &State| matches!(state, State::Compressed { .. });
+        let is_compressing = |state: &State| matches!(state, State::Compressing { .. });
+        move_by(&mut self.lists.compressed, is_compressed(was), is_compressed(is));
+        move_by(&mut self.lists.compressing, is_compressing(was), is_compressing(is));
         let before = std::mem::replace(&mut instance.state, state);
         instance.since = self.now;
         instance.is_overdue = false;
@@ -76,10 +74,8 @@ impl Pool {
         let stands = instance.stands(self.entries[instance.model.0].is_pinned);
         let before = std::mem::replace(&mut self.instances[id.0].standing, stands);
         if stands != before {
-            let is_seated =
-                |standing| usize::from(matches!(standing, Standing::Evictable | Standing::Coming));
-            self.lists.seated =
-                self.lists.seated.saturating_sub(is_seated(before)).saturating_add(is_seated(stands));
+            let is_seated = |standing| matches!(standing, Standing::Evictable | Standing::Coming);
+            move_by(&mut self.lists.seated, is_seated(before), is_seated(stands));
             if let Some(list) = self.lists.of(before) {
                 Lists::leave(list, id);
             }

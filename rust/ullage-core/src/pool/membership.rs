@@ -2,6 +2,7 @@
 
 use super::brain::Pool;
 use super::demand::{Demand, DomainId};
+use super::entry::Entry;
 use super::event::{Action, Level, ModelId};
 use super::instance::{Instance, InstanceId, State};
 use super::registration::{Place, PlaceId};
@@ -89,6 +90,11 @@ impl Pool {
             self.instances[number].is_retired |= needs(&place.weights) || needs(&place.workspace);
             self.note_leaver(id);
         }
+    }
+
+    /// The instances of a model that are not retired.
+    pub(super) fn standing(&self, entry: &Entry) -> impl Iterator<Item = InstanceId> {
+        entry.instances().filter(|&id| !self.instance(id).is_retired)
     }
 
     /// Whether any of `demand` is on a retired domain.

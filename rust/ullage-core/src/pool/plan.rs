@@ -177,8 +177,7 @@ impl Pool {
     /// How long until `model` is there, were its memory free.
     pub(super) fn load_left_s(&self, model: ModelId) -> f64 {
         let entry = self.entry(model);
-        let standing = entry.instances().filter(|&id| !self.instance(id).is_retired);
-        let left = standing.filter_map(|id| {
+        let left = self.standing(entry).filter_map(|id| {
             let instance = self.instance(id);
             let passed_s = self.now.since(instance.since).as_secs_f64();
             match instance.state {

@@ -136,6 +136,11 @@ impl Room {
             self.closed[instance.0] = self.walk;
         }
         self.seats = self.seats.saturating_add(1);
+        self.count_on(bytes);
+    }
+
+    /// Counts on `bytes` that come free by themselves, or have been told to.
+    pub(super) fn count_on(&mut self, bytes: &Demand) {
         for &(domain, bytes) in bytes.parts() {
             let space = &mut self.spaces[domain.index()];
             space.incoming = space.incoming.saturating_add(bytes.get().into());

@@ -35,10 +35,7 @@ impl Pool {
             space.limit = account.tightest_limit();
         }
         for &id in &self.lists.leaving {
-            for &(domain, bytes) in self.instance(id).booked().parts() {
-                let space = &mut room.spaces[domain.index()];
-                space.incoming = space.incoming.saturating_add(bytes.get().into());
-            }
+            room.count_on(&self.instance(id).booked());
         }
         if self.lists.compressing > 0 {
             self.expect_shrunk(room);
@@ -56,10 +53,8 @@ impl Pool {
     /// Counts on what comes free once those that shrink have their other form.
     fn expect_shrunk(&self, room: &mut Room) {
         for instance in &self.instances {
-            let State::Compressing { weights, .. } = &instance.state else { continue };
-            for &(domain, bytes) in weights.demand().parts() {
-                let space = &mut room.spaces[domain.index()];
-                space.incoming = space.incoming.saturating_add(bytes.get().into());
+            if let State::Compressing { weights, .. } = &instance.state {
+                room.count_on(&weights.demand());
             }
         }
     }
@@ -75,11 +70,8 @@ impl Pool {
     /// workspace. `None` where no instance could ever serve it.
     fn decide_hit(&self, ask: Ask, room: &mut Room) -> Option<Decision> {
         let entry = self.entry(ask.model);
-        let is_open = |id: &InstanceId| {
-            let instance = self.instance(*id);
-            instance.is_ready() && !instance.is_retired && !room.is_closed(*id)
-        };
-        let mut open: Vec<InstanceId> = entry.instances().filter(is_open).collect();
+        let is_open = |id: &InstanceId| self.instance(*id).is_ready() && !room.is_closed(*id);
+        let mut open: Vec<InstanceId> = self.standing(entry).filter(is_open).collect();
         if open.is_empty() {
             return None;
         }
@@ -123,9 +115,7 @@ impl Pool {
         if held >= entry.registration.instances || self.moving(ask.model).is_some() {
             return None;
         }
-        let mut cold = entry
-            .instances()
-            .filter(|&id| matches!(self.instance(id).state, State::Cold) && !self.instance(id).is_retired);
+        let mut cold = self.standing(entry).filter(|&id| matches!(self.instance(id).state, State::Cold));
         let id = cold.find(|&id| {
             let may = !self.is_pressed(id, ask) && self.shortage(id, ask, room).is_none();
             may && room.take(&entry.needed(self.instance(id), ask.workspace))
@@ -136,8 +126,7 @@ impl Pool {
 
     /// What its instances are doing that it has to wait for.
     pub(super) fn moving(&self, model: ModelId) -> Option<WaitFor> {
-        let mut standing = self.entry(model).instances().filter(|&id| !self.instance(id).is_retired);
-        standing.find_map(|id| match self.instance(id).state {
+        self.standing(self.entry(model)).find_map(|id| match self.instance(id).state {
             State::Loading { .. } | State::Promoting { .. } => Some(WaitFor::Load),
             State::Compressing { .. } => Some(WaitFor::Memory),
             _ => None,
@@ -149,8 +138,7 @@ impl Pool {
         if let Some(behind) = self.moving(ask.model) {
             return Decision::wait(behind);
         }
-        let mut places: Vec<InstanceId> = entry.instances().collect();
-        places.retain(|&id| !self.instance(id).is_retired);
+        let mut places: Vec<InstanceId> = self.standing(entry).collect();
         if places.is_empty() {
             return Decision::Refuse(Denial::NoPlace);
         }

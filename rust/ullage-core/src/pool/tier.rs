@@ -13,10 +13,9 @@ impl Pool {
     /// The compressed form that `id` could take now.
     pub(super) fn form(&self, id: InstanceId) -> Option<&Demand> {
         let instance = self.instance(id);
-        let may = instance.is_ready() && instance.leases == 0 && !instance.is_incompressible;
-        let form = self.entry_of(id).registration.compressed.as_ref();
-        let may = may && !form.is_some_and(|form| self.is_on_retired(&form.bytes));
-        form.filter(|_| may).map(|form| &form.bytes)
+        let can_shrink = instance.is_ready() && instance.leases == 0 && !instance.is_incompressible;
+        let form = self.entry_of(id).registration.compressed.as_ref().map(|form| &form.bytes);
+        form.filter(|bytes| can_shrink && !self.is_on_retired(bytes))
     }
 
     /// Lets an idle model shrink; where the room for both forms is gone, it goes.

@@ -110,7 +110,11 @@ impl Pool {
     ) -> Option<Trade> {
         let is_weighed = matches!(self.policy.selection(), Selection::Least { .. });
         let can_shrink = |&id: &InstanceId| self.form(id).is_some();
-        if !is_weighed || missing.is_empty() || !self.lists.evictable.iter().any(can_shrink) {
+        if !is_weighed
+            || missing.is_empty()
+            || self.forms == 0
+            || !self.lists.evictable.iter().any(can_shrink)
+        {
             return None;
         }
         let classes = self.classes(Reach::Idle, Some(to), room);
@@ -123,11 +127,11 @@ impl Pool {
         let class_of = |id: &InstanceId| fair.iter().find(|(_, other)| other == id).map(|(class, _)| *class);
         let last = ids.iter().map(class_of).collect::<Option<Vec<Class>>>()?.into_iter().max()?;
         let others = fair.iter().filter(|(class, id)| *class <= last && !ids.contains(id));
-        let mut others: Vec<InstanceId> = others.map(|&(_, id)| id).collect();
-        others.sort_by(|&a, &b| self.worth(a).total_cmp(&self.worth(b)).then(a.cmp(&b)));
+        let mut others = self.worths(others.map(|&(_, id)| id));
+        others.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
         let mut offered: Vec<InstanceId> = Vec::new();
         let mut ways = 0_usize;
-        for &id in ids.iter().chain(&others) {
+        for id in ids.iter().copied().chain(others.into_iter().map(|(id, _)| id)) {
             ways = ways.saturating_add(1).saturating_add(usize::from(can_shrink(&id)));
             if ways > EXACT_UP_TO {
                 break;
@@ -139,7 +143,8 @@ impl Pool {
         }
         let offers: Vec<Offer> = offered.iter().map(|&id| self.offer(id)).collect();
         let (fates, loss) = strike(&need(missing, needed, room), &offers)?;
-        let before: f64 = ids.iter().map(|&id| self.loss(id)).sum();
+        // The first offers are those of `ids`.
+        let before: f64 = offers.iter().take(ids.len()).map(|offer| offer.goes.loss).sum();
         let with = |wanted: Fate| {
             let all = offered.iter().zip(&fates).filter(move |(_, fate)| **fate == wanted);
             all.map(|(&id, _)| id).collect::<Vec<InstanceId>>()

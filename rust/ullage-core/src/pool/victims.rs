@@ -75,6 +75,7 @@ impl Pool {
         room: &Room,
     ) -> Vec<(Class, InstanceId)> {
         let mut classes: Vec<(Class, InstanceId)> = Vec::with_capacity(self.lists.evictable.len());
+        let mut is_in_order = true;
         let is_queueless = self.queue.is_empty();
         let own = to.map(|id| self.instance(id).model);
         for &id in &self.lists.evictable {
@@ -93,10 +94,14 @@ impl Pool {
                     is_only,
                     !is_queueless && self.is_awaited(id),
                 );
+                // Most are of one class, and come by rising number.
+                is_in_order = is_in_order && classes.last().is_none_or(|(last, _)| *last <= class);
                 classes.push((class, id));
             }
         }
-        classes.sort_unstable();
+        if !is_in_order {
+            classes.sort_unstable();
+        }
         classes
     }
 
@@ -140,7 +145,10 @@ impl Pool {
                 let is_elsewhere = is_apart && bytes_of(*id).is_zero();
                 !is_chosen && !is_elsewhere
             };
-            let group: Vec<InstanceId> = group.iter().map(|&(_, id)| id).filter(may_go).collect();
+            let mut group: Vec<InstanceId> = group.iter().map(|&(_, id)| id).collect();
+            if is_apart || before > 0 {
+                group.retain(may_go);
+            }
             let candidates = group.iter().map(|&id| self.candidate(id, bytes_of(id)));
             let (still, many) = (needed.saturating_sub(freed), seats.saturating_sub(before));
             if self.lists.compressed == 0 {

@@ -53,9 +53,8 @@ impl Pool {
     fn behind(&self, model: ModelId) -> WaitFor {
         let entry = self.entry(model);
         let mut is_full = false;
-        for id in entry.instances() {
+        for id in self.standing(entry) {
             match &self.instance(id).state {
-                _ if self.instance(id).is_retired => {}
                 State::Loading { .. } | State::Promoting { .. } => return WaitFor::Load,
                 State::Ready { .. } => is_full |= !entry.has_place(self.instance(id)),
                 _ => {}

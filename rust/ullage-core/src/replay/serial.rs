@@ -1,5 +1,7 @@
 //! One request after another: the policy alone, without queue and ledger.
 
+use std::cmp::Reverse;
+
 use super::log::{Log, Move};
 use super::outcome::{ModelOutcome, Outcome};
 use super::trace::Trace;
@@ -147,13 +149,12 @@ impl<'a> Cache<'a> {
         });
         let mut victims = std::mem::take(&mut self.victims);
         select(self.policy.as_ref(), missing, places, candidates, now, &mut victims);
-        let mut places: Vec<usize> = victims.iter().map(|victim| victim.place).collect();
-        self.victims = victims;
-        places.sort_unstable();
         // From the last to the first, so that the places before it stand.
-        for place in places.into_iter().rev() {
-            self.evict(place, now, log);
+        victims.sort_unstable_by_key(|victim| Reverse(victim.place));
+        for victim in &victims {
+            self.evict(victim.place, now, log);
         }
+        self.victims = victims;
     }
 
     fn evict(&mut self, place: usize, now: Time, log: &mut Option<&mut Log>) {

@@ -184,6 +184,39 @@ fn a_cycle_one_model_too_large_is_mostly_warm() {
     assert!(cold("value") <= 600, "{} of 2000", cold("value"));
 }
 
+/// When which model goes.
+fn evicted(trace: &Trace, capacity: u64, name: &str) -> Vec<(u64, usize)> {
+    let mut log = Log::default();
+    let _ = serial(trace, Bytes::new(capacity), policy(name, trace).unwrap(), Some(&mut log));
+    let eviction = |(at, what): &(Time, Move)| match what {
+        Move::Evict(model) => Some((at.as_nanos() / 1_000_000_000, *model)),
+        _ => None,
+    };
+    log.0.iter().filter_map(eviction).collect()
+}
+
+/// Two of three models fit. At 45 s the first, asked for every 20 s and last 5 s ago, is worth 1/15, and the second, used
+/// later but with 87 s still to go, 1/87. At 132 s neither has a gap left, so the least recently used goes.
+#[test]
+fn who_knows_the_gaps_keeps_what_comes_sooner() {
+    let requests = [(0, 0), (20, 0), (20, 0), (2, 1), (3, 2), (15, 0), (5, 2), (67, 1)];
+    let trace = trace(&[4, 4, 4], &requests);
+    assert_eq!(evicted(&trace, 8, "informed"), [(45, 1), (132, 0)]);
+    assert_eq!(evicted(&trace, 8, "lru"), [(45, 0), (60, 1), (132, 0)]);
+    let outcome = serial(&trace, Bytes::new(8), policy("informed", &trace).unwrap(), None);
+    assert_eq!((outcome.cold_starts, outcome.load_s.to_bits()), (4, 8.0_f64.to_bits()));
+}
+
+/// The second model has one gap of 10 s and one of 100 s. At 45 s, used 3 s ago, it may come in 7 s: worth 1/14, so the
+/// first goes, with 1/15. Who knows that the long gap is next sends the second away.
+#[test]
+fn who_knows_the_gaps_does_not_know_their_order() {
+    let requests = [(0, 0), (20, 0), (12, 1), (8, 0), (2, 1), (3, 2), (15, 0), (82, 1)];
+    let trace = trace(&[4, 4, 4], &requests);
+    assert_eq!(evicted(&trace, 8, "informed"), [(45, 0), (60, 2)]);
+    assert_eq!(evicted(&trace, 8, "clairvoyant")[0], (45, 1));
+}
+
 /// The default rule on traces of every family, beside each simple one: whatever requests do, it is not much worse than
 /// the best of them, though it cannot know which that is. To find out may cost it about one filling of the memory.
 #[test]

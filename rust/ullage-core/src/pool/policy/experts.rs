@@ -29,6 +29,9 @@ const RULES: [Rule; 7] = [
 /// limit may have been lowered.
 const PEAK_LASTS: u32 = 1024;
 
+/// Costs that come to be known better until sums are made anew, so that roundings do not add up.
+const RECOUNT_EVERY: u32 = 1024;
+
 /// All ghosts, and which of them is followed.
 #[derive(Clone, Debug)]
 pub(super) struct Experts {
@@ -41,12 +44,23 @@ pub(super) struct Experts {
     is_full: bool,
     /// Seconds of loading for all that the pool holds.
     held_s: f64,
+    /// Costs that came to be known better since all was added up.
+    costs: u32,
 }
 
 impl Default for Experts {
     fn default() -> Self {
         let ghosts = RULES.map(Ghost::new).to_vec();
-        Self { ghosts, followed: 0, used: 0, peaks: [0, 0], evictions: 0, is_full: false, held_s: 0.0 }
+        Self {
+            ghosts,
+            followed: 0,
+            used: 0,
+            peaks: [0, 0],
+            evictions: 0,
+            is_full: false,
+            held_s: 0.0,
+            costs: 0,
+        }
     }
 }
 
@@ -71,7 +85,7 @@ impl Experts {
         &mut self,
         model: usize,
         known: &[Known],
-        slack: f64,
+        slack_ln: f64,
         gap_worth: impl Fn(usize) -> f64,
     ) {
         let room = self.peaks[0].max(self.peaks[1]);
@@ -84,7 +98,7 @@ impl Experts {
             if ghost.has(model) {
                 ghost.touch(model, &known[model]);
             } else {
-                ghost.load(model, known, room, slack, &gap_worth);
+                ghost.load(model, known, room, slack_ln, &gap_worth);
                 ghost.behind_s += known[model].load_s;
                 has_lost = true;
             }
@@ -138,8 +152,23 @@ impl Experts {
         }
     }
 
-    /// What loads cost is known better.
-    pub(super) fn recount(&mut self, known: &[Known]) {
+    /// A load of `model` is known to cost `more_s` more than was thought.
+    pub(super) fn cost(&mut self, model: usize, more_s: f64, known: &[Known]) {
+        self.costs += 1;
+        if self.costs >= RECOUNT_EVERY {
+            self.costs = 0;
+            self.recount(known);
+        } else if known[model].is_resident {
+            self.held_s += more_s;
+        } else {
+            for ghost in self.ghosts.iter_mut().filter(|ghost| ghost.has(model)) {
+                ghost.ahead_s += more_s;
+            }
+        }
+    }
+
+    /// Adds up anew what is loaded.
+    fn recount(&mut self, known: &[Known]) {
         self.held_s = known.iter().filter(|known| known.is_resident).map(|known| known.load_s).sum();
         self.ghosts.iter_mut().for_each(|ghost| ghost.recount(known));
     }

@@ -16,6 +16,7 @@
 
 #![allow(clippy::arithmetic_side_effects, reason = "numbers of bins and models, all bounded")]
 
+use std::cell::RefCell;
 use std::f64::consts::SQRT_2;
 
 /// Bins of ages: two to an octave, from one unit of the clock to 2^24, half a year in seconds.
@@ -31,32 +32,66 @@ const FRAILTY: f64 = 2.0;
 const REMEMBERED: f32 = 50.0;
 /// A gap counts half in its bin and a quarter in each neighbour: a timer that jitters is still one timer.
 const SHARES: [f32; 3] = [0.25, 0.5, 0.25];
+/// Among more models than these, what is due is worked out before somebody asks.
+const FEW: usize = 256;
+/// Of so many models at each request.
+const AT_A_TIME: usize = 4;
 /// The pooled hazard is worked out anew after so many requests, or as many as there are models.
 const REFRESH_EVERY: usize = 1024;
+
+/// What is known of the gaps of one model.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Gaps that reached each bin, with decay; the first counts them all. Never rising: every step below keeps an order
+    /// that it finds, rounding included.
+    reached: [f32; BINS],
+    /// How many gaps the pooled hazard expects in the time the model was seen, with the same decay.
+    expected: f64,
+}
+
+/// What the roots of a model have to be worked out from, once somebody asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    /// They are worked out.
+    Nothing,
+    /// From what is known of the model now.
+    Now,
+    /// From what was known before its latest gaps.
+    Before,
+}
+
+/// The root of the index of a model in the middle of each bin. Nobody may ever ask, so they are worked out for the first
+/// who does, as if it had been done when it was due.
+#[derive(Clone, Debug)]
+struct Roots {
+    due: Due,
+    /// The refresh that they are of: after a later one they are due anew.
+    age: u64,
+    by_bin: [f32; BINS],
+}
 
 /// The gaps of one model.
 #[derive(Clone, Debug)]
 struct Row {
-    /// Gaps that reached each bin, with decay; the first counts them all. Never rising: every step below keeps an order
-    /// that it finds, rounding included.
-    reached: [f32; BINS + 1],
-    /// How many gaps the pooled hazard expects in the time the model was seen, with the same decay.
-    expected: f64,
     /// When it was last asked for, on this clock; `None` before the first time.
     last: Option<f64>,
     /// Bins of the open gap that the pooled hazard has counted already.
     audited: usize,
-    /// The root of the index in the middle of each bin.
-    roots: [f32; BINS],
-    /// Gaps since it was worked out.
+    /// Gaps since the roots were due, as of a refresh.
     unseen: f64,
+    refreshes: u64,
+    seen: Seen,
+    /// What was known when the roots were due, where they are due from [`Due::Before`].
+    before: Seen,
+    roots: RefCell<Roots>,
 }
 
 /// The gaps of all models on one clock.
 #[derive(Clone, Debug)]
 pub(super) struct Gaps {
     rows: Vec<Row>,
-    /// A quarter of the length of each bin.
+    /// The age at which each bin ends, and a quarter of its length.
+    ends: [f64; BINS],
     quarters: [f64; BINS],
     /// Gaps of all models that ended in each bin, and that reached it.
     ended: [f64; BINS],
@@ -67,6 +102,9 @@ pub(super) struct Gaps {
     /// The mean factor of all models.
     mean: f64,
     requests: usize,
+    refreshes: u64,
+    /// So many models, the first ones, have had their roots worked out since.
+    settled: usize,
     /// The model whose open gap is audited next.
     auditor: usize,
 }
@@ -76,8 +114,11 @@ impl Default for Gaps {
         // Bin 0 begins at 0, bin n at 2^(n/2).
         let edge = |number: usize| if number == 0 { 0.0 } else { (index_f64(number) / 2.0).exp2() };
         let quarters = std::array::from_fn(|bin| 0.25 * (edge(bin + 1) - edge(bin)));
+        // The last holds all that is older.
+        let ends = std::array::from_fn(|bin| if bin + 1 < BINS { edge(bin + 1) } else { f64::INFINITY });
         let mut gaps = Self {
             rows: Vec::new(),
+            ends,
             quarters,
             ended: [0.0; BINS],
             reached: [0.0; BINS],
@@ -85,6 +126,8 @@ impl Default for Gaps {
             cumulative: [0.0; BINS + 1],
             mean: 1.0,
             requests: 0,
+            refreshes: 0,
+            settled: 0,
             auditor: 0,
         };
         gaps.refresh();
@@ -94,14 +137,9 @@ impl Default for Gaps {
 
 impl Gaps {
     pub(super) fn add(&mut self) {
-        self.rows.push(Row {
-            reached: [0.0; BINS + 1],
-            expected: 0.0,
-            last: None,
-            audited: 0,
-            roots: [0.0; BINS],
-            unseen: f64::INFINITY,
-        });
+        let seen = Seen { reached: [0.0; BINS], expected: 0.0 };
+        let roots = RefCell::new(Roots { due: Due::Now, age: 0, by_bin: [0.0; BINS] });
+        self.rows.push(Row { last: None, audited: 0, unseen: 0.0, refreshes: 0, seen, before: seen, roots });
     }
 
     /// The bin of an age: its exponent, and whether its fraction is in the upper half of the octave.
@@ -115,7 +153,7 @@ impl Gaps {
         usize::try_from(2 * octave + upper).map_or(BINS - 1, |bin| bin.min(BINS - 1))
     }
 
-    /// The pooled hazard as it is now; a tenth of a gap in ten stands in where nothing was seen.
+    /// The pooled hazard as it is now; a tenth of a gap in ten stands in where nothing was seen. All roots are due.
     fn refresh(&mut self) {
         let mut cumulative = 0.0;
         for bin in 0..BINS {
@@ -126,19 +164,17 @@ impl Gaps {
         }
         let (mut sum, mut seen) = (1.0, 1.0);
         for row in self.rows.iter().filter(|row| row.last.is_some()) {
-            sum += (FRAILTY * self.mean + row.gaps()) / (FRAILTY + row.expected);
+            sum += (FRAILTY * self.mean + row.seen.gaps()) / (FRAILTY + row.seen.expected);
             seen += 1.0;
         }
         self.mean = sum / seen;
-        for model in 0..self.rows.len() {
-            if self.rows[model].last.is_some() {
-                self.fill(model);
-            }
-        }
+        self.refreshes += 1;
+        self.settled = 0;
     }
 
-    /// `model` is asked for at `at`.
-    pub(super) fn request(&mut self, model: usize, at: f64) {
+    /// `model` is asked for at `at`; true if this changes what every model is worth.
+    pub(super) fn request(&mut self, model: usize, at: f64) -> bool {
+        self.rows[model].keep_what_is_due(self.refreshes);
         if let Some(last) = self.rows[model].last {
             let bin = Self::bin(at - last);
             let row = &mut self.rows[model];
@@ -146,26 +182,29 @@ impl Gaps {
                 *reached += 1.0;
             }
             self.ended[bin] += 1.0;
-            row.end(bin, f64::from(self.cumulative[bin + 1]));
+            row.seen.end(bin, f64::from(self.cumulative[bin + 1]));
         }
         let row = &mut self.rows[model];
         row.last = Some(at);
         row.audited = 0;
         row.unseen += 1.0;
-        if row.unseen > row.gaps() * NEWS {
-            self.fill(model);
+        if row.unseen > row.seen.gaps() * NEWS {
+            row.unseen = 0.0;
+            row.roots.get_mut().due = Due::Now;
         }
         self.audit(at);
         self.requests += 1;
-        if self.requests.is_multiple_of(self.rows.len().max(REFRESH_EVERY)) || self.requests == 16 {
+        let is_time = self.requests.is_multiple_of(self.rows.len().max(REFRESH_EVERY)) || self.requests == 16;
+        if is_time {
             self.refresh();
         }
+        is_time
     }
 
     /// Counts the open gap of one model after another as having reached its age: what is never asked for again would
     /// otherwise not be missed.
     fn audit(&mut self, at: f64) {
-        self.auditor = (self.auditor + 1) % self.rows.len();
+        self.auditor = if self.auditor + 1 < self.rows.len() { self.auditor + 1 } else { 0 };
         let Some(last) = self.rows[self.auditor].last else { return };
         let bin = Self::bin(at - last);
         let row = &mut self.rows[self.auditor];
@@ -176,17 +215,38 @@ impl Gaps {
     }
 
     /// The root of what waiting for the next request of `model` is worth at `at`, per unit of the clock: the root,
-    /// because whoever asks takes the geometric mean of two clocks.
-    pub(super) fn root_index(&self, model: usize, at: f64) -> f64 {
+    /// because whoever asks takes the geometric mean of two clocks. Beside it a time until which it stays that, unless the
+    /// model is asked for or the pooled hazard is worked out anew.
+    pub(super) fn root_index(&self, model: usize, at: f64) -> (f64, f64) {
         let row = &self.rows[model];
-        let Some(last) = row.last else { return 0.0 };
-        f64::from(row.roots[Self::bin(at - last)])
+        let Some(last) = row.last else { return (0.0, f64::INFINITY) };
+        self.settle(row);
+        let bin = Self::bin(at - last);
+        // A little sooner, so that no rounding of an age makes it too late.
+        (f64::from(row.roots.borrow().by_bin[bin]), (last + self.ends[bin]) * (1.0 - 1e-15))
     }
 
-    fn fill(&mut self, model: usize) {
-        let roots = self.roots(&self.rows[model]);
-        let row = &mut self.rows[model];
-        (row.roots, row.unseen) = (roots, 0.0);
+    /// Works out the roots of a model that are due.
+    fn settle(&self, row: &Row) {
+        let mut roots = row.roots.borrow_mut();
+        roots.renew(self.refreshes);
+        match roots.due {
+            Due::Nothing => {}
+            Due::Now => roots.by_bin = self.roots(&row.seen),
+            Due::Before => roots.by_bin = self.roots(&row.before),
+        }
+        roots.due = Due::Nothing;
+    }
+
+    /// Works out what is due of the model asked for, and after a refresh of all models, a few at a time. Who asks for the
+    /// worths of many models at once would wait for all of them otherwise; among few they wait for what is asked for only.
+    pub(super) fn prepare(&mut self, model: usize) {
+        if self.rows.len() > FEW {
+            self.settle(&self.rows[model]);
+            let next = self.settled.min(self.rows.len())..(self.settled + AT_A_TIME).min(self.rows.len());
+            self.settled = next.end;
+            self.rows[next].iter().for_each(|row| self.settle(row));
+        }
     }
 
     /// Works out the roots of the index of a model for every age.
@@ -194,8 +254,8 @@ impl Gaps {
     /// With the chance `s` to be unused at an age and the time `v` that is still spent unused after it, waiting from one
     /// age to another gives `Δs / Δv`. So the ages are points of a plane, and the best that can be had from one of them
     /// is the tangent from there to the hull of the later ones: one pass from the last to the first.
-    fn roots(&self, row: &Row) -> [f32; BINS] {
-        let hazards = self.hazards(row);
+    fn roots(&self, seen: &Seen) -> [f32; BINS] {
+        let hazards = self.hazards(seen);
         let (mut alive, mut starts) = (1.0, [0.0; BINS + 1]);
         for bin in 0..BINS {
             starts[bin] = alive;
@@ -231,13 +291,16 @@ impl Gaps {
 
     /// The chance that a model unused until the start of a bin is asked for within it. Its factor is what is known of it
     /// by then: that it is still unused tells that it is rare.
-    fn hazards(&self, row: &Row) -> [f32; BINS] {
-        let (seen, expected) = (single(FRAILTY * self.mean + row.gaps()), single(FRAILTY + row.expected));
+    fn hazards(&self, seen: &Seen) -> [f32; BINS] {
+        let gaps = single(FRAILTY * self.mean + seen.gaps());
+        let expected = single(FRAILTY + seen.expected);
+        let mut later = [0.0; BINS];
+        later[..BINS - 1].copy_from_slice(&seen.reached[1..]);
         std::array::from_fn(|bin| {
             // The odds are `above / below`.
-            let (above, below) = (self.odds[bin] * seen, expected + self.cumulative[bin]);
-            let (reached, both) = (row.reached[bin], above + below);
-            ((reached - row.reached[bin + 1]) * both + PRIOR * above) / ((reached + PRIOR) * both)
+            let (above, below) = (self.odds[bin] * gaps, expected + self.cumulative[bin]);
+            let (reached, both) = (seen.reached[bin], above + below);
+            ((reached - later[bin]) * both + PRIOR * above) / ((reached + PRIOR) * both)
         })
     }
 }
@@ -257,7 +320,31 @@ fn single(number: f64) -> f32 {
     number as f32
 }
 
+impl Roots {
+    /// After a refresh they are due.
+    const fn renew(&mut self, refreshes: u64) {
+        if self.age != refreshes {
+            self.due = Due::Now;
+            self.age = refreshes;
+        }
+    }
+}
+
 impl Row {
+    /// Before what is known of the model changes: what its roots are due from is kept.
+    fn keep_what_is_due(&mut self, refreshes: u64) {
+        if self.refreshes != refreshes {
+            (self.refreshes, self.unseen) = (refreshes, 0.0);
+        }
+        let roots = self.roots.get_mut();
+        roots.renew(refreshes);
+        if roots.due == Due::Now {
+            (roots.due, self.before) = (Due::Before, self.seen);
+        }
+    }
+}
+
+impl Seen {
     fn gaps(&self) -> f64 {
         f64::from(self.reached[0])
     }
@@ -265,17 +352,32 @@ impl Row {
     /// A gap ended in `bin`, where `expected` were expected meanwhile.
     fn end(&mut self, bin: usize, expected: f64) {
         let keep = 1.0 - 1.0 / REMEMBERED;
-        for reached in &mut self.reached {
-            *reached *= keep;
-        }
-        for (offset, share) in SHARES.iter().enumerate() {
-            let bin = (bin + offset).saturating_sub(1).min(BINS - 1);
-            for reached in &mut self.reached[..=bin] {
-                *reached += share;
-            }
+        let shares: [&[f32; BINS]; 3] = std::array::from_fn(|at| {
+            let bin = (bin + at).saturating_sub(1).min(BINS - 1);
+            steps(&STEPS[at], bin)
+        });
+        // Each share is added by itself, one after another: sums of floats depend on the order.
+        for (at, reached) in self.reached.iter_mut().enumerate() {
+            *reached = *reached * keep + shares[0][at] + shares[1][at] + shares[2][at];
         }
         self.expected = self.expected * f64::from(keep) + expected;
     }
+}
+
+/// Each of [`SHARES`] for as many bins as there are, then nothing for as many.
+const STEPS: [[f32; 2 * BINS]; 3] = {
+    let mut steps = [[0.0; 2 * BINS]; 3];
+    let mut at = 0;
+    while at < 3 * BINS {
+        steps[at / BINS][at % BINS] = SHARES[at / BINS];
+        at += 1;
+    }
+    steps
+};
+
+/// The share in all bins up to `bin`.
+fn steps(step: &[f32; 2 * BINS], bin: usize) -> &[f32; BINS] {
+    step[BINS - 1 - bin..].first_chunk().unwrap_or(&[0.0; BINS])
 }
 
 #[allow(clippy::cast_precision_loss, reason = "numbers of bins are small")]
@@ -290,8 +392,8 @@ mod tests {
     use super::*;
 
     /// The definition: of all later ages to stop at, the one with the best rate.
-    fn roots_by_trying(gaps: &Gaps, row: &Row) -> [f64; BINS] {
-        let hazards = gaps.hazards(row);
+    fn roots_by_trying(gaps: &Gaps, seen: &Seen) -> [f64; BINS] {
+        let hazards = gaps.hazards(seen);
         let mut starts = [1.0; BINS + 1];
         for bin in 0..BINS {
             starts[bin + 1] = starts[bin] * (1.0 - f64::from(hazards[bin]));
@@ -315,6 +417,56 @@ mod tests {
     }
 
     proptest! {
+        /// Who asks late gets what was due: the same as who asks all the time, for as long as told.
+        #[test]
+        fn nobody_can_tell_when_roots_are_worked_out(
+            asked in prop::collection::vec((0_usize..6, 0.5_f64..900.0, any::<bool>()), 1..300), whom in 0_usize..6,
+        ) {
+            let (mut eager, mut lazy) = (Gaps::default(), Gaps::default());
+            (0..6).for_each(|_| [&mut eager, &mut lazy].into_iter().for_each(Gaps::add));
+            let (mut now, mut kept) = (0.0, (0.0, f64::NEG_INFINITY));
+            for (number, (model, passed, is_asked)) in asked.into_iter().enumerate() {
+                now += passed;
+                prop_assert_eq!(eager.request(model, now), lazy.request(model, now));
+                if number % 40 == 39 {
+                    [&mut eager, &mut lazy].into_iter().for_each(Gaps::refresh);
+                }
+                if number % 40 == 39 || number == 15 || model == whom {
+                    kept.1 = f64::NEG_INFINITY;
+                }
+                let told = (0..6).map(|model| eager.root_index(model, now)).collect::<Vec<_>>()[whom];
+                if now < kept.1 {
+                    prop_assert_eq!(told.0.to_bits(), f64::to_bits(kept.0));
+                }
+                kept = told;
+                if is_asked {
+                    prop_assert_eq!(lazy.root_index(whom, now), told);
+                } else if passed > 450.0 {
+                    lazy.settle(&lazy.rows[model]);
+                }
+            }
+        }
+
+        /// A gap ends as by the definition: all decays, then each share comes to the bins that it reaches.
+        #[test]
+        fn a_gap_is_counted_in_its_bin_and_those_beside_it(bins in prop::collection::vec(0..BINS, 1..80)) {
+            let mut seen = Seen { reached: [0.0; BINS], expected: 0.0 };
+            let mut reached = [0.0_f32; BINS];
+            for bin in bins {
+                seen.end(bin, 1.0);
+                for reached in &mut reached {
+                    *reached *= 1.0 - 1.0 / REMEMBERED;
+                }
+                for (offset, share) in SHARES.iter().enumerate() {
+                    let last = (bin + offset).saturating_sub(1).min(BINS - 1);
+                    for reached in &mut reached[..=last] {
+                        *reached += share;
+                    }
+                }
+                prop_assert_eq!(seen.reached.map(f32::to_bits), reached.map(f32::to_bits));
+            }
+        }
+
         /// The tangents to the hull are the best rates.
         #[test]
         fn no_other_age_to_stop_at_is_better(asked in prop::collection::vec((0_usize..4, 0.5_f64..5000.0), 1..120)) {
@@ -327,8 +479,8 @@ mod tests {
             }
             gaps.refresh();
             for row in &gaps.rows {
-                let tried = roots_by_trying(&gaps, row);
-                for (bin, (root, tried)) in gaps.roots(row).iter().zip(tried).enumerate() {
+                let tried = roots_by_trying(&gaps, &row.seen);
+                for (bin, (root, tried)) in gaps.roots(&row.seen).iter().zip(tried).enumerate() {
                     prop_assert!((f64::from(*root) - tried).abs() <= 1e-5 * tried, "bin {bin}: {root} and {tried}");
                 }
             }

@@ -34,6 +34,8 @@ pub(super) enum Rule {
 pub(super) struct Known {
     pub(super) load_s: f64,
     pub(super) bytes: u64,
+    /// What a load costs for each byte.
+    pub(super) density: f64,
     /// Requests of the whole pool as of its latest.
     pub(super) turn: u64,
     /// Its requests, all of them.
@@ -44,10 +46,17 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// What a load costs for each byte.
+    pub(super) fn new(load_s: f64, bytes: u64) -> Self {
+        let mut known = Self { bytes, ..Self::default() };
+        known.cost(load_s);
+        known
+    }
+
+    /// A load costs so much.
     #[allow(clippy::cast_precision_loss, reason = "a ratio")]
-    pub(super) fn density(&self) -> f64 {
-        self.load_s / (self.bytes as f64).max(1.0)
+    pub(super) fn cost(&mut self, load_s: f64) {
+        self.load_s = load_s;
+        self.density = load_s / (self.bytes as f64).max(1.0);
     }
 }
 
@@ -65,34 +74,21 @@ struct Resident {
 
 /// What a resident was worth when it was put in line. The least worth stands first, among equals the least recently
 /// used.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Line {
-    worth: f64,
+    /// The worth, as a number in the order of [`f64::total_cmp`].
+    worth: i64,
     turn: u64,
     model: u32,
 }
 
-impl Ord for Line {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.worth
-            .total_cmp(&other.worth)
-            .then_with(|| (self.turn, self.model).cmp(&(other.turn, other.model)))
+impl Line {
+    fn new(worth: f64, turn: u64, model: u32) -> Self {
+        let bits = worth.to_bits().cast_signed();
+        // Without its sign a negative number's bits rise as it falls.
+        Self { worth: bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed(), turn, model }
     }
 }
-
-impl PartialOrd for Line {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Line {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Line {}
 
 /// A shadow of the pool.
 #[derive(Clone, Debug)]
@@ -149,8 +145,8 @@ impl Ghost {
             Rule::Recency => known.turn as f64,
             Rule::Frequency => known.requests,
             Rule::Rate => known.level,
-            Rule::Popularity => known.requests * known.density(),
-            Rule::GreedyDual => self.clock + frequency * known.density(),
+            Rule::Popularity => known.requests * known.density,
+            Rule::GreedyDual => self.clock + frequency * known.density,
             Rule::Gaps | Rule::GapsInOrder => 0.0,
         }
     }
@@ -171,7 +167,7 @@ impl Ghost {
         let before = std::mem::replace(&mut resident.worth, worth);
         resident.frequency = frequency;
         if worth < before {
-            let entry = Line { worth, turn: known.turn, model: resident.model };
+            let entry = Line::new(worth, known.turn, resident.model);
             self.queue_up(entry);
         }
     }
@@ -181,26 +177,30 @@ impl Ghost {
         self.line.push(Reverse(entry));
         if self.line.len() > 2 * self.residents.len() + 7 {
             // A turn that says too little is put right as a worth is.
-            let line = |&Resident { model, worth, .. }| Reverse(Line { worth, turn: 0, model });
+            let line = |&Resident { model, worth, .. }| Reverse(Line::new(worth, 0, model));
             self.line.clear();
             self.line.extend(self.residents.iter().map(line));
         }
     }
 
-    /// Loads `model` into what fits `room` bytes. `gap_worth` is what the gaps say of a model.
+    /// Loads `model` into what fits `room` bytes. `gap_worth` is what the gaps say of a model, and *e* to `slack_ln` what
+    /// will soon be missing beyond that.
     pub(super) fn load(
         &mut self,
         model: usize,
         known: &[Known],
         room: u64,
-        slack: f64,
+        slack_ln: f64,
         gap_worth: impl Fn(usize) -> f64,
     ) {
         let facts = &known[model];
         let needed = self.used.saturating_add(facts.bytes);
         if needed > room {
             match self.rule {
-                Rule::Gaps => self.weigh(needed - room, Selection::Least { slack }, known, gap_worth),
+                Rule::Gaps => {
+                    let how = Selection::Least { slack: slack_ln.exp() };
+                    self.weigh(needed - room, how, known, gap_worth);
+                }
                 Rule::GapsInOrder => self.weigh(needed - room, Selection::Ordered, known, gap_worth),
                 _ => self.shrink(room.saturating_sub(facts.bytes), known),
             }
@@ -210,7 +210,7 @@ impl Ghost {
         let number = u32::try_from(model).unwrap_or(NONE);
         self.residents.push(Resident { model: number, frequency: 1.0, worth });
         if !self.is_by_gaps() {
-            self.queue_up(Line { worth, turn: facts.turn, model: number });
+            self.queue_up(Line::new(worth, facts.turn, number));
         }
         self.used = self.used.saturating_add(facts.bytes);
         if !facts.is_resident {
@@ -252,8 +252,7 @@ impl Ghost {
                 self.line.pop();
                 continue;
             };
-            let now =
-                Line { worth: resident.worth, turn: known[first.model as usize].turn, model: first.model };
+            let now = Line::new(resident.worth, known[first.model as usize].turn, first.model);
             match first.cmp(&now) {
                 Ordering::Equal => {
                     self.line.pop();
@@ -314,6 +313,13 @@ mod tests {
 
     const RULES: [Rule; 5] = [Rule::Recency, Rule::Frequency, Rule::GreedyDual, Rule::Rate, Rule::Popularity];
 
+    #[test]
+    fn a_line_is_in_the_order_of_all_numbers() {
+        let worths =
+            [f64::NEG_INFINITY, -1e300, -1.5, -1e-310, -0.0, 0.0, 1e-310, 1.5, f64::INFINITY, f64::NAN];
+        assert!(worths.is_sorted_by(|a, b| Line::new(*a, 9, 9) < Line::new(*b, 0, 0)));
+    }
+
     proptest! {
         /// Whatever is asked for, and however costs change meanwhile: each victim is the one that a look at all residents
         /// finds (`least` compares them), and the line does not outgrow the residents.
@@ -323,24 +329,24 @@ mod tests {
             steps in prop::collection::vec((0..12_usize, 1_u64..9, prop::option::of(1_u32..50)), 1..400),
         ) {
             let mut ghost = Ghost::new(RULES[rule]);
-            let mut known = vec![Known { bytes: 5, load_s: 1.0, ..Known::default() }; 12];
+            let mut known = vec![Known::new(1.0, 5); 12];
             for _ in &known {
                 ghost.add();
             }
             let mut turn = 0;
             for (model, bytes, cost) in steps {
                 if let Some(cost) = cost {
-                    known[model].load_s = f64::from(cost) / 8.0;
+                    known[model].cost(f64::from(cost) / 8.0);
                     ghost.recount(&known);
                 }
                 turn += 1;
                 let row = &mut known[model];
                 if !ghost.has(model) {
-                    row.bytes = bytes;
+                    *row = Known { turn: row.turn, requests: row.requests, ..Known::new(row.load_s, bytes) };
                 }
                 row.turn = turn;
                 row.requests += 1.0;
-                row.level = row.requests.log2() + row.density().log2() + f64::from(u32::try_from(turn).unwrap()) / 7.0;
+                row.level = row.requests.log2() + row.density.log2() + f64::from(u32::try_from(turn).unwrap()) / 7.0;
                 if ghost.has(model) {
                     ghost.touch(model, &known[model]);
                 } else {

@@ -8,6 +8,7 @@
 //! `value`), and re-statements of what other servers do (`ollama`, `llama.cpp`, `localai`), for comparison.
 
 mod clairvoyant;
+mod clocks;
 mod experts;
 mod gaps;
 mod gdsf;

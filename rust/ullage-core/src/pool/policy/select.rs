@@ -49,12 +49,20 @@ impl Weighed {
     }
 
     fn order(&self, other: &Self) -> Ordering {
+        // Most worths differ, which is sooner seen than their order as bits.
+        if self.worth < other.worth {
+            return Ordering::Less;
+        }
+        if self.worth > other.worth {
+            return Ordering::Greater;
+        }
         let rest = || (self.turn, self.place).cmp(&(other.turn, other.place));
         self.worth.total_cmp(&other.worth).then_with(rest)
     }
 
-    fn size(&self) -> f64 {
-        float(self.bytes.into())
+    #[allow(clippy::cast_precision_loss, reason = "losses are weighed, not counted")]
+    const fn size(&self) -> f64 {
+        self.bytes as f64
     }
 }
 
@@ -91,52 +99,42 @@ pub(super) fn choose(selection: Selection, missing: u128, least_many: usize, cho
     match selection {
         Selection::Least { slack } if least_many < 2 => least(missing, slack, chosen),
         Selection::Least { .. } | Selection::Ordered => {
-            let taken = first(missing, least_many, chosen);
+            let (taken, _) = Ranked::new(chosen).enough(missing, least_many);
             chosen.truncate(taken);
         }
     }
 }
 
-/// Brings the least worth to the front, as many as asked for; gives their number.
-fn first(missing: u128, least_many: usize, chosen: &mut [Weighed]) -> usize {
-    let mut freed: u128 = 0;
-    for taken in 0..chosen.len() {
-        if freed >= missing && taken >= least_many {
-            return taken;
-        }
-        let rest = taken..chosen.len();
-        let least =
-            rest.reduce(|a, b| if chosen[b].goes_before(&chosen[a]) { b } else { a }).unwrap_or(taken);
-        chosen.swap(taken, least);
-        freed = freed.saturating_add(chosen[taken].bytes.into());
-    }
-    chosen.len()
-}
-
 /// Leaves the set with the least loss per useful byte.
 fn least(missing: u128, slack: f64, chosen: &mut Vec<Weighed>) {
-    let greedy = first(missing, 1, chosen);
-    if bytes_of(&chosen[..greedy]) < missing {
+    let mut ranked = Ranked::new(chosen);
+    let (greedy, freed) = ranked.enough(missing, 1);
+    if freed < missing {
         return;
     }
-    let most = chosen.len().min(MOST);
-    let searched = MOST.saturating_sub(greedy);
-    if searched < chosen[greedy..].len() && searched > 0 {
-        chosen[greedy..].select_nth_unstable_by(searched, Weighed::order);
-    }
-    let mut search = Search::new(missing, slack, greedy.min(most), &mut chosen[..most]);
+    let useful = float(missing) + ranked.useful(slack);
+    let mut search = Search::new(missing, useful, ranked);
     search.go(0, 0.0, 0.0, 0);
     let set = search.set;
-    let is_chosen = |place: usize| place < MOST && (set >> place) & 1 == 1;
     // Sums of floats are exact below 2^53 bytes; where they were not, the greedy set is sure to be enough.
-    let found: u128 = (0..most).filter(|&at| is_chosen(at)).map(|at| u128::from(chosen[at].bytes)).sum();
+    let found: u128 = places(set).map(|place| u128::from(chosen[place].bytes)).sum();
     if found < missing {
         chosen.truncate(greedy);
     } else {
-        let mut places = 0..;
-        chosen.retain(|_| places.next().is_some_and(is_chosen));
+        let mut kept = 0_usize;
+        for place in places(set) {
+            chosen.swap(kept, place);
+            kept = kept.saturating_add(1);
+        }
+        chosen.truncate(kept);
     }
     spare(missing, chosen);
+}
+
+/// The places of a set's bits, rising.
+fn places(set: u64) -> impl Iterator<Item = usize> {
+    let next = |left: &u64| Some(left & left.wrapping_sub(1)).filter(|&left| left != 0);
+    std::iter::successors(Some(set).filter(|&set| set != 0), next).map(|left| left.trailing_zeros() as usize)
 }
 
 /// Lets those stay whom the others make needless, the most worth first.
@@ -160,14 +158,120 @@ fn float(bytes: u128) -> f64 {
     bytes as f64
 }
 
-/// Candidates that are put in order at a time: a search seldom looks far, and to sort them all would cost more than it.
-const AT_A_TIME: usize = 6;
+/// Among more than [`MOST`], so many are looked for at a time; among fewer, one. Seldom more are asked for, and to sort
+/// them all would cost more than the search.
+const AT_A_TIME: usize = 4;
+/// Once so many stand in order, the others are sorted.
+const FEW: usize = 8;
+
+/// Candidates in the order of their worth, put there as they are asked for.
+struct Ranked<'a> {
+    rows: &'a mut [Weighed],
+    /// So many of them stand in order; those behind are worth no less.
+    ranked: usize,
+}
+
+impl<'a> Ranked<'a> {
+    const fn new(rows: &'a mut [Weighed]) -> Self {
+        Self { rows, ranked: 0 }
+    }
+
+    /// The candidate at a place, the least worth first.
+    fn get(&mut self, at: usize) -> Option<Weighed> {
+        if at >= self.ranked && at < self.rows.len() {
+            self.rank_more();
+        }
+        self.rows.get(at).copied()
+    }
+
+    #[allow(clippy::arithmetic_side_effects, reason = "places in a list, none below the first")]
+    fn rank_more(&mut self) {
+        let rest = &mut self.rows[self.ranked..];
+        if self.ranked >= FEW {
+            let many = MOST.min(rest.len());
+            if many < rest.len() {
+                rest.select_nth_unstable_by(many, Weighed::order);
+            }
+            rest[..many].sort_unstable_by(Weighed::order);
+            self.ranked += many;
+            return;
+        }
+        if rest.len() <= MOST {
+            let least = least_of(rest);
+            rest.swap(0, least);
+            self.ranked += 1;
+            return;
+        }
+        let (first, others) = rest.split_at_mut(AT_A_TIME);
+        for at in 1..AT_A_TIME {
+            sort_in(&mut first[..=at]);
+        }
+        for other in others {
+            let last = &mut first[AT_A_TIME - 1];
+            if other.goes_before(last) {
+                std::mem::swap(last, other);
+                sort_in(first);
+            }
+        }
+        self.ranked += AT_A_TIME;
+    }
+
+    /// How many of the first free `missing` bytes, `least_many` at the least, and what they free.
+    fn enough(&mut self, missing: u128, least_many: usize) -> (usize, u128) {
+        let (mut taken, mut freed) = (0_usize, 0_u128);
+        while (freed < missing || taken < least_many)
+            && let Some(next) = self.get(taken)
+        {
+            taken = taken.saturating_add(1);
+            freed = freed.saturating_add(next.bytes.into());
+        }
+        (taken, freed)
+    }
+
+    /// How much of `slack` is of use: a set without a needless member frees less than the largest beyond what is missing.
+    /// Only the [`MOST`] least worth count.
+    fn useful(&mut self, slack: f64) -> f64 {
+        let is_useful = |weighed: &Weighed| weighed.size() >= slack;
+        if self.rows[..self.ranked.min(MOST)].iter().any(is_useful) {
+            return slack;
+        }
+        // If the largest of all is among those that stand in order, it is the largest of the least worth.
+        let largest_of = |rows: &[Weighed]| rows.iter().map(|weighed| weighed.bytes).max().unwrap_or(0);
+        let is_known = largest_of(&self.rows[..self.ranked.min(MOST)]) == largest_of(self.rows);
+        if self.rows.len() > MOST && self.ranked < MOST && !is_known {
+            self.rows[self.ranked..].select_nth_unstable_by(MOST.saturating_sub(self.ranked), Weighed::order);
+        }
+        let least_worth = self.rows.len().min(MOST);
+        slack.min(float(largest_of(if is_known { self.rows } else { &self.rows[..least_worth] }).into()))
+    }
+}
+
+/// The place of the least worth, by two looks at all: in neither is there a branch on who is worth less, which nobody
+/// could foretell.
+fn least_of(rows: &[Weighed]) -> usize {
+    let less = |least: f64, row: &Weighed| if row.worth < least { row.worth } else { least };
+    let least = rows.iter().fold(f64::INFINITY, less);
+    let mut equals = (0..rows.len()).filter(|&at| rows[at].worth <= least);
+    let first = equals.next().unwrap_or(0);
+    equals.fold(first, |best, at| if rows[at].goes_before(&rows[best]) { at } else { best })
+}
+
+/// Brings the last of `rows` to its place; the others stand in order.
+#[allow(clippy::arithmetic_side_effects, reason = "places in a list, none below the first")]
+fn sort_in(rows: &mut [Weighed]) {
+    for at in (1..rows.len()).rev() {
+        if !rows[at].goes_before(&rows[at - 1]) {
+            return;
+        }
+        rows.swap(at - 1, at);
+    }
+}
 
 /// Depth-first search over the candidates in order of worth: each goes, or stays.
 struct Search<'a> {
-    candidates: &'a mut [Weighed],
-    /// So many of them stand in order; those behind are worth no less.
-    ordered: usize,
+    candidates: Ranked<'a>,
+    /// How many of them it looks at.
+    most: usize,
     missing: f64,
     /// Bytes that are useful at most.
     useful: f64,
@@ -178,27 +282,10 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(missing: u128, slack: f64, ordered: usize, candidates: &'a mut [Weighed]) -> Self {
-        let missing = float(missing);
-        let steps = if candidates.len() <= EXACT_UP_TO { u32::MAX } else { MOST_STEPS };
-        // A set without a needless member frees less than the largest beyond what is missing.
-        let largest = candidates.iter().map(Weighed::size).fold(0.0, f64::max);
-        let useful = missing + slack.min(largest);
-        Self { candidates, ordered, missing, useful, best: f64::INFINITY, set: 0, steps }
-    }
-
-    /// The candidate at a place in the order of worth.
-    fn next(&mut self, at: usize) -> Option<Weighed> {
-        if at >= self.ordered {
-            let rest = &mut self.candidates[self.ordered..];
-            let chunk = AT_A_TIME.min(rest.len());
-            if chunk < rest.len() {
-                rest.select_nth_unstable_by(chunk, Weighed::order);
-            }
-            rest[..chunk].sort_unstable_by(Weighed::order);
-            self.ordered = self.ordered.saturating_add(chunk);
-        }
-        self.candidates.get(at).copied()
+    fn new(missing: u128, useful: f64, candidates: Ranked<'a>) -> Self {
+        let most = candidates.rows.len().min(MOST);
+        let steps = if most <= EXACT_UP_TO { u32::MAX } else { MOST_STEPS };
+        Self { candidates, most, missing: float(missing), useful, best: f64::INFINITY, set: 0, steps }
     }
 
     #[allow(
@@ -213,52 +300,79 @@ impl<'a> Search<'a> {
             }
             return;
         }
-        let Some(next) = self.next(at) else { return };
+        if at >= self.most {
+            return;
+        }
+        let Some(next) = self.candidates.get(at) else { return };
         // Whatever is added costs at least the least worth that is left, and the ratio moves one way with how much it is.
         let bound = |total: f64| (loss + (total - freed) * next.worth) >= self.best * total;
         if self.steps == 0 || (bound(self.missing) && bound(self.useful)) {
             return;
         }
         self.steps -= 1;
-        self.go(at + 1, freed + next.size(), loss + next.worth * next.size(), set | 1 << at);
+        let size = next.size();
+        self.go(at + 1, freed + size, loss + next.worth * size, set | 1 << at);
         self.go(at + 1, freed, loss, set);
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "test arithmetic on small numbers")]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
+    /// The same by definition: all sorted beforehand, the first of them searched.
+    fn least_by_sorting(missing: u128, slack: f64, mut all: Vec<Weighed>) -> Vec<usize> {
+        all.sort_unstable_by(Weighed::order);
+        let of = |rows: &[Weighed]| rows.iter().map(|row| row.place).collect::<Vec<_>>();
+        let (mut freed, mut greedy) = (0_u128, 0_usize);
+        while greedy < all.len() && (freed < missing || greedy == 0) {
+            freed = freed.saturating_add(all[greedy].bytes.into());
+            greedy = greedy.saturating_add(1);
+        }
+        if freed < missing {
+            return of(&all);
+        }
+        all.truncate(MOST.max(greedy));
+        let largest = all.iter().take(MOST).map(Weighed::size).fold(0.0, f64::max);
+        let ranked = Ranked { ranked: all.len(), rows: &mut all };
+        let mut search = Search::new(missing, float(missing) + slack.min(largest), ranked);
+        search.go(0, 0.0, 0.0, 0);
+        let set = search.set;
+        let mut chosen: Vec<Weighed> = places(set).map(|place| all[place]).collect();
+        if bytes_of(&chosen) < missing {
+            all.truncate(greedy);
+            chosen = all;
+        }
+        spare(missing, &mut chosen);
+        of(&chosen)
+    }
+
     proptest! {
         /// To put candidates in order as the search comes to them chooses the same as to sort them all beforehand.
         #[test]
         fn order_on_demand_is_order(
-            rows in prop::collection::vec((0_u8..12, 1_u64..40), 1..90), missing in 1_u64..200, slack in 0_u8..60,
+            rows in prop::collection::vec((0_u8..12, 0_u64..40, 0_u64..3), 1..150), missing in 0_u64..400,
+            slack in prop_oneof![Just(0.0), Just(1e9), 0.0..60.0], many in 0_usize..5,
         ) {
-            let all: Vec<Weighed> = rows
-                .iter()
-                .enumerate()
-                .map(|(place, &(worth, bytes))| Weighed::new(place, f64::from(worth), 7, bytes))
-                .collect();
-            let search = |mut candidates: Vec<Weighed>, ordered: usize| {
-                candidates.truncate(MOST);
-                let mut search = Search::new(missing.into(), slack.into(), ordered, &mut candidates);
-                search.go(0, 0.0, 0.0, 0);
-                let (set, best) = (search.set, search.best);
-                let mut places: Vec<usize> = (0..candidates.len())
-                    .filter(|at| (set >> at) & 1 == 1)
-                    .map(|at| candidates[at].place)
-                    .collect();
-                places.sort_unstable();
-                (places, best)
+            let weighed = |(place, &(worth, bytes, turn)): (usize, &(u8, u64, u64))| {
+                Weighed::new(place, f64::from(worth) - 2.0, turn, bytes)
             };
-            let mut sorted = all.clone();
-            sorted.truncate(MOST);
+            let all: Vec<Weighed> = rows.iter().enumerate().map(weighed).collect();
+            let of = |rows: &[Weighed]| rows.iter().map(|row| row.place).collect::<Vec<_>>();
+            let mut chosen = all.clone();
+            least(missing.into(), slack, &mut chosen);
+            prop_assert_eq!(of(&chosen), least_by_sorting(missing.into(), slack, all.clone()));
+            let (mut sorted, mut chosen) = (all.clone(), all);
             sorted.sort_unstable_by(Weighed::order);
-            let whole = sorted.len();
-            prop_assert_eq!(search(all, 0), search(sorted, whole));
+            choose(Selection::Ordered, missing.into(), many, &mut chosen);
+            let rest = sorted.split_off(chosen.len());
+            prop_assert_eq!(of(&chosen), of(&sorted));
+            let is_enough = |rows: &[Weighed]| bytes_of(rows) >= missing.into() && rows.len() >= many;
+            prop_assert!(rest.is_empty() || is_enough(&chosen));
+            prop_assert!(chosen.is_empty() || !is_enough(&chosen[..chosen.len() - 1]));
         }
     }
 }

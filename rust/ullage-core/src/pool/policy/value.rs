@@ -12,10 +12,8 @@
 //! ([`Experts`]): what is learned from gaps is a guess, and what a rule would have paid is not. To follow a ghost is to
 //! keep what it keeps, so that no more is paid than it would have; what else goes or stays is decided by gaps.
 
-use std::cell::Cell;
-
+use super::clocks::Clocks;
 use super::experts::Experts;
-use super::gaps::Gaps;
 use super::ghost::Known;
 use super::{Candidate, Facts, Policy, Selection, count, seconds};
 use crate::pool::ModelId;
@@ -28,15 +26,6 @@ const HALF_LIFE_S: f64 = 3600.0;
 
 /// What a model is worth that the followed ghost keeps: more than any that it does not.
 const KEPT: f64 = 1e30;
-
-/// The index of a model as it was last worked out: two ghosts and the pool ask for the same.
-#[derive(Clone, Copy, Debug, Default)]
-struct Index {
-    now: Time,
-    /// Requests so far; 0 if it never was.
-    turn: u64,
-    known: f64,
-}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Row {
@@ -54,12 +43,9 @@ struct Row {
 pub struct Value {
     rows: Vec<Row>,
     known: Vec<Known>,
-    by_time: Gaps,
-    by_request: Gaps,
-    indices: Vec<Cell<Index>>,
+    clocks: Clocks,
     experts: Experts,
-    /// Requests so far: the second clock.
-    requests: f64,
+    /// Requests so far.
     turn: u64,
     /// Bytes loaded so far.
     loaded: f64,
@@ -69,26 +55,11 @@ pub struct Value {
 
 impl Value {
     /// Every ghost serves a request for `model`.
-    fn try_on_ghosts(&mut self, model: ModelId, now: Time) {
-        let Self { known, by_time, by_request, indices, experts, requests, turn, slack_ln, .. } = self;
-        let worth = |model: usize| {
-            index(&indices[model], (now, *turn), || {
-                by_time.root_index(model, seconds(now)) * by_request.root_index(model, *requests)
-            }) * known[model].density()
-        };
-        experts.request(model.0, known, slack_ln.exp(), worth);
+    fn try_on_ghosts(&mut self, model: ModelId, now_s: f64) {
+        let Self { known, clocks, experts, slack_ln, .. } = self;
+        let worth = |model: usize| clocks.index(model, now_s) * known[model].density;
+        experts.request(model.0, known, *slack_ln, worth);
     }
-}
-
-/// The index kept in `cell` if it is of that time and turn, else as worked out.
-fn index(cell: &Cell<Index>, (now, turn): (Time, u64), work_out: impl FnOnce() -> f64) -> f64 {
-    let kept = cell.get();
-    if kept.turn == turn && kept.now == now && turn > 0 {
-        return kept.known;
-    }
-    let index = work_out();
-    cell.set(Index { now, turn, known: index });
-    index
 }
 
 impl Policy for Value {
@@ -97,16 +68,13 @@ impl Policy for Value {
     }
 
     fn on_register(&mut self, facts: &Facts<'_>) {
-        self.by_time.add();
-        self.by_request.add();
+        self.clocks.add();
         self.experts.add();
         self.rows.push(Row::default());
-        self.indices.push(Cell::default());
-        self.known.push(Known { load_s: facts.load_s, bytes: facts.bytes.get(), ..Known::default() });
+        self.known.push(Known::new(facts.load_s, facts.bytes.get()));
     }
 
     fn on_request(&mut self, model: ModelId, now: Time) {
-        self.requests += 1.0;
         self.turn = self.turn.saturating_add(1);
         let (row, known, now_s) = (&mut self.rows[model.0], &mut self.known[model.0], seconds(now));
         if let Some(before) = row.loaded_at {
@@ -120,14 +88,16 @@ impl Policy for Value {
         row.at_s = now_s;
         known.turn = self.turn;
         known.requests += 1.0;
-        known.level = (row.recent * known.density()).log2() + now_s / HALF_LIFE_S;
-        self.by_time.request(model.0, now_s);
-        self.by_request.request(model.0, self.requests);
+        known.level = (row.recent * known.density).log2() + now_s / HALF_LIFE_S;
+        self.clocks.request(model.0, now_s);
+        if self.experts.is_full() {
+            self.clocks.prepare(model.0);
+        }
         // While nothing had to go yet, nobody knows how much fits: then once it has come.
         let waits = !self.known[model.0].is_resident && !self.experts.is_full();
         self.rows[model.0].waits = waits;
         if !waits {
-            self.try_on_ghosts(model, now);
+            self.try_on_ghosts(model, now_s);
         }
     }
 
@@ -136,7 +106,7 @@ impl Policy for Value {
         if !std::mem::replace(&mut known.is_resident, true) {
             self.experts.loaded(model.0, known);
             if std::mem::take(&mut self.rows[model.0].waits) {
-                self.try_on_ghosts(model, now);
+                self.try_on_ghosts(model, seconds(now));
             }
         }
     }
@@ -149,8 +119,9 @@ impl Policy for Value {
     }
 
     fn on_cost(&mut self, model: ModelId, load_s: f64) {
-        self.known[model.0].load_s = load_s;
-        self.experts.recount(&self.known);
+        let more_s = load_s - self.known[model.0].load_s;
+        self.known[model.0].cost(load_s);
+        self.experts.cost(model.0, more_s, &self.known);
     }
 
     fn worth(&self, candidate: &Candidate, now: Time) -> f64 {
@@ -158,10 +129,7 @@ impl Policy for Value {
         if self.experts.keeps(model) {
             return KEPT;
         }
-        let index = index(&self.indices[model], (now, self.turn), || {
-            self.by_time.root_index(model, seconds(now)) * self.by_request.root_index(model, self.requests)
-        });
-        self.known[model].load_s * index / count(candidate.bytes).max(1.0)
+        self.known[model].load_s * self.clocks.index(model, seconds(now)) / count(candidate.bytes).max(1.0)
     }
 
     fn selection(&self) -> Selection {
