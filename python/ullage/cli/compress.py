@@ -14,6 +14,8 @@ from ullage import Compression, format_bytes
 from ullage._codec import LayerRow
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size
+from ullage.cli.values import INPUT, OUTPUT
+from ullage.cli.working import waiting
 from ullage.store import WriteProgress, Written
 
 __all__ = ["compress"]
@@ -73,7 +75,7 @@ Examples:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     metavar="FILE",
     help="Write the weights so compressed to a safetensors file, which `ullage.load` decodes just in time.",
 )
@@ -87,7 +89,7 @@ Examples:
 )
 @click.option(
     "--inputs",
-    type=click.Path(path_type=Path),
+    type=INPUT,
     metavar="FILE",
     help="A safetensors file of what layers were given, rows under their weights' names: palettes are made for it.",
 )
@@ -125,14 +127,15 @@ def compress(
         raise click.UsageError(f"--out writes a file of its own kind, without {what}", click.get_current_context())
     if inputs is not None and out is None:
         raise click.UsageError("--inputs is for the file that --out writes", click.get_current_context())
-    found = ullage.compress(
-        model if network is None else _network(Path(model), network),
-        scheme,
-        container=container,
-        overrides=overrides,
-        threshold=threshold,
-        keep_batch_norm=keep_batch_norm,
-    )
+    with waiting(f"sizing {model}"):
+        found = ullage.compress(
+            model if network is None else _network(Path(model), network),
+            scheme,
+            container=container,
+            overrides=overrides,
+            threshold=threshold,
+            keep_batch_norm=keep_batch_norm,
+        )
     written = None if out is None else _write(model, out, scheme, overrides, jobs=jobs, inputs=inputs, force=force)
     if as_json:
         print_json(found.as_dict() | ({} if written is None else {"out": written.as_dict()}))

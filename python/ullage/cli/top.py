@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ullage.cli.show import NARROWEST
 from ullage.cli.text import printable
+from ullage.cli.values import Number
 from ullage.errors import ArgumentError, UnreadableError
 from ullage.top.frame import frame
 from ullage.top.snapshot import Snapshot
@@ -36,7 +37,7 @@ Examples:
 @click.argument("source")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.05, 3600),
+    type=Number(0.05, 3600),
     metavar="SECONDS",
     default=1.0,
     show_default=True,
@@ -68,7 +69,7 @@ def _once(snapshots: "Server | File | Running", source: str) -> int:
 
 def _given(snapshot: Snapshot | None, source: str) -> Snapshot:
     if snapshot is None:
-        raise ArgumentError(f"source: {source} has no snapshot", name="source", reason=f"{source} has no snapshot")
+        raise ArgumentError(f"{source}: there is no snapshot in it", name="source", reason=f"{source} has no snapshot")
     return snapshot
 
 

