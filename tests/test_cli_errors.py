@@ -11,7 +11,7 @@ from ullage.cli.app import app
 from ullage.cli.suggesting import meant
 
 FILES = {
-    "empty": b"",
+    "void": b"",
     "noise": bytes(range(256)) * 8,
     "text": b"hello world\n",
     "list.json": b"[1, 2]",
@@ -46,7 +46,7 @@ READERS = {
 }
 """Every place of the command line where a file is read."""
 
-GIVEN = ["absent", "folder", "empty", "noise", "text", "list.json", "object.json", "cut.csv"]
+GIVEN = ["absent", "folder", "void", "noise", "text", "list.json", "object.json", "cut.csv"]
 
 
 @pytest.fixture(autouse=True)

@@ -198,6 +198,9 @@ def _override(text: str) -> tuple[str, str]:
 def _network(path: Path, name: str) -> list[LayerRow]:
     try:
         networks = json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        said = f"{path} is not JSON: not UTF-8 text from byte {error.start} on"
+        raise click.UsageError(said, click.get_current_context()) from None
     except (ValueError, RecursionError) as error:
         raise click.UsageError(f"{path} is not JSON: {error}", click.get_current_context()) from None
     found = networks.get(name) if isinstance(networks, dict) else None

@@ -51,6 +51,8 @@ def top(*, source: str, interval: float, once: bool) -> int:
     `ray:NAME@ADDRESS`), or a file with one JSON object a line, each what /ullage/status answered; a file is played from
     its beginning, a line each interval.
     """
+    if not source:
+        raise click.BadParameter("an empty name is no file and no URL", param_hint="SOURCE")
     snapshots = opened(source)
     if once:
         return _once(snapshots, source)
