@@ -10,7 +10,7 @@ __all__ = ["GAP", "fitted", "wrapped"]
 GAP = 2
 """Blanks between two columns."""
 
-BREAKS = re.compile(r"[^/\\_:;,.+=-]*[/\\_:;,.+=-]*")
+BREAKS = re.compile(r"(?:[^/\\_:;,.+-]|(?<=\d)[.](?=\d))*[/\\_:;,.+-]*")
 """A word's pieces: it may break behind such a mark, as paths and names of tensors and schemes do."""
 
 

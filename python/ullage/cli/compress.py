@@ -176,8 +176,9 @@ def _draw_written(page: Page, written: Written, top: int) -> None:
     worst = written.worst(min(top, MOST_WORST))
     if worst:
         page.title("The tensors that are farthest off")
-        page.table(
-            (">signal to noise", ">largest error", "scheme", "tensor"),
+        _tensors(
+            page,
+            (">signal to noise", ">largest error"),
             [
                 (f"{tensor.snr_db:.1f} dB", f"{tensor.max_error:.3g}", tensor.scheme or "", tensor.name)
                 for tensor in worst
@@ -226,8 +227,9 @@ def _draw(page: Page, found: Compression, top: int) -> None:
     rows = sorted(found.per_tensor, key=lambda row: -row["bytes"])[:top]
     if rows:
         page.title("The largest tensors")
-        page.table(
-            (">before", ">after", "scheme", "tensor"),
+        _tensors(
+            page,
+            (">before", ">after"),
             [
                 (
                     format_bytes(row["dense_bytes"]),
@@ -240,3 +242,11 @@ def _draw(page: Page, found: Compression, top: int) -> None:
         )
     if 0 < top < len(found):
         page.line(f"and {len(found) - top:,} more; --top shows more, --json all")
+
+
+def _tensors(page: Page, figures: tuple[str, str], rows: list[tuple[str, str, str, str]]) -> None:
+    """Show tensors: their scheme only where it is not the same for all."""
+    if len({scheme for _, _, scheme, _ in rows}) > 1:
+        page.table((*figures, "scheme", "tensor"), rows)
+    else:
+        page.table((*figures, "tensor"), [(one, other, name) for one, other, _, name in rows])
