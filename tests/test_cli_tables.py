@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,8 @@ COMMANDS = {
     "footprint of a name": "footprint llama-3.1-8b --runtime llama.cpp --weights gguf:q4_k",
     "fit": "fit llama-3.1-8b --device iphone-15-pro --runtime llama.cpp --weights gguf:q4_k --context 8192",
     "compress": "compress MODEL --scheme palettized:4,group=16 --container coreml:ios18",
-    "simulate": "simulate MODEL --scheme palettized:4,group=16 --device iphone-14-pro --policy just_in_time,tile=256KiB",
+    "simulate": "simulate MODEL --scheme palettized:4,group=16 --device iphone-14-pro "
+    "--policy just_in_time,tile=256KiB",
     "simulate all": "simulate MODEL --scheme linear:8 --device iphone-14-pro --policy all",
     "optimize": "optimize MODEL --schemes dense:f16,linear:8,palettized:4,group=16 --device iphone-14-pro "
     "--memory-limit 30MB --time-limit 0.2",
@@ -46,19 +46,19 @@ COMMANDS = {
 
 
 @pytest.fixture
-def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[list[str]]]]:
+def tables(monkeypatch: pytest.MonkeyPatch) -> list[list[list[str]]]:
     """Give what is put into tables, texts only, while a command runs."""
     seen: list[list[list[str]]] = []
     real = show.Page.table
 
-    def table(page: show.Page, columns: Any, rows: Any) -> None:  # noqa: ANN401 - as the original's
+    def table(page: show.Page, columns: Any, rows: Any) -> None:
         kept = [list(row) for row in rows]
         texts = [[cell for cell in row if not isinstance(cell, Text)] for row in kept]
         seen.append([[name.lstrip("=>") for name in columns], *texts])
         real(page, columns, kept)
 
     monkeypatch.setattr(show.Page, "table", table)
-    yield seen
+    return seen
 
 
 def printed(*arguments: str, width: int) -> str:
@@ -75,8 +75,9 @@ def test_no_word_of_a_table_breaks(
     width: int,
     minilm_dir: Path,
     tables: list[list[list[str]]],
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    *,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "MODEL").symlink_to(minilm_dir)
@@ -84,7 +85,7 @@ def test_no_word_of_a_table_breaks(
     words = set(text.split())
     given_words = {word for table in tables for row in table for cell in row for word in cell.split()}
     assert given_words, "a command without a table would make this test idle"
-    broken = {word for word in given_words - words if width > 80 or len(word) <= LONGEST_NAME}  # noqa: PLR2004
+    broken = {word for word in given_words - words if width > 80 or len(word) <= LONGEST_NAME}
     assert {word for word in broken if "group=" not in word and "prefetch=" not in word} == set()
     assert all("group=16" in words for word in broken if "group=16" in word), "it breaks before its option"
 
@@ -121,7 +122,11 @@ def test_predictions_beside_measurements_have_a_table_for_each_model_and_scheme(
     for case in cases:
         assert f"\n{case['model']} x78, {case['scheme']}\n" in done.stdout
     assert (
-        len(re.findall(r"^just_in_time,tile=256KiB +16 +123 ms +234 ms +-47.4% +831.61 MB +\+0.0%$", done.stdout, re.M))
+        len(
+            re.findall(
+                r"^just_in_time,tile=256KiB +16 +123 ms +234 ms +-47.4% +831.61 MB +\+0.0%$", done.stdout, re.MULTILINE
+            )
+        )
         == 4
     )
 

@@ -71,7 +71,7 @@ def _once(snapshots: "Server | File | Running", source: str) -> int:
 
 def _given(snapshot: Snapshot | None, source: str) -> Snapshot:
     if snapshot is None:
-        raise ArgumentError(f"{source}: there is no snapshot in it", name="source", reason=f"{source} has no snapshot")
+        raise ArgumentError(f"{source} has no snapshot in it", name="source", reason=f"{source} has no snapshot")
     return snapshot
 
 
