@@ -39,8 +39,8 @@ def links(text: str) -> Iterator[tuple[int, str]]:
         for match in INLINE.finditer(f"{line}\n{following}"):
             if match.start() <= len(line):
                 yield number, match["target"]
-        if match := REFERENCE.match(line):
-            yield number, match["target"]
+        if reference := REFERENCE.match(line):
+            yield number, reference["target"]
 
 
 def anchors(text: str) -> set[str]:

@@ -157,10 +157,10 @@ def _draw(page: Page, found: Simulation, profile: Profile, top: int) -> None:
         page.title(f"The slowest layers{f', all {policies.copy().pop()}' if len(policies) == 1 else ''}")
         keep = [0, 2, 3] if len(policies) == 1 else [0, 1, 2, 3]
         columns = (">time", "policy", "bound by", "layer")
-        cells = [
+        shown = [
             (_time(row["seconds"]), row["policy"], row["bound"].removesuffix("-bound"), row["name"]) for row in rows
         ]
-        page.table([columns[index] for index in keep], [[row[index] for index in keep] for row in cells])
+        page.table([columns[index] for index in keep], [[row[index] for index in keep] for row in shown])
     if 0 < top < len(found):
         page.line(f"and {len(found) - top:,} more; --top shows more, --json all")
 

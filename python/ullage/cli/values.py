@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -61,7 +62,12 @@ class _Size(click.ParamType):  # type: ignore[type-arg] # as above
 class Number(click.FloatRange):
     """A number within bounds: neither infinite nor none at all."""
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - what click's is given differs between its versions
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
         """Refuse `nan`, which is in every range of click's, and `inf`."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
