@@ -65,7 +65,10 @@ def _once(snapshots: "Server | File | Running", source: str) -> int:
     while not snapshots.is_live and found is not None:
         last, found = found, snapshots()
     console = _console()
-    console.print(_drawn(console, _given(last, source), height=None))
+    with console.capture() as captured:
+        console.print(_drawn(console, _given(last, source), height=None))
+    # Without the blanks that columns put at the end of a line, which a pipe would keep.
+    click.echo("\n".join(line.rstrip() for line in captured.get().split("\n")), nl=False)
     return 0
 
 

@@ -35,6 +35,8 @@ def demo(model: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's w
     Takes about half a minute and up to 1.2 GB of memory.
     """
     page = Page()
+    if model is not None and model.is_file():
+        raise click.BadParameter(f"{model} is a file, not the folder of a model", param_hint="--model")
     directory = model or minilm.find()
     minilm.check_tokenizer()
     _check_memory()
