@@ -362,7 +362,7 @@ def test_the_pool_table_is_audited() -> None:
         (["pack", "--models", "7GB", "--devices", "h1000"], "h1000"),
         (["pack", "--models", "7GB", "--capacity", "8GB", "--devices", "8GB"], "either"),
         (["pack", "--models", "7GB", "--capacity", "nan"], "not a byte count"),
-        (["pack", "--models", "7GB", "--capacity", "8GB", "--time-limit", "nan"], "time_limit"),
+        (["pack", "--models", "7GB", "--capacity", "8GB", "--time-limit", "nan"], "--time-limit"),
         (["pack", "--models", "7GB", "--capacity", "8GB", "--strategy", "luck"], "strategy"),
         (["catalog", "show", "iphne"], "no model or device is called 'iphne'; did you mean"),
         (["nothing"], "no such command 'nothing'"),

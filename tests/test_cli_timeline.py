@@ -108,7 +108,7 @@ def test_any_width_will_do(cut_snapshot: Path, width: str) -> None:
         ([__file__], "TraceFileError"),
         ([PROFILE, "--account", "gpu9"], "ArgumentError"),
         ([PROFILE, "--top", "0"], "BadParameter"),
-        ([PROFILE, "--lifetimes", "/nowhere/at/all.csv"], "FileNotFoundError"),
+        ([PROFILE, "--lifetimes", "/nowhere/at/all.csv"], "BadParameter"),
         ([], "MissingParameter"),
     ],
 )

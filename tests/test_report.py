@@ -223,7 +223,7 @@ def test_truncated_answers_are_refused_at_every_byte(files: dict[str, Path], tmp
 
 def test_endings_and_places_that_cannot_be_are_refused(files: dict[str, Path], tmp_path: Path) -> None:
     assert "ends in none of" in run(files["pack"], "--out", tmp_path / "a.doc").stderr
-    assert "No such file" in run(files["pack"], "--out", tmp_path / "no" / "a.svg").stderr
+    assert "there is no folder" in run(files["pack"], "--out", tmp_path / "no" / "a.svg").stderr
     assert "No such file" in run(tmp_path / "absent.json", "--out", tmp_path / "a.svg").stderr
 
 

@@ -10,7 +10,8 @@ from ullage import catalog
 from ullage._core import Profile
 from ullage.catalog import Device
 from ullage.catalog.profile import profile_json
-from ullage.errors import ArgumentError
+from ullage.errors import ArgumentError, UnreadableError
+from ullage.errors import ModelNotFoundError as FileMissingError
 from ullage.folders import cache_folder
 
 __all__ = ["THIS_MACHINE", "ProfileOf", "keep", "kept", "kept_path", "profile_of"]
@@ -63,8 +64,28 @@ def profile_of(device: ProfileOf) -> Profile:
     if text.casefold() in HERE:
         return kept()
     if text.endswith(".json"):
-        return Profile.from_json(Path(text).read_text(encoding="utf-8"))
+        return _written(Path(text))
     return _published(catalog.device(text))
+
+
+def _written(path: Path) -> Profile:
+    """Read a profile; what is wrong with the file names it."""
+    try:
+        profile = Profile.from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileMissingError(f"{path}: no such file", path=str(path)) from error
+    except OSError as error:
+        raise UnreadableError(f"{path}: {error.strerror or error}", path=str(path)) from error
+    except UnicodeDecodeError as error:
+        reason = f"{path}: not UTF-8 text from byte {error.start} on"
+        raise ArgumentError(f"profile: {reason}", name="profile", reason=reason) from None
+    except ArgumentError as error:
+        reason = f"{path}: {error.reason}"
+        raise ArgumentError(f"profile: {reason}", name="profile", reason=reason) from None
+    if not profile.as_dict()["read"]:
+        reason = f"{path}: it has no rate of reading memory, without which no pass can be timed"
+        raise ArgumentError(f"profile: {reason}", name="profile", reason=reason)
+    return profile
 
 
 def _published(device: Device) -> Profile:

@@ -34,7 +34,7 @@ def read_fleet(path: str | os.PathLike[str], *, book: str = "best") -> dict[str,
     _known("", fleet, TABLES)
     for table in ("models", "devices"):
         if not isinstance(fleet.get(table), dict):
-            raise _wrong(table, "the file has no such table")
+            raise _wrong(table, f"there is no table [{table}]; a fleet has [models] and [devices]")
     rules = fleet.get("rules", {})
     if not isinstance(rules, dict):
         raise _wrong("rules", "expected a table")
@@ -58,12 +58,15 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise FileMissingError(f"{path}: no such file", path=str(path), errno=error.errno) from None
     except (OSError, ValueError) as error:
         errno = getattr(error, "errno", None)
-        raise UnreadableError(f"{path}: {error}", path=str(path), errno=errno) from None
+        said = getattr(error, "strerror", None) or str(error)
+        raise UnreadableError(f"{path}: {said}", path=str(path), errno=errno) from None
     if len(content) > MOST_BYTES:
         raise _wrong(str(path), f"larger than the {MOST_BYTES} bytes that a fleet file may have")
     try:
         text = content.decode()
         fleet = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise _wrong(str(path), f"not UTF-8 text from byte {error.start} on") from None
     except (ValueError, RecursionError) as error:
         raise _wrong(str(path), f"{error}") from None
     if not isinstance(fleet, dict):

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import warnings
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -171,18 +171,24 @@ def compare(
     *,
     policies: Sequence[AnyPolicy] | None = None,
     pins: Sequence[str] = (),
+    progress: Callable[[float, str], object] | None = None,
     **conditions: Any,  # noqa: ANN401 - what `replay` takes
 ) -> list[Replay]:
     """Replay under several policies, all if none are named, the least seconds of loading first.
 
     All are ours and those of plug-ins; one of these that cannot be imported is left out with a `PluginWarning`.
+    `progress` is called before each with the share of them that is done, and its name.
     """
     trace = _trace(requests, models, pins)
     given: Sequence[AnyPolicy] = _every_policy() if policies is None else policies
     if not given:
         raise ArgumentError("policies: none is named", name="policies", reason="none is named")
-    first, *rest = (replay(trace, None, capacity, policy=one, **{**conditions, "bound": False}) for one in given)
-    rows = [first, *rest]
+    rows: list[Replay] = []
+    for one in given:
+        if progress is not None:
+            progress(len(rows) / len(given), one if isinstance(one, str) else type(one).__name__)
+        rows.append(replay(trace, None, capacity, policy=one, **{**conditions, "bound": False}))
+    first = rows[0]
     if first.serial and conditions.get("bound", True):
         least = trace.lower_bound(first.capacity)
         rows = [Replay(**{**vars(row), "lower_bound_load_seconds": least}) for row in rows]

@@ -49,7 +49,9 @@ def parse_optima(content: bytes, where: str) -> Optima:
                 raise _wrong(where, f"line {rows.line_num}", f"{value[:60]!r} is not an optimum, a whole number")
             if found.setdefault((family, name), int(value)) != int(value):
                 raise _wrong(where, f"line {rows.line_num}", f"{family}/{name} has another optimum above")
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise _wrong(where, "file", f"not UTF-8 text from byte {error.start} on") from error
+    except csv.Error as error:
         raise _wrong(where, "file", str(error)) from error
     return found
 

@@ -103,7 +103,7 @@ def checked(name: object) -> str:
     if not isinstance(name, str):
         reason = f"expected a name, found {type(name).__name__}"
     elif len(name) > LONGEST_NAME:
-        reason = f"a name of {len(name)} characters"
+        reason = f"a name of {len(name)} characters is longer than {LONGEST_NAME}"
     else:
         return name
     raise ArgumentError(f"name: {reason}", name="name", reason=reason)

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import click
 
 from ullage import UllageError, __version__
 from ullage.cli import INTERRUPTED
+from ullage.cli.suggesting import meant, near
 from ullage.cli.text import printable
 
 __all__ = ["COMMANDS", "Commands", "app"]
@@ -40,8 +42,20 @@ COMMANDS = {
 """Each command, which is a module of this package, and its help in one line: enough to list them all unloaded."""
 
 BAD_INPUT = 2
-NUMBERS = {"a valid float range": "a number", "a valid integer range": "a whole number"}
+NUMBERS = {
+    "a valid float range": "a number",
+    "a valid float": "a number",
+    "a valid integer range": "a whole number",
+    "a valid integer": "a whole number",
+}
 """What click calls the numbers it wants, and what they are."""
+RANGES = (
+    (r"is not in the range (\S+?)<=x<=(\S+)", r"is not between \1 and \2"),
+    (r"is not in the range (\S+?)<=x<(\S+)", r"is not from \1 to below \2"),
+    (r"is not in the range x>=(\S+)", r"is less than \1"),
+    (r"is not in the range x>(\S+)", r"is not more than \1"),
+)
+"""How click states a range, and how a sentence does."""
 
 
 class Commands(click.Group):
@@ -57,6 +71,14 @@ class Commands(click.Group):
             return None
         command: object = getattr(importlib.import_module(f"ullage.cli.{cmd_name}"), cmd_name)
         return command if isinstance(command, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, or say which one has nearly that name."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise click.UsageError(f"no such command {args[0]!r}{near(args[0], self.list_commands(ctx))}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without loading one."""
@@ -82,9 +104,9 @@ class Commands(click.Group):
         except click.ClickException as error:
             status = _explain(_usage(error), type(error).__name__, words)
         except UllageError as error:
-            status = _explain(str(error), type(error).__name__, words, error.as_dict())
+            status = _explain(meant(str(error)), type(error).__name__, words, error.as_dict())
         except OSError as error:  # such as a full disk below stdout
-            status = _explain(str(error), type(error).__name__, words)
+            status = _explain(_system(error), type(error).__name__, words)
         sys.exit(status)
 
 
@@ -98,10 +120,20 @@ def _usage(error: click.ClickException) -> str:
     """Give a click error as one sentence that says where to read on."""
     message = error.format_message().rstrip(".")
     message = message[:1].lower() + message[1:]
+    message = re.sub(r"'\[([A-Z]+)\]'", r"'\1'", message)
+    message = re.sub(r"\. Choose from:\s*", ": one of ", message)
+    message = message.replace(". Did you mean", "; did you mean").replace("\n\t", " ")
     for kind, word in NUMBERS.items():
         message = message.replace(kind, word)
+    for range_, words in RANGES:
+        message = re.sub(range_, words, message)
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f"{message} (see '{context.command_path} --help')" if context else message
+
+
+def _system(error: OSError) -> str:
+    """Give what the operating system said, without its number."""
+    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error.strerror or str(error)
 
 
 def _explain(message: str, kind: str, words: list[str], fields: dict[str, Any] | None = None) -> int:

@@ -15,6 +15,7 @@ from ullage._core import parse_arena_csv
 from ullage.cli import INTERRUPTED, options
 from ullage.cli.show import Page, print_json, size
 from ullage.cli.solving import solved
+from ullage.cli.values import INPUT, OUTPUT, SIZE, of_file
 from ullage.cli.working import waiting
 from ullage.timeline.lifetime import names
 from ullage.timeline.writing import replaced
@@ -49,9 +50,12 @@ Examples:
   ullage arena snapshot.pickle --account gpu0 --output offsets.csv
 """
 )
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("file", type=INPUT)
 @click.option(
-    "--capacity", metavar="SIZE", help="How high the layout may reach, such as 1MiB. Default: look for the lowest."
+    "--capacity",
+    type=SIZE,
+    metavar="SIZE",
+    help="How high the layout may reach, such as 1MiB. Default: look for the lowest.",
 )
 @click.option(
     "--account", metavar="PATH", help="Of a memory trace, lay out this account and those below. Default: everything."
@@ -64,13 +68,11 @@ Examples:
     help="One of auto, exact, first_fit, best_fit, greedy_by_size, greedy_by_area, greedy_by_length, "
     "greedy_by_contention.",
 )
-@click.option(
-    "--time-limit", type=float, metavar="SECONDS", default=10.0, show_default=True, help="Longest search, in seconds."
-)
+@options.time_limit
 @click.option(
     "--seed", type=click.IntRange(0, 2**64 - 1), metavar="N", default=0, show_default=True, help="Of the search."
 )
-@click.option("--output", type=click.Path(path_type=Path), metavar="OUT.csv", help="Write id,lower,upper,size,offset.")
+@click.option("--output", type=OUTPUT, metavar="OUT.csv", help="Write id,lower,upper,size,offset.")
 @click.option(
     "--top", type=click.IntRange(min=0), metavar="N", default=10, show_default=True, help="Show so many buffers."
 )
@@ -110,6 +112,7 @@ def arena(
             progress=told,
         ),
         "bytes",
+        time_limit,
     )
     ullage.validate(layout)
     if output is not None:
@@ -130,7 +133,8 @@ def _buffers(file: Path, account: str | None) -> Buffers:
     if is_csv and account is not None:
         raise click.UsageError("--account is for memory traces, not for CSV", click.get_current_context())
     if is_csv:
-        found = parse_arena_csv(sys.stdin.buffer.read()) if str(file) == "-" else ullage.read_arena_instance(file)
+        with of_file(Path("stdin") if str(file) == "-" else file):
+            found = parse_arena_csv(sys.stdin.buffer.read()) if str(file) == "-" else ullage.read_arena_instance(file)
         return Buffers(*found)
     with waiting(f"reading {file.name}"):
         rows = import_trace(file).lifetimes(account or "/")

@@ -38,6 +38,7 @@ from ullage.benchmark.writing import HEADER, as_dict, cells
 from ullage.cli import INTERRUPTED, options
 from ullage.cli.show import Page, print_json
 from ullage.cli.text import printable
+from ullage.cli.values import INPUT, OUTPUT, SIZE, Number
 from ullage.errors import ProblemError, UnreadableError
 from ullage.solving import Interrupted
 
@@ -89,7 +90,7 @@ Examples:
       --journal run.jsonl --resume --profile profile.png
 """
 )
-@click.argument("paths", nargs=-1, required=True, metavar="DIR|FILE...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="DIR|FILE...", type=INPUT)
 @click.option(
     "--strategies",
     "names",
@@ -99,7 +100,7 @@ Examples:
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0),
+    type=Number(0),
     metavar="SECONDS",
     default=10.0,
     show_default=True,
@@ -107,7 +108,7 @@ Examples:
 )
 @click.option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=Number(0),
     metavar="SECONDS",
     default=5.0,
     show_default=True,
@@ -115,12 +116,13 @@ Examples:
 )
 @click.option(
     "--memory-limit",
+    type=SIZE,
     metavar="SIZE",
     help="What the processes of a strategy may hold. Default: what is available, shared by the jobs.",
 )
 @click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1024),
     metavar="N",
     default=1,
     show_default=True,
@@ -128,7 +130,7 @@ Examples:
 )
 @click.option(
     "--optima",
-    type=click.Path(path_type=Path),
+    type=INPUT,
     metavar="CSV",
     help="What is known to be optimal: columns family, instance and opt. Such a file among the instances counts, too.",
 )
@@ -143,20 +145,20 @@ Examples:
 )
 @click.option(
     "--at-days",
-    type=float,
+    type=Number(),
     metavar="DAYS",
     default=7.0,
     show_default=True,
     help="Of an Azure trace, the instant that is looked at.",
 )
-@click.option("--journal", type=click.Path(path_type=Path), metavar="JSONL", help="Keep every result as it comes.")
+@click.option("--journal", type=OUTPUT, metavar="JSONL", help="Keep every result as it comes.")
 @click.option("--resume", is_flag=True, help="Take what the journal has already, and run the rest.")
-@click.option("--csv", "csv_path", type=click.Path(path_type=Path), metavar="OUT.csv", help="Write a line a run.")
-@click.option("--markdown", type=click.Path(path_type=Path), metavar="OUT.md", help="Write the table.")
-@click.option("--output", type=click.Path(path_type=Path), metavar="OUT.json", help="Write everything.")
+@click.option("--csv", "csv_path", type=OUTPUT, metavar="OUT.csv", help="Write a line a run.")
+@click.option("--markdown", type=OUTPUT, metavar="OUT.md", help="Write the table.")
+@click.option("--output", type=OUTPUT, metavar="OUT.json", help="Write everything.")
 @click.option(
     "--profile",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     metavar="OUT.png",
     help="Draw the performance profile of Dolan and Moré, as PNG, SVG or PDF.",
 )
@@ -205,7 +207,10 @@ def pack(
     instances = _chosen(found, families, sample)
     problems = {problem_of(instance) for instance in instances}
     own = dict.fromkeys(name for problem in sorted(problems, reverse=True) for name in own_names()[problem])
-    using = strategies(own if names is None else [name for name in names.split(",") if name.strip()])
+    wanted = own if names is None else [name for name in names.split(",") if name.strip()]
+    if not wanted:
+        raise click.BadParameter("names no strategy", param_hint="--strategies")
+    using = strategies(wanted)
     with _progress(as_json=as_json) as told:
         try:
             rows, is_interrupted = (

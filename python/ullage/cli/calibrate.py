@@ -11,6 +11,7 @@ from ullage._jit import calibrate as measure
 from ullage._profiles import kept_path
 from ullage.cli import options
 from ullage.cli.show import Page, print_json
+from ullage.cli.values import OUTPUT, Number
 from ullage.cli.working import worked
 
 __all__ = ["calibrate", "draw_disturbance"]
@@ -35,11 +36,9 @@ Examples:
     help=f"Time this scheme; may be given again. Default: {'; '.join(SCHEMES)}.",
 )
 @click.option("--threads", type=click.IntRange(1, 1024), multiple=True, help="Default: 1, and all processors.")
-@click.option(
-    "--seconds", type=click.FloatRange(0, 3600), default=45.0, show_default=True, help="Time for rounds, of which two."
-)
+@click.option("--seconds", type=Number(0, 3600), default=45.0, show_default=True, help="Time for rounds, of which two.")
 @click.option("--storage/--no-storage", default=True, help="Whether reading a temporary file is timed too.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the profile to a file as well.")
+@click.option("--out", type=OUTPUT, metavar="FILE", help="Write the profile to a file as well.")
 @options.as_json
 def calibrate(
     *,

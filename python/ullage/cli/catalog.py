@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 import click
+from rich.text import Text
 
 from ullage import catalog as tables
 from ullage import format_bytes
@@ -16,6 +17,8 @@ from ullage.errors import InputError, UnknownDeviceError, UnknownModelError
 
 __all__ = ["catalog"]
 
+PUBLISHED_WIDTH = 104
+"""From so many columns on, models have the span of what was published, and devices a bar."""
 RULE_WIDTH = 110
 """From so many columns on, the rule is shown with all it is made of."""
 
@@ -57,9 +60,9 @@ def models(*, search: str | None, as_json: bool) -> int:
     page = Page()
     flags = {row.key: checked.flag for row in found if (checked := pool_row(row)) is not None and checked.flag}
     marks = ("own" if row.is_own else "!" if row.key in flags else "" for row in found)
-    columns = ("name", "", ">memory")
+    columns = ("=name", "", ">memory")
     rows = [(row.key, mark, format_bytes(row.memory().best)) for row, mark in zip(found, marks, strict=True)]
-    if page.wide:
+    if page.width >= PUBLISHED_WIDTH:
         page.table(
             (*columns, "published", "task"),
             [
@@ -67,6 +70,8 @@ def models(*, search: str | None, as_json: bool) -> int:
                 for cells, row in zip(rows, found, strict=True)
             ],
         )
+    elif page.wide:
+        page.table((*columns, "task"), [(*cells, row.task) for cells, row in zip(rows, found, strict=True)])
     else:
         page.table(columns, rows)
     for key, flag in flags.items():
@@ -92,21 +97,23 @@ def devices(*, search: str | None, gpus: bool, as_json: bool) -> int:
         return 0
     page = Page()
     if page.wide:
+        has_bars = page.width >= PUBLISHED_WIDTH
         page.table(
-            ("name", ">memory", ">usable", "", "limit", "class"),
+            ("=name", ">memory", ">usable", *(("",) if has_bars else ()), "limit", "class"),
             [
                 (
                     row.key,
                     format_bytes(row.memory_bytes),
                     format_bytes(row.usable.best),
-                    page.bar(row.usable.lo, row.usable.best, row.usable.hi, row.memory_bytes, 10, track=True),
+                    *((_usable_bar(page, row),) if has_bars else ()),
                     row.usable.origin,
                     f"{row.device_class}, own" if row.table == "own" else row.device_class,
                 )
                 for row in found
             ],
         )
-        page.line(page.legend(), "dim")
+        if has_bars:
+            page.line(page.legend(), "dim")
     else:
         page.table(
             ("name", ">memory", ">usable"),
@@ -220,6 +227,10 @@ def _find(name: str) -> ModelRow | ArchitectureRow | Device:
         suggestions = list(dict.fromkeys((*like_devices, *error.suggestions, *like_models)))
     hint = f"; did you mean {', '.join(suggestions)}?" if suggestions else ""
     raise InputError(f"no model or device is called {name!r}{hint}", name=name, suggestions=suggestions)
+
+
+def _usable_bar(page: Page, row: Device) -> Text:
+    return page.bar(row.usable.lo, row.usable.best, row.usable.hi, row.memory_bytes, 10, track=True)
 
 
 def _counted(page: Page, number: int, noun: str) -> None:

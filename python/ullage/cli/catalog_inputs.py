@@ -12,6 +12,9 @@ from ullage.cli.show import Page, print_json
 
 __all__ = ["architectures", "as_dict", "runtimes"]
 
+DATES_WIDTH = 104
+"""From so many columns on, architectures have their dates."""
+
 
 @click.command()
 @click.option("--search", metavar="TEXT", help="Only those that have every word of TEXT in one of their names.")
@@ -26,9 +29,10 @@ def architectures(*, search: str | None, as_json: bool) -> int:
         print_json({"architectures": [as_dict(row) for row in found]})
         return 0
     page = Page()
-    columns = ("name", ">parameters", "published", "page") if page.wide else ("name", ">parameters")
-    rows = [(row.key, f"{row.parameters:,}", row.date, row.page) for row in found]
-    page.table(columns, [row[: len(columns)] for row in rows])
+    columns = ("=name", ">parameters", "page", "=published")
+    shown = 2 if not page.wide else 3 if page.width < DATES_WIDTH else 4
+    rows = [(row.key, f"{row.parameters:,}", row.page, row.date) for row in found]
+    page.table(columns[:shown], [row[:shown] for row in rows])
     page.line()
     page.line(f"{len(found)} architecture{'' if len(found) == 1 else 's'}")
     return 0

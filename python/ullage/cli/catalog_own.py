@@ -10,6 +10,7 @@ from ullage.catalog.device_table import CLASSES
 from ullage.catalog.model_table import BACKENDS, PLATFORMS
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size
+from ullage.cli.values import SIZE, Number
 
 __all__ = ["commands"]
 
@@ -38,7 +39,9 @@ Examples:
 """
 )
 @click.argument("name")
-@click.option("--memory", required=True, metavar="SIZE", help="The most that it took, such as 3.1GB or 900MiB.")
+@click.option(
+    "--memory", required=True, type=SIZE, metavar="SIZE", help="The most that it took, such as 3.1GB or 900MiB."
+)
 @click.option(
     "--task", default="other", show_default=True, metavar="TEXT", help="What it does, such as text-generation."
 )
@@ -48,7 +51,7 @@ Examples:
 @click.option("--precision", metavar="FORMAT", help="Number format of the weights, such as fp16.")
 @click.option("--quantization", metavar="TEXT", help="How its weights are quantized, such as Q4_K_M.")
 @click.option("--registry-key", metavar="OWNER/NAME", help="Its name in a registry; it is found by that too.")
-@click.option("--file", "file_size", metavar="SIZE", help="Size of its file.")
+@click.option("--file", "file_size", type=SIZE, metavar="SIZE", help="Size of its file.")
 @click.option("--library", default="own", show_default=True, metavar="TEXT", help="The library it ran with.")
 @click.option("--library-version", default="unstated", show_default=True, metavar="TEXT", help="Its version.")
 @click.option(
@@ -115,7 +118,7 @@ Examples:
 """
 )
 @click.argument("name")
-@click.option("--memory", required=True, metavar="SIZE", help="All its memory, such as 64GiB.")
+@click.option("--memory", required=True, type=SIZE, metavar="SIZE", help="All its memory, such as 64GiB.")
 @click.option("--class", "device_class", required=True, type=click.Choice(sorted(CLASSES)), help="What kind it is.")
 @click.option(
     "--usable",
@@ -127,7 +130,7 @@ Examples:
     metavar="SIZE[,SIZE,SIZE]",
     help="Likewise for an iOS app with the increased-memory-limit entitlement.",
 )
-@click.option("--bandwidth", type=click.FloatRange(min=0, min_open=True), metavar="GB/S", help="Memory bandwidth.")
+@click.option("--bandwidth", type=Number(0, min_open=True), metavar="GB/S", help="Memory bandwidth.")
 @source
 @alias
 @replace

@@ -14,6 +14,8 @@ from ullage import Compression, format_bytes
 from ullage._codec import LayerRow
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size
+from ullage.cli.values import INPUT, OUTPUT
+from ullage.cli.working import waiting
 from ullage.store import WriteProgress, Written
 
 __all__ = ["compress"]
@@ -73,7 +75,7 @@ Examples:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     metavar="FILE",
     help="Write the weights so compressed to a safetensors file, which `ullage.load` decodes just in time.",
 )
@@ -87,7 +89,7 @@ Examples:
 )
 @click.option(
     "--inputs",
-    type=click.Path(path_type=Path),
+    type=INPUT,
     metavar="FILE",
     help="A safetensors file of what layers were given, rows under their weights' names: palettes are made for it.",
 )
@@ -125,14 +127,15 @@ def compress(
         raise click.UsageError(f"--out writes a file of its own kind, without {what}", click.get_current_context())
     if inputs is not None and out is None:
         raise click.UsageError("--inputs is for the file that --out writes", click.get_current_context())
-    found = ullage.compress(
-        model if network is None else _network(Path(model), network),
-        scheme,
-        container=container,
-        overrides=overrides,
-        threshold=threshold,
-        keep_batch_norm=keep_batch_norm,
-    )
+    with waiting(f"sizing {model}"):
+        found = ullage.compress(
+            model if network is None else _network(Path(model), network),
+            scheme,
+            container=container,
+            overrides=overrides,
+            threshold=threshold,
+            keep_batch_norm=keep_batch_norm,
+        )
     written = None if out is None else _write(model, out, scheme, overrides, jobs=jobs, inputs=inputs, force=force)
     if as_json:
         print_json(found.as_dict() | ({} if written is None else {"out": written.as_dict()}))
@@ -173,8 +176,9 @@ def _draw_written(page: Page, written: Written, top: int) -> None:
     worst = written.worst(min(top, MOST_WORST))
     if worst:
         page.title("The tensors that are farthest off")
-        page.table(
-            (">signal to noise", ">largest error", "scheme", "tensor"),
+        _tensors(
+            page,
+            (">signal to noise", ">largest error"),
             [
                 (f"{tensor.snr_db:.1f} dB", f"{tensor.max_error:.3g}", tensor.scheme or "", tensor.name)
                 for tensor in worst
@@ -195,6 +199,9 @@ def _override(text: str) -> tuple[str, str]:
 def _network(path: Path, name: str) -> list[LayerRow]:
     try:
         networks = json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        said = f"{path} is not JSON: not UTF-8 text from byte {error.start} on"
+        raise click.UsageError(said, click.get_current_context()) from None
     except (ValueError, RecursionError) as error:
         raise click.UsageError(f"{path} is not JSON: {error}", click.get_current_context()) from None
     found = networks.get(name) if isinstance(networks, dict) else None
@@ -220,8 +227,9 @@ def _draw(page: Page, found: Compression, top: int) -> None:
     rows = sorted(found.per_tensor, key=lambda row: -row["bytes"])[:top]
     if rows:
         page.title("The largest tensors")
-        page.table(
-            (">before", ">after", "scheme", "tensor"),
+        _tensors(
+            page,
+            (">before", ">after"),
             [
                 (
                     format_bytes(row["dense_bytes"]),
@@ -234,3 +242,11 @@ def _draw(page: Page, found: Compression, top: int) -> None:
         )
     if 0 < top < len(found):
         page.line(f"and {len(found) - top:,} more; --top shows more, --json all")
+
+
+def _tensors(page: Page, figures: tuple[str, str], rows: list[tuple[str, str, str, str]]) -> None:
+    """Show tensors: their scheme only where it is not the same for all."""
+    if len({scheme for _, _, scheme, _ in rows}) > 1:
+        page.table((*figures, "scheme", "tensor"), rows)
+    else:
+        page.table((*figures, "tensor"), [(one, other, name) for one, other, _, name in rows])

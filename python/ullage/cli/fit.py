@@ -11,6 +11,7 @@ from ullage._subject import target
 from ullage.catalog import Device
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size, span
+from ullage.cli.working import waiting
 
 __all__ = ["fit"]
 
@@ -52,8 +53,9 @@ def fit(*, model: str, device: str, as_json: bool, **workload: Unpack[Workload])
     anything between. MODEL is whatever 'ullage footprint' takes: a file, a directory, a name of the catalog or a size.
     """
     found = target(device)
-    needed = needs_on(found, model, workload)
-    verdict = ullage.fit(needed, found if isinstance(found, Device) else device)
+    with waiting(f"reading {model}"):
+        needed = needs_on(found, model, workload)
+        verdict = ullage.fit(needed, found if isinstance(found, Device) else device)
     if isinstance(found, int):
         _warn_of_a_name(device)
     if as_json:

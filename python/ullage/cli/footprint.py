@@ -9,6 +9,7 @@ from ullage import Footprint, Model, format_bytes
 from ullage._footprint import Workload
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size, span
+from ullage.cli.working import waiting
 
 __all__ = ["footprint"]
 
@@ -48,7 +49,8 @@ def footprint(*, model: str, as_json: bool, is_measuring: bool, **workload: Unpa
 
         found, figures = measure.taken(model, workload)
     else:
-        found = ullage.footprint(model, **workload)
+        with waiting(f"reading {model}"):
+            found = ullage.footprint(model, **workload)
     if as_json:
         print_json(found.as_dict() | ({"measured": figures} if figures else {}))
         return 0
@@ -70,7 +72,7 @@ def _header(page: Page, found: Footprint) -> None:
     else:
         architecture = model.architecture or "unknown architecture"
         packed = f", {model.quantization}" if model.quantization else ""
-        page.line(f"{architecture}, {model.parameters:,} parameters in {len(model.tensors):,} tensors{packed}")
+        page.line(f"{architecture}, {model.parameters:,} parameters in {_tensors(len(model.tensors))}{packed}")
     if model.format == "config":
         page.line("No weights were read: they follow from the configuration.")
     elif model.path is not None:
@@ -82,6 +84,10 @@ def _header(page: Page, found: Footprint) -> None:
     page.line(f"in {found.runtime}, micro-batch {found.micro_batch:,}, {attention}")
     for note in model.notes:
         page.line(f"note: {note}")
+
+
+def _tensors(count: int) -> str:
+    return f"{count:,} tensor{'' if count == 1 else 's'}"
 
 
 def _components(page: Page, found: Footprint) -> None:

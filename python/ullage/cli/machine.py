@@ -15,6 +15,7 @@ from ullage import format_bytes
 from ullage import machine as probe
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size
+from ullage.cli.values import Number
 from ullage.machine import (
     ControlGroup,
     ControlGroups,
@@ -101,7 +102,7 @@ Examples:
 """
 )
 @options.as_json
-@click.option("--watch", "every_s", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Look again so often.")
+@click.option("--watch", "every_s", type=Number(0.1), metavar="SECONDS", help="Look again so often.")
 @click.option("--times", type=click.IntRange(min=1), metavar="N", help="With --watch, stop after so many looks.")
 def machine(*, as_json: bool, every_s: float | None, times: int | None) -> int:
     """Show the memory of this machine: limits, GPUs, this process.

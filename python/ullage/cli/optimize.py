@@ -1,6 +1,8 @@
 """`ullage optimize`: the best policy, and scheme, for every layer."""
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,15 @@ from ullage.cli import INTERRUPTED, options
 from ullage.cli.show import Page, print_json, size
 from ullage.cli.simulate_drawing import advice, draw_policies, draw_timeline, milliseconds
 from ullage.cli.solving import solved
+from ullage.cli.values import OUTPUT, SIZE, Number
+from ullage.cli.working import waiting
 from ullage.report import write_pass_trace
 
 __all__ = ["optimize"]
 
 MILLION = 1e6
+FLAGS = {"symmetric", "affine", "tensor", "channel", "scale"}
+"""Options of schemes that have no value."""
 
 
 @click.command(
@@ -40,20 +46,20 @@ Examples:
 @click.option(
     "--schemes",
     metavar="LIST",
-    help="Schemes to choose from for every layer, separated by spaces, or by commas where none has options.",
+    help="Schemes to choose from for every layer, separated by commas or blanks.",
 )
-@click.option("--policies", metavar="LIST", help="Policies to choose from, separated by spaces. Default: all.")
-@click.option("--memory-limit", metavar="SIZE", help="The most memory: the latency is made small.")
+@click.option(
+    "--policies", metavar="LIST", help="Policies to choose from, separated by commas or blanks. Default: all."
+)
+@click.option("--memory-limit", type=SIZE, metavar="SIZE", help="The most memory: the latency is made small.")
 @click.option("--latency-limit", metavar="TIME", help="The longest pass, such as 5ms: the memory is made small.")
-@click.option("--min-snr", type=float, metavar="DB", help="The least signal to noise of all weights together.")
+@click.option("--min-snr", type=Number(), metavar="DB", help="The least signal to noise of all weights together.")
 @click.option("--objective", type=click.Choice(["latency", "memory"]), help="What is made small, if not as above.")
 @click.option("--batch", type=click.IntRange(1, 2**32), default=1, show_default=True, help="Tokens or images at once.")
-@click.option(
-    "--time-limit", type=float, metavar="SECONDS", default=10.0, show_default=True, help="Longest search, in seconds."
-)
+@options.time_limit
 @click.option(
     "--trace",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT,
     metavar="FILE",
     help="Write the pass as a trace that Perfetto and chrome://tracing open.",
 )
@@ -82,13 +88,14 @@ def optimize(
     """
     if (scheme is None) == (schemes is None):
         raise click.UsageError("give either --scheme or --schemes", click.get_current_context())
-    found = None if schemes is not None else ullage.compress(model, scheme or "")
+    with waiting(f"sizing {model}"):
+        found = None if schemes is not None else ullage.compress(model, scheme or "")
     answer, is_interrupted = solved(
         lambda told: ullage.optimize(
             model if found is None else found,
             device,
-            schemes=_list(schemes, ",") if schemes else None,
-            policies=_list(policies, " ") if policies else None,
+            schemes=_list(schemes, "--schemes") if schemes else None,
+            policies=_list(policies, "--policies") if policies else None,
             memory_limit=memory_limit,
             latency_limit=None if latency_limit is None else _seconds(latency_limit),
             min_snr_db=min_snr,
@@ -98,6 +105,7 @@ def optimize(
             progress=told,
         ),
         "picoseconds or bytes",
+        time_limit,
     )
     if trace is not None and answer.latency_s is not None:
         write_pass_trace(answer, trace, f"{model} on {device}")
@@ -110,26 +118,28 @@ def optimize(
     return 0 if answer.latency_s is not None else 1
 
 
-def _list(text: str, separator: str) -> list[str]:
-    """Split at blanks, or at commas where there are none."""
-    return (
-        text.split()
-        if any(letter.isspace() for letter in text.strip())
-        else [part.strip() for part in (text.split(separator) if separator != " " else [text])]
-    )
+def _list(text: str, option: str) -> list[str]:
+    """Split at blanks and commas, except before what is an option of the entry before it, such as `group=16`."""
+    entries: list[str] = []
+    for part in re.split(r"[\s,]+", text.strip(" ,")):
+        if entries and (part in FLAGS or ("=" in part and ":" not in part)):
+            entries[-1] += f",{part}"
+        else:
+            entries.append(part)
+    if not all(entries):
+        raise click.BadParameter("names nothing", param_hint=option)
+    return entries
 
 
 def _seconds(text: str) -> float:
-    for unit, factor in (("ms", 1e-3), ("us", 1e-6), ("s", 1.0)):
-        if text.endswith(unit):
-            text, scale = text.removesuffix(unit), factor
-            break
-    else:
-        scale = 1.0
+    found = re.fullmatch(r"\s*([0-9.eE+-]+)\s*(s|ms|us|)\s*", text)
     try:
-        return float(text) * scale
+        seconds = float(found[1]) * {"ms": 1e-3, "us": 1e-6}.get(found[2], 1.0) if found else 0.0
     except ValueError:
-        raise click.BadParameter(f"{text!r} is no time, such as 5ms", param_hint="--latency-limit") from None
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise click.BadParameter(f"{text!r} is no time, such as 5ms", param_hint="--latency-limit")
+    return seconds
 
 
 def _draw(page: Page, answer: Optimum, memory_limit: str | None) -> None:
@@ -147,7 +157,7 @@ def _draw(page: Page, answer: Optimum, memory_limit: str | None) -> None:
     rows = answer.layers
     counts = Counter((row["policy"], row["scheme"]) for row in rows)
     page.table(
-        (">layers", "policy", "scheme", ">stored", ">ms", "mostly"),
+        (">layers", "policy", "scheme", ">stored", ">ms", "bound by"),
         [
             (
                 str(count),
@@ -155,9 +165,7 @@ def _draw(page: Page, answer: Optimum, memory_limit: str | None) -> None:
                 scheme,
                 format_bytes(sum(row["bytes"] for row in rows if (row["policy"], row["scheme"]) == (policy, scheme))),
                 milliseconds(sum(row["seconds"] for row in rows if (row["policy"], row["scheme"]) == (policy, scheme))),
-                Counter(row["bound"] for row in rows if (row["policy"], row["scheme"]) == (policy, scheme)).most_common(
-                    1
-                )[0][0],
+                _bound(row["bound"] for row in rows if (row["policy"], row["scheme"]) == (policy, scheme)),
             )
             for (policy, scheme), count in counts.most_common()
         ],
@@ -177,6 +185,11 @@ def _draw(page: Page, answer: Optimum, memory_limit: str | None) -> None:
                 for row in answer.front[:12]
             ],
         )
+
+
+def _bound(bounds: Iterable[str]) -> str:
+    """Name what bounds most."""
+    return Counter(bounds).most_common(1)[0][0].removesuffix("-bound")
 
 
 def _sentence(answer: Optimum) -> str:

@@ -5,7 +5,9 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["as_json", "book", "workload"]
+from ullage.cli.values import Number
+
+__all__ = ["as_json", "book", "time_limit", "workload"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -21,6 +23,15 @@ book = click.option(
     default="best",
     show_default=True,
     help="Of each model, book the most likely need or the most it can be.",
+)
+
+time_limit = click.option(
+    "--time-limit",
+    type=Number(0),
+    metavar="SECONDS",
+    default=10.0,
+    show_default=True,
+    help="Longest search, in seconds.",
 )
 
 

@@ -15,6 +15,8 @@ from ullage.catalog import Device
 from ullage.cli import INTERRUPTED, options
 from ullage.cli.show import Page, print_json
 from ullage.cli.solving import solved
+from ullage.cli.values import INPUT, SIZE, of_file
+from ullage.cli.working import waiting
 
 __all__ = ["Entry", "entries", "pack"]
 
@@ -23,6 +25,9 @@ Bins: TypeAlias = int | dict[str, tuple[int, int | None]]
 
 COPIES = re.compile(r"(?P<name>.*\S)\s+x(?P<copies>\d{1,9}|\*)\s*", re.DOTALL)
 MOST_BINS = 50
+MOST_COPIES = 1_000_000
+MODELS = {".safetensors", ".gguf", ".onnx", ".pt", ".pth", ".bin", ".tflite", ".pte"}
+"""Endings of models, which are no instances."""
 MOST_NAMES = 12
 INSTANT_S = 0.001
 
@@ -50,7 +55,7 @@ Examples:
   ullage pack models.csv --capacity 24GiB
 """
 )
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=INPUT)
 @click.option(
     "--models",
     metavar="LIST",
@@ -62,7 +67,9 @@ Examples:
     help="Devices, separated by commas: names of the catalog, sizes, or NAME=SIZE, each with xN for copies, or x* for "
     "as many as needed.",
 )
-@click.option("--capacity", metavar="SIZE", help="Bytes of every bin, such as 24GiB; as many bins as needed.")
+@click.option(
+    "--capacity", type=SIZE, metavar="SIZE", help="Bytes of every bin, such as 24GiB; as many bins as needed."
+)
 @options.book
 @options.workload
 @click.option(
@@ -72,9 +79,7 @@ Examples:
     show_default=True,
     help="auto, exact, local_search, first_fit_decreasing, best_fit_decreasing or another that `ullage.pack` knows.",
 )
-@click.option(
-    "--time-limit", type=float, metavar="SECONDS", default=10.0, show_default=True, help="Longest search, in seconds."
-)
+@options.time_limit
 @options.as_json
 def pack(
     *,
@@ -99,11 +104,16 @@ def pack(
     stated = None
     items: Items
     if file is not None:
-        items, stated = ullage.read_packing_instance(file)
+        is_model = file.suffix.lower() in MODELS
+        with of_file(file, "; FILE is an instance, models go behind --models" if is_model else ""):
+            items, stated = ullage.read_packing_instance(file)
     else:
-        items = _models(models or "", book, **workload)
+        with waiting("reading the models"):
+            items = _models(models or "", book, **workload)
     bins = _bins(devices, capacity, stated)
-    plan, is_interrupted = solved(lambda told: ullage.pack(items, bins, strategy, time_limit, progress=told), "bins")
+    plan, is_interrupted = solved(
+        lambda told: ullage.pack(items, bins, strategy, time_limit, progress=told), "bins", time_limit
+    )
     ullage.validate(plan)
     if as_json:
         print_json(plan.as_dict() | {"items": _sized(items)})
@@ -120,6 +130,8 @@ def _models(text: str, book: str, **workload: Unpack[Workload]) -> list[tuple[st
     for entry in entries(text, "--models"):
         if entry.copies is None:
             raise click.BadParameter("x* is for devices; a model has a number of copies", param_hint="--models")
+        if len(items) + entry.copies > MOST_COPIES:
+            raise click.BadParameter(f"more than {MOST_COPIES:,} copies in all", param_hint="--models")
         total = ullage.footprint(entry.text, **workload).total
         for _ in range(entry.copies):
             seen[entry.text] = copy = seen.get(entry.text, 0) + 1
@@ -150,6 +162,9 @@ def _devices(text: str) -> dict[str, tuple[int, int | None]]:
     bins: dict[str, tuple[int, int | None]] = {}
     for entry in entries(text, "--devices"):
         name, equals, amount = entry.text.partition("=")
+        if equals and not (name.strip() and amount.strip()):
+            lacking = "behind" if name.strip() else "before"
+            raise click.BadParameter(f"{entry.text!r} lacks what is {lacking} its =", param_hint="--devices")
         found = ullage.parse_bytes(amount) if equals else target(entry.text)
         if isinstance(found, Device):
             name, found = found.key, found.usable.best
@@ -167,6 +182,9 @@ def entries(text: str, option: str) -> list[Entry]:
         if not part.strip():
             raise click.BadParameter("an entry between two commas is empty", param_hint=option)
         match = COPIES.fullmatch(part)
+        if match is None and (wrong := re.search(r"\sx[\d.-]\S*\s*$", part)):
+            count = wrong[0].strip()
+            raise click.BadParameter(f"{part.strip()}: {count} is no number of copies, such as x2", param_hint=option)
         copies = match["copies"] if match else "1"
         if copies.strip("0") == "":
             raise click.BadParameter(f"no copies of {part.strip()}", param_hint=option)

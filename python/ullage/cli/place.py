@@ -15,6 +15,7 @@ from ullage.cli import INTERRUPTED, options
 from ullage.cli.pack import Entry, entries
 from ullage.cli.show import Page, print_json
 from ullage.cli.solving import solved
+from ullage.cli.values import INPUT, SIZE, of_file
 from ullage.fleet import read_fleet
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ Examples:
                --keep best_value --value a=7 --json
 """
 )
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=INPUT)
 @click.option(
     "--models",
     metavar="LIST",
@@ -62,7 +63,7 @@ Examples:
 @click.option("--apart", multiple=True, metavar="MODEL,MODEL", help="Models that share no device.")
 @click.option("--value", "values", multiple=True, metavar="MODEL=NUMBER", help="What a model is worth. Default: 1.")
 @click.option("--cost", "costs", multiple=True, metavar="DEVICE=NUMBER", help="What a device costs. Default: 1.")
-@click.option("--reserve", metavar="SIZE", help="What stays free on every device, such as 1GiB.")
+@click.option("--reserve", type=SIZE, metavar="SIZE", help="What stays free on every device, such as 1GiB.")
 @click.option("--keep", metavar="NAME", help="all (the default), or best_value where not all fit.")
 @options.book
 @options.workload
@@ -74,9 +75,7 @@ Examples:
     help="One of auto, greedy, local_search or exact.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Of the local search.")
-@click.option(
-    "--time-limit", type=float, metavar="SECONDS", default=10.0, show_default=True, help="Longest search, in seconds."
-)
+@options.time_limit
 @options.as_json
 def place(
     *,
@@ -103,11 +102,13 @@ def place(
     Options add to what FILE says. Every placement is checked by an independent validator before it is shown. The
     workload options hold for each of --models.
     """
-    fleet: dict[str, Any] = {"models": {}, "devices": {}} if file is None else read_fleet(file, book=book)
+    fleet: dict[str, Any] = {"models": {}, "devices": {}} if file is None else _fleet(file, book)
     if file is None and (models is None or devices is None):
         raise click.UsageError("give either FILE, or --models and --devices", click.get_current_context())
-    _add_models(fleet, models or "", book, workload)
-    _add_devices(fleet, devices or "")
+    if models is not None:
+        _add_models(fleet, models, book, workload)
+    if devices is not None:
+        _add_devices(fleet, devices)
     fleet["pins"] = {**fleet.get("pins", {}), **{name: on.split(",") for name, on in _pairs(pins, "--pin").items()}}
     for key, option, pairs in (("values", "--value", values), ("costs", "--cost", costs)):
         fleet[key] = {**fleet.get(key, {}), **{name: _number(x, option) for name, x in _pairs(pairs, option).items()}}
@@ -117,6 +118,7 @@ def place(
     placement, is_interrupted = solved(
         lambda told: ullage.place(**fleet, strategy=strategy, time_limit=time_limit, seed=seed, progress=told),
         "of cost",
+        time_limit,
     )
     ullage.validate(placement)
     if as_json:
@@ -128,24 +130,33 @@ def place(
     return 0 if placement.status in {"optimal", "feasible"} else 1
 
 
-def _named(entry: Entry) -> tuple[str, str]:
+def _fleet(file: Path, book: str) -> dict[str, Any]:
+    with of_file(file):
+        return read_fleet(file, book=book)
+
+
+def _named(entry: Entry, option: str) -> tuple[str, str]:
     name, equals, what = entry.text.partition("=")
+    if equals and not (name.strip() and what.strip()):
+        raise click.BadParameter(
+            f"{entry.text!r} lacks what is {'behind' if name.strip() else 'before'} its =", param_hint=option
+        )
     return (name.strip(), what.strip()) if equals else (entry.text, entry.text)
 
 
 def _add_models(fleet: dict[str, Any], text: str, book: str, workload: Workload) -> None:
-    for entry in entries(text, "--models") if text else []:
+    for entry in entries(text, "--models"):
         if entry.copies is None:
             raise click.BadParameter("x* is for devices; a model has a number of replicas", param_hint="--models")
-        name, model = _named(entry)
+        name, model = _named(entry, "--models")
         if name in fleet["models"]:
             raise click.BadParameter(f"{name} stands there twice; write NAME={model}", param_hint="--models")
         fleet["models"][name] = {"memory": memory_of(model, book, **workload), "replicas": entry.copies}
 
 
 def _add_devices(fleet: dict[str, Any], text: str) -> None:
-    for entry in entries(text, "--devices") if text else []:
-        name, device = _named(entry)
+    for entry in entries(text, "--devices"):
+        name, device = _named(entry, "--devices")
         found = target(device)
         if name == device and isinstance(found, Device):
             name = found.key
@@ -193,7 +204,8 @@ def _draw(page: Page, placement: Placement) -> None:
 
 def _sentence(placement: Placement) -> str:
     count, used = len(placement.assignment), placement.devices_used
-    placed = f"{count - len(placement.unplaced)} of {count} models" if placement.unplaced else f"{count} models"
+    models = f"{count} model{'' if count == 1 else 's'}"
+    placed = f"{count - len(placement.unplaced)} of {models}" if placement.unplaced else models
     took = f"{placement.seconds:.3g} s" if placement.seconds >= INSTANT_S else "under 1 ms"
     where = f"{placed} on {used} device{'' if used == 1 else 's'}"
     worth = f"worth {placement.value}" if placement.keep == "best_value" else ""

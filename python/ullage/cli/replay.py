@@ -8,12 +8,15 @@ import click
 from ullage import format_bytes
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size
-from ullage.cli.working import waiting
-from ullage.errors import ArgumentError, UnreadableError
-from ullage.replaying import Replay, compare, policies, read_trace
+from ullage.cli.values import INPUT, OUTPUT, SIZE, Number
+from ullage.cli.working import waiting, worked
+from ullage.errors import ArgumentError, ProblemError, UnknownModelError, UnreadableError
+from ullage.replaying import Replay, Trace, compare, policies, read_trace
 from ullage.replaying import replay as run
 
 __all__ = ["replay"]
+
+PICTURES = (".png", ".svg", ".pdf")
 
 
 @click.command(
@@ -28,11 +31,9 @@ Examples:
   ullage replay requests.csv --models models.csv --capacity 80GB --unload-lag 1.5 --estimate-error 0.5 --json
 """
 )
-@click.argument("requests", type=click.Path(path_type=Path))
-@click.option(
-    "--models", required=True, type=click.Path(path_type=Path), metavar="FILE", help="Columns model, bytes and load_s."
-)
-@click.option("--capacity", required=True, metavar="SIZE", help="What the models share, such as 80GB.")
+@click.argument("requests", type=INPUT)
+@click.option("--models", required=True, type=INPUT, metavar="FILE", help="Columns model, bytes and load_s.")
+@click.option("--capacity", required=True, type=SIZE, metavar="SIZE", help="What the models share, such as 80GB.")
 @click.option(
     "--policy",
     metavar="NAME",
@@ -45,7 +46,7 @@ Examples:
 @click.option("--shared-bandwidth", is_flag=True, help="Loads under way share the bandwidth of one.")
 @click.option(
     "--unload-lag",
-    type=float,
+    type=Number(0),
     metavar="SECONDS",
     default=0.0,
     show_default=True,
@@ -53,26 +54,26 @@ Examples:
 )
 @click.option(
     "--estimate-error",
-    type=float,
+    type=Number(0, 1, max_open=True),
     metavar="SHARE",
     default=0.0,
     show_default=True,
     help="Estimates are wrong by up to it.",
 )
 @click.option(
-    "--timeout", type=float, metavar="SECONDS", help="Longest wait of a request. Default: as long as it takes."
+    "--timeout", type=Number(0), metavar="SECONDS", help="Longest wait of a request. Default: as long as it takes."
 )
-@click.option("--max-concurrency", type=click.IntRange(1), metavar="N", help="Most leases of a model at once.")
-@click.option("--workspace", metavar="SIZE", default="0", show_default=True, help="What each lease takes on top.")
+@click.option("--max-concurrency", type=click.IntRange(1, 2**32), metavar="N", help="Most leases of a model at once.")
+@click.option(
+    "--workspace", type=SIZE, metavar="SIZE", default="0", show_default=True, help="What each lease takes on top."
+)
 @click.option("--pin", "pins", multiple=True, metavar="MODEL", help="A model that stays once loaded; may be repeated.")
 @click.option("--no-bound", is_flag=True, help="Leave the lower bound of a serial replay out.")
-@click.option(
-    "--log", "log_path", type=click.Path(path_type=Path), metavar="OUT.csv", help="Write what happened, in order."
-)
+@click.option("--log", "log_path", type=OUTPUT, metavar="OUT.csv", help="Write what happened, in order.")
 @click.option(
     "--history", is_flag=True, help="With --json, also what was loaded and sent away when, as `ullage report` draws it."
 )
-@click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw the policies side by side.")
+@click.option("--plot", type=OUTPUT, metavar="OUT.png", help="Draw the policies side by side.")
 @click.option(
     "--top", type=click.IntRange(min=0), metavar="N", default=10, show_default=True, help="Show so many models."
 )
@@ -102,8 +103,10 @@ def replay(
     """
     if compared is not None and log_path is not None:
         raise click.UsageError("--log is for one policy, not for --compare", click.get_current_context())
+    if plot is not None and plot.suffix.lower() not in PICTURES:
+        raise click.BadParameter(f"{plot.name} ends in none of {', '.join(PICTURES)}", param_hint="--plot")
     with waiting("reading the trace"):
-        trace = read_trace(requests, models, pins=pins)
+        trace = _read(requests, models, pins)
     if history and (compared is not None or not as_json):
         raise click.UsageError("--history goes with --json, and not with --compare", click.get_current_context())
     conditions["bound"] = not no_bound
@@ -112,8 +115,9 @@ def replay(
             rows = [run(trace, None, capacity, policy=policy, log=log_path is not None or history, **conditions)]
     else:
         names = None if compared == "all" else [name.strip() for name in compared.split(",")]
-        with waiting("replaying under every policy"):
-            rows = compare(trace, None, capacity, policies=names, **conditions)
+        rows = worked(
+            lambda tell: compare(trace, None, capacity, policies=names, progress=tell, **conditions), "replaying"
+        )
     if log_path is not None:
         _write(log_path, rows[0].log or b"")
     if plot is not None:
@@ -126,6 +130,21 @@ def replay(
     else:
         _draw_table(Page(), rows)
     return 1 if any(row.overcommits for row in rows) else 0
+
+
+def _read(requests: Path, models: Path, pins: tuple[str, ...]) -> Trace:
+    """Read a trace; what is wrong with one of its files is said with that file's name."""
+    try:
+        return read_trace(requests, models, pins=pins)
+    except ProblemError as error:
+        kind, _, rest = str(error).partition(", ")
+        file = {"requests": requests, "models": models}.get(kind)
+        if file is not None:
+            error.args = (f"{file}: {rest.removeprefix('file: ')}",)
+        raise
+    except UnknownModelError as error:
+        error.args = (f"--pin: {models} has no model {error.name!r}",)
+        raise
 
 
 def _history(log: bytes) -> dict[str, Any]:

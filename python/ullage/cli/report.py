@@ -6,6 +6,7 @@ import click
 
 from ullage.cli import options
 from ullage.cli.show import print_json
+from ullage.cli.values import INPUT, OUTPUT
 from ullage.cli.working import worked
 from ullage.report.source import read
 from ullage.report.writing import ENDINGS, write_report
@@ -22,13 +23,13 @@ Examples:
   ullage report pass.json --out pass.svg --out pass.trace.json.gz
 """
 )
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", type=INPUT)
 @click.option(
     "--out",
     "outs",
     multiple=True,
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT,
     metavar="FILE",
     help="Where to write, as its ending says: .html a page, .png, .svg or .pdf an image, .json or .json.gz a trace "
     "that ui.perfetto.dev opens; may be repeated.",

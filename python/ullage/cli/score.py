@@ -9,10 +9,14 @@ from ullage import format_bytes
 from ullage.cli import options
 from ullage.cli.score_latency import latency
 from ullage.cli.show import Page, print_json
+from ullage.cli.values import INPUT
 from ullage.cli.working import waiting
 from ullage.scoring import ClassScore, RatioScore, Scored, SizeScore, score_footprint, score_ratios, score_sizes
 
 __all__ = ["score"]
+
+TRUTH = "coreml_truth.csv"
+"""The file of real sizes."""
 
 
 @click.group()
@@ -30,7 +34,7 @@ Examples:
   ullage score footprint --truth footprint_truth.csv --models ./gguf --all
 """
 )
-@click.option("--truth", type=click.Path(path_type=Path), required=True, metavar="FILE", help="A CSV of truth rows.")
+@click.option("--truth", type=INPUT, required=True, metavar="FILE", help="A CSV of truth rows.")
 @click.option(
     "--models",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -82,9 +86,12 @@ def compression(*, data: Path | None, show_all: bool, as_json: bool) -> int:
     Everything is computed from the shapes of layers. A published ratio is the quotient of two sizes of packages as they
     were printed, in decimal megabytes with one digit (below one, in whole kilobytes).
     """
+    source = click.get_current_context().get_parameter_source("data")
+    if data is not None and source is not None and source.name == "COMMANDLINE" and not (data / TRUTH).is_file():
+        raise click.BadParameter(f"{data} has no {TRUTH}", param_hint="--data")
     with waiting("computing sizes"):
         ratios = score_ratios()
-        sizes = score_sizes(data) if data is not None and (data / "coreml_truth.csv").is_file() else None
+        sizes = score_sizes(data) if data is not None and (data / TRUTH).is_file() else None
     if as_json:
         print_json(
             {

@@ -9,6 +9,8 @@ from ullage.scoring.latency import LatencySummary, score_latencies
 
 __all__ = ["latency"]
 
+RATIOS_WIDTH = 100
+"""From so many columns on, ratios stand beside latencies."""
 PARTS = {
     "train": "fitted to",
     "test": "held back",
@@ -96,19 +98,19 @@ def _rows(page: Page, found: LatencySummary) -> None:
     for table in dict.fromkeys(row.row.table for row in found.rows):
         rows = [row for row in found.rows if row.row.table == table]
         page.title(f"Table {table!r}, {rows[0].row.build}")
-        page.table(
-            ("model", "", ">published ms", ">predicted", ">error", ">ratio", ">predicted", ""),
-            [
-                (
-                    row.row.model,
-                    row.row.what,
-                    f"{row.row.latency_ms:.2f}",
-                    f"{row.predicted_ms:.2f}",
-                    f"{row.error:+.1%}",
-                    "" if row.published_ratio is None else f"{row.published_ratio:.2f}",
-                    f"{row.predicted_ratio:.2f}",
-                    row.part,
-                )
-                for row in rows
-            ],
-        )
+        cells = [
+            (
+                row.row.model,
+                row.row.what,
+                f"{row.row.latency_ms:.2f}",
+                f"{row.predicted_ms:.2f}",
+                f"{row.error:+.1%}",
+                "" if row.published_ratio is None else f"{row.published_ratio:.2f}",
+                f"{row.predicted_ratio:.2f}",
+                row.part,
+            )
+            for row in rows
+        ]
+        columns = ("=model", "", ">published ms", ">predicted", ">error", ">ratio", ">predicted", "=")
+        keep = range(len(columns)) if page.width >= RATIOS_WIDTH else (0, 1, 2, 3, 4, 7)
+        page.table([columns[index] for index in keep], [[row[index] for index in keep] for row in cells])

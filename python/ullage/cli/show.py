@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ullage import format_bytes
+from ullage.cli.columns import GAP, fitted, wrapped
 from ullage.cli.text import printable
 
 __all__ = ["Page", "print_json", "size", "span"]
@@ -59,14 +60,32 @@ class Page:
         self.line(text, "bold")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-        """Print rows under `columns`: `>` before a name sets figures to the right, and that or `=` breaks none."""
+        """Print rows under `columns`: `>` before a name sets figures to the right, and that or `=` breaks none.
+
+        Of the others, what is too long breaks at blanks, else behind a mark such as `/` or `_`, so that a figure or a
+        short word stays whole.
+        """
         headed = any(name.strip("=>") for name in columns)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_header=headed)
-        for name in columns:
+        cells = [[cell if isinstance(cell, Text) else printable(cell) for cell in row] for row in rows]
+        texts = [[name.lstrip("=>"), *(str(row[index]) for row in cells)] for index, name in enumerate(columns)]
+        rigid = [
+            name.startswith((">", "=")) or any(isinstance(row[index], Text) for row in cells)
+            for index, name in enumerate(columns)
+        ]
+        widths = fitted(texts, rigid, self.width)
+        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim", show_header=headed)
+        for name, text, is_rigid in zip(columns, texts, rigid, strict=True):
             side: Literal["left", "right"] = "right" if name.startswith(">") else "left"
-            table.add_column(name.lstrip("=>"), justify=side, no_wrap=name.startswith((">", "=")), overflow="fold")
-        for row in rows:
-            table.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
+            table.add_column(text[0], justify=side, no_wrap=is_rigid, overflow="fold")
+        for row in cells:
+            table.add_row(
+                *(
+                    cell
+                    if isinstance(cell, Text)
+                    else Text(cell if widths is None or rigid[index] else wrapped(cell, widths[index]))
+                    for index, cell in enumerate(row)
+                )
+            )
         self._print(table)
 
     def _print(self, what: RenderableType) -> None:

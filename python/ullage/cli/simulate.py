@@ -14,7 +14,8 @@ from ullage.cli import options
 from ullage.cli.calibrate import draw_disturbance, vars_of
 from ullage.cli.show import Page, print_json, size
 from ullage.cli.simulate_all import as_dict, simulate_all, write_trace
-from ullage.cli.working import worked
+from ullage.cli.values import OUTPUT, SIZE, Number
+from ullage.cli.working import waiting, worked
 
 __all__ = ["simulate"]
 
@@ -41,7 +42,10 @@ Examples:
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N", multiple=True, help="Threads that compute.")
 @click.option("--batch", type=click.IntRange(1, 1024), default=1, show_default=True, help="Tokens or images of a pass.")
 @click.option(
-    "--memory-limit", metavar="SIZE", help="Keep layers hot, or streamed ones in memory, as far as it reaches."
+    "--memory-limit",
+    type=SIZE,
+    metavar="SIZE",
+    help="Keep layers hot, or streamed ones in memory, as far as it reaches.",
 )
 @click.option("--from-storage", is_flag=True, help="Count reading stored weights towards the first output.")
 @click.option(
@@ -49,7 +53,7 @@ Examples:
 )
 @click.option(
     "--trace",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT,
     metavar="FILE",
     help="Write the pass as a trace that Perfetto and chrome://tracing open.",
 )
@@ -60,7 +64,7 @@ Examples:
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, 3600),
+    type=Number(0, 3600),
     default=200.0,
     show_default=True,
     help="Time for the rounds of --verify, of which two at least.",
@@ -107,17 +111,18 @@ def simulate(
             memory_limit=memory_limit,
             from_storage=from_storage,
         )
-    found = ullage.simulate(
-        model,
-        device,
-        scheme=scheme[0],
-        policy=policy,
-        prefetch=prefetch,
-        threads=threads[0] if threads else None,
-        batch=batch,
-        memory_limit=memory_limit,
-        from_storage=from_storage,
-    )
+    with waiting(f"simulating {model}"):
+        found = ullage.simulate(
+            model,
+            device,
+            scheme=scheme[0],
+            policy=policy,
+            prefetch=prefetch,
+            threads=threads[0] if threads else None,
+            batch=batch,
+            memory_limit=memory_limit,
+            from_storage=from_storage,
+        )
     if trace is not None:
         write_trace(found, trace, f"{model} on {device}")
     if as_json:
@@ -147,11 +152,15 @@ def _draw(page: Page, found: Simulation, profile: Profile, top: int) -> None:
     )
     rows = sorted(found.layers, key=lambda row: -row["seconds"])[:top]
     if rows:
-        page.title("The slowest layers")
-        page.table(
-            (">time", "policy", "bound", "layer"),
-            [(_time(row["seconds"]), row["policy"], row["bound"], row["name"]) for row in rows],
-        )
+        policies = {row["policy"] for row in found.layers}
+        # A policy that all layers have is said once.
+        page.title(f"The slowest layers{f', all {policies.copy().pop()}' if len(policies) == 1 else ''}")
+        keep = [0, 2, 3] if len(policies) == 1 else [0, 1, 2, 3]
+        columns = (">time", "policy", "bound by", "layer")
+        shown = [
+            (_time(row["seconds"]), row["policy"], row["bound"].removesuffix("-bound"), row["name"]) for row in rows
+        ]
+        page.table([columns[index] for index in keep], [[row[index] for index in keep] for row in shown])
     if 0 < top < len(found):
         page.line(f"and {len(found) - top:,} more; --top shows more, --json all")
 
@@ -198,24 +207,26 @@ def _draw_verdict(page: Page, found: dict[str, Any], missed: list[str], profile:
     cases, summary = found["cases"], found["summary"]
     page.line(f"{len(cases)} cases on {profile.name}, predicted and measured", "bold")
     page.line(profile.note)
-    page.line()
-    page.table(
-        ("model", "scheme", "policy", ">threads", ">predicted", ">measured", ">error", ">peak", ">error"),
-        [
-            (
-                f"{row['model']} x{row['layers']}",
-                row["scheme"],
-                row["policy"],
-                str(row["threads"]),
-                _time(row["predicted_s"]),
-                _time(row["measured_s"]),
-                f"{row['error']:+.1%}",
-                format_bytes(row["measured_peak"]),
-                f"{row['peak_error']:+.1%}",
-            )
-            for row in cases
-        ],
-    )
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in cases:
+        groups.setdefault(f"{row['model']} x{row['layers']}, {row['scheme']}", []).append(row)
+    for name, rows in groups.items():
+        page.title(name)
+        page.table(
+            ("=policy", ">threads", ">predicted", ">measured", ">error", ">peak", ">error"),
+            [
+                (
+                    row["policy"],
+                    str(row["threads"]),
+                    _time(row["predicted_s"]),
+                    _time(row["measured_s"]),
+                    f"{row['error']:+.1%}",
+                    format_bytes(row["measured_peak"]),
+                    f"{row['peak_error']:+.1%}",
+                )
+                for row in rows
+            ],
+        )
     page.title("Verdict")
     ranked = summary["ranked_right"]
     page.table(

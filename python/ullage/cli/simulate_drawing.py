@@ -1,7 +1,7 @@
 """Bars for policies, a timeline in text, and what to choose: what commands about passes draw."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ullage import format_bytes
 from ullage.cli.show import Page
@@ -10,6 +10,8 @@ __all__ = ["advice", "draw_policies", "draw_timeline", "milliseconds"]
 
 CELLS = 24
 NARROW_CELLS = 4
+GROUPED_CELLS = 8
+"""Of bars narrower than this, schemes have tables of their own instead of a column."""
 MOST_EVENTS = 20_000
 NEAR = 1.02
 """Latencies closer than this are called alike."""
@@ -27,16 +29,45 @@ def draw_policies(page: Page, rows: Sequence[Mapping[str, Any]], *, limit: int |
     """
     if not rows:
         return
-    has_schemes = len({row.get("scheme") for row in rows}) > 1
-    # What figures, gaps and names leave, for two bars of whole cells: a bar that is cut off says something else.
-    names = max(len(row["policy"]) for row in rows) + has_schemes * max(
-        len(row.get("scheme") or "") + 2 for row in rows
-    )
-    marks = 0 if all(row.get("allowed", True) for row in rows) else 20
-    cells = min(max((page.width - names - marks - 30) // 2, NARROW_CELLS), CELLS)
     slowest = max(row["latency_s"] for row in rows)
     largest = max(*(row["peak_bytes"] for row in rows), limit or 0)
-    columns = ("=policy", *(("scheme",) if has_schemes else ()), ">ms", "", ">peak", "", "")
+    # What figures, gaps and names leave, for two bars of whole cells: a bar that is cut off says something else.
+    policies = max(len(row["policy"]) for row in rows)
+    schemes = max(len(row.get("scheme") or "") + 2 for row in rows)
+    marks = 0 if all(row.get("allowed", True) for row in rows) else 8
+    groups = dict.fromkeys(row.get("scheme") or "" for row in rows)
+    has_schemes = len(groups) > 1 and page.width >= policies + schemes + marks + 30 + 2 * GROUPED_CELLS
+    room = page.width - policies - has_schemes * schemes - marks - 30
+    scale = _Scale(slowest, largest, min(max(room // 2, NARROW_CELLS), CELLS), has_schemes=has_schemes)
+    if has_schemes or len(groups) == 1:
+        _draw_policies(page, rows, scale)
+        return
+    for scheme in groups:  # one after the other, for want of room
+        page.line(f"with {scheme}")
+        _draw_policies(page, [row for row in rows if (row.get("scheme") or "") == scheme], scale)
+
+
+class _Scale(NamedTuple):
+    """What bars are drawn to, and whether schemes have a column."""
+
+    slowest_s: float
+    largest: int
+    cells: int
+    has_schemes: bool
+
+
+def _draw_policies(page: Page, rows: Sequence[Mapping[str, Any]], scale: _Scale) -> None:
+    has_schemes, cells = scale.has_schemes, scale.cells
+    is_limited = not all(row.get("allowed", True) for row in rows)
+    columns = (
+        "=policy",
+        *(("=scheme",) if has_schemes else ()),
+        ">ms",
+        "",
+        ">peak",
+        "",
+        "limits" if is_limited else "",
+    )
     page.table(
         columns,
         [
@@ -45,10 +76,10 @@ def draw_policies(page: Page, rows: Sequence[Mapping[str, Any]], *, limit: int |
                 *((row.get("scheme") or "",) if has_schemes else ()),
                 milliseconds(row["latency_s"]),
                 # Bars count in whole numbers: millionths of the slowest.
-                page.fill(round(row["latency_s"] / slowest * 1e6) if slowest else 0, 10**6, cells),
+                page.fill(round(row["latency_s"] / scale.slowest_s * 1e6) if scale.slowest_s else 0, 10**6, cells),
                 format_bytes(row["peak_bytes"]),
-                page.fill(row["peak_bytes"], largest, cells),
-                "" if row.get("allowed", True) else "beyond the limits",
+                page.fill(row["peak_bytes"], scale.largest, cells),
+                "" if row.get("allowed", True) else "beyond",
             )
             for row in rows
         ],

@@ -12,6 +12,7 @@ from ullage._split import Links, chain_of
 from ullage.cli import INTERRUPTED, options
 from ullage.cli.show import Page, print_json
 from ullage.cli.solving import solved
+from ullage.cli.values import SIZE
 from ullage.errors import ArgumentError
 
 __all__ = ["split"]
@@ -73,11 +74,11 @@ Examples:
 @click.option(
     "--tensor-parallel", metavar="N|auto", help="Groups of N alike devices share every layer; auto: the best number."
 )
-@click.option("--reserve", metavar="SIZE", default="0", show_default=True, help="Bytes of each device left free.")
-@options.workload
 @click.option(
-    "--time-limit", type=float, metavar="SECONDS", default=10.0, show_default=True, help="Longest search, in seconds."
+    "--reserve", type=SIZE, metavar="SIZE", default="0", show_default=True, help="Bytes of each device left free."
 )
+@options.workload
+@options.time_limit
 @options.as_json
 def split(
     *,
@@ -122,6 +123,7 @@ def split(
             progress=told,
         ),
         "picoseconds, devices or shares",
+        time_limit,
     )
     ullage.validate(answer)
     tools = _tools(answer)
@@ -238,7 +240,8 @@ def _alternatives(page: Page, answer: Split) -> None:
 
 def _sentence(answer: Split) -> str:
     took = f"{answer.seconds:.3g} s" if answer.seconds >= INSTANT_S else "under 1 ms"
-    pieces = f"{len(answer.assignment):,} pieces"
+    count = len(answer.assignment)
+    pieces = f"{count:,} piece{'' if count == 1 else 's'}"
     if answer.status == "infeasible":
         return f"Infeasible: the model does not fit these devices ({took})."
     if answer.status == "timeout":

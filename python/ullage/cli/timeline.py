@@ -8,6 +8,7 @@ import click
 from ullage import Timeline, format_bytes
 from ullage.cli import options
 from ullage.cli.show import Page, print_json, size
+from ullage.cli.values import INPUT, OUTPUT
 from ullage.cli.working import waiting
 from ullage.errors import Holder
 from ullage.tracking import import_trace
@@ -26,20 +27,18 @@ Examples:
   ullage timeline capture.bin --lifetimes arena.csv
 """
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=INPUT)
 @click.option("--account", metavar="PATH", default="/", show_default=True, help="Look at this account and those below.")
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="N", default=10, show_default=True, help="Show so many holders."
 )
 @click.option(
     "--lifetimes",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     metavar="OUT.csv",
     help="Write from when until when which bytes were held: id,lower,upper,size, in positions of events.",
 )
-@click.option(
-    "--chrome", type=click.Path(path_type=Path), metavar="OUT.json", help="Write counters that Perfetto draws."
-)
+@click.option("--chrome", type=OUTPUT, metavar="OUT.json", help="Write counters that Perfetto draws.")
 @options.as_json
 def timeline(*, file: Path, account: str, top: int, lifetimes: Path | None, chrome: Path | None, as_json: bool) -> int:
     """Show when a memory trace peaked, and who held what then.

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ullage.cli.show import NARROWEST
 from ullage.cli.text import printable
+from ullage.cli.values import Number
 from ullage.errors import ArgumentError, UnreadableError
 from ullage.top.frame import frame
 from ullage.top.snapshot import Snapshot
@@ -36,7 +37,7 @@ Examples:
 @click.argument("source")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.05, 3600),
+    type=Number(0.05, 3600),
     metavar="SECONDS",
     default=1.0,
     show_default=True,
@@ -50,6 +51,8 @@ def top(*, source: str, interval: float, once: bool) -> int:
     `ray:NAME@ADDRESS`), or a file with one JSON object a line, each what /ullage/status answered; a file is played from
     its beginning, a line each interval.
     """
+    if not source:
+        raise click.BadParameter("an empty name is no file and no URL", param_hint="SOURCE")
     snapshots = opened(source)
     if once:
         return _once(snapshots, source)
@@ -62,13 +65,16 @@ def _once(snapshots: "Server | File | Running", source: str) -> int:
     while not snapshots.is_live and found is not None:
         last, found = found, snapshots()
     console = _console()
-    console.print(_drawn(console, _given(last, source), height=None))
+    with console.capture() as captured:
+        console.print(_drawn(console, _given(last, source), height=None))
+    # Without the blanks that columns put at the end of a line, which a pipe would keep.
+    click.echo("\n".join(line.rstrip() for line in captured.get().split("\n")), nl=False)
     return 0
 
 
 def _given(snapshot: Snapshot | None, source: str) -> Snapshot:
     if snapshot is None:
-        raise ArgumentError(f"source: {source} has no snapshot", name="source", reason=f"{source} has no snapshot")
+        raise ArgumentError(f"{source} has no snapshot in it", name="source", reason=f"{source} has no snapshot")
     return snapshot
 
 

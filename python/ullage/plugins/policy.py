@@ -80,7 +80,7 @@ def choose(policy: AnyPolicy, built_in: Collection[str]) -> str | Weighs:
         return policy
     found = find("policy", policy)
     if found is None:
-        raise _refused(f"{policy[:60]!r} is not one of: {', '.join([*built_in, *names('policy')])}")
+        raise _refused(f"{policy[:60]!r} is not one of: {', '.join([*sorted(built_in), *names('policy')])}")
     plugin, loaded = found
     try:
         return made(loaded)

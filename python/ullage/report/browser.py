@@ -1,6 +1,7 @@
 """The parts of a report as charts of Bokeh, and the page they stand on: one file that asks no network for anything."""
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -23,6 +24,7 @@ from bokeh.models.annotations.geometry import Span
 from bokeh.models.annotations.labels import Label
 from bokeh.plotting import figure
 from bokeh.resources import Resources
+from markupsafe import Markup
 
 from ullage import __version__
 from ullage.report.parts import Axis, Boxes, Course, Lines, Part, Points, Section, Table
@@ -82,6 +84,7 @@ def page(sections: Sequence[Section], title: str, made: str) -> str:
     # The plain library: no widgets, tables or WebGL, which would treble the page.
     library = Resources(mode="inline", components=["bokeh"]).render() if charts else ""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["breaking"] = _breaking
     return environment.from_string(_asset("page.html")).render(
         title=title,
         version=__version__,
@@ -91,6 +94,11 @@ def page(sections: Sequence[Section], title: str, made: str) -> str:
         library=library,
         script=script,
     )
+
+
+def _breaking(text: str) -> Markup:
+    """Let a long name break behind a mark, as those of tensors and policies do, and not in a word."""
+    return Markup("<wbr>").join(re.split(r"(?<=[a-z][/\\_:;,.])(?=\w)", str(text)))
 
 
 def _chart(part: Part) -> tuple[Any, str]:

@@ -104,7 +104,10 @@ class Fields:
 def parse(text: str | bytes, place: str) -> Fields:
     """Read a JSON object. Raises `ProblemError`, also for `NaN`, which JSON does not know."""
     try:
-        content = json.loads(text, parse_constant=_no_number)
+        content = json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_no_number)
+    except UnicodeDecodeError as error:
+        reason = f"not UTF-8 text from byte {error.start} on"
+        raise ProblemError(f"{place}: {reason}", field=place, reason=reason) from None
     except (ValueError, RecursionError) as error:
         reason = f"not JSON: {error}"
         raise ProblemError(f"{place}: {reason}", field=place, reason=reason) from None

@@ -1,5 +1,7 @@
 """Where things stand on a chart, whatever draws it: how far the axes go, and which names have room."""
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -12,6 +14,8 @@ __all__ = ["ROWS_SHOWN", "Named", "Span", "named_boxes", "named_points", "ranges
 
 Span: TypeAlias = tuple[float, float]
 """From where to where an axis goes at first."""
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, right, low and high, in pixels."""
 
 ROWS_SHOWN = 40
 SPARE = 0.02
@@ -28,6 +32,8 @@ BESIDE: tuple[tuple[Literal["left", "right"], float, float], ...] = (
     ("left", 8, -18),
 )
 """Where a name may stand, the best first."""
+FAR, SAME = 12.0, 5.0
+"""Pixels from a name to points that it does not mean; below so many, two points are one to the eye."""
 MOST_NAMED = 100
 MOST_POINTS_NAMED = 24
 
@@ -69,23 +75,39 @@ def named_points(points: Points, width: float, height: float) -> list[Named]:
     """Give the points whose name has room beside it, on a chart of so many pixels: those of the front first."""
     x, y = ranges_of(points)
     place = [((px - x[0]) / (x[1] - x[0]) * width, (py - y[0]) / (y[1] - y[0]) * height) for px, py in points.at]
-    taken = [(left - 5, left + 5, low - 5, low + 5) for left, low in place]
+    taken: list[Box] = []
     marks = [((line.at - x[0]) / (x[1] - x[0]) * width, LETTER * len(line.label)) for line in points.vertical]
     taken += [(at - wide, at + wide, 0.0, LINE + 4) for at, wide in marks]  # their labels
     first = points.front()
+    taken += _stairs([place[index] for index in first])
     found: list[Named] = []
     for index in [*first, *(other for other in range(len(place)) if other not in set(first))][:MOST_POINTS_NAMED]:
         at, wide = place[index], LETTER * len(points.names[index])
-        others = [box for other, box in enumerate(taken) if other != index]
+        # Near another point a name would be taken for that one's; those in the same place share it.
+        others = [
+            (px - reach, px + reach, py - reach, py + reach)
+            for other, (px, py) in enumerate(place)
+            if other != index
+            for reach in (SAME if math.dist((px, py), at) < SAME else FAR,)
+        ]
         for align, right, up in BESIDE:
             left = at[0] + right - (wide if align == "right" else 0)
             box = (left, left + wide, at[1] + up, at[1] + up + LINE)
             inside = box[0] >= 0 and box[1] <= width and box[2] >= 0 and box[3] <= height
-            if inside and not any(_overlap(box, other) for other in others):
+            if inside and not any(_overlap(box, other) for other in [*others, *taken]):
                 found.append(Named(index, right, up, align))
                 taken.append(box)
                 break
     return found
+
+
+def _stairs(front: Sequence[tuple[float, float]]) -> list[Box]:
+    """Give what the line through the front takes: from each point to the right, then down."""
+    return [
+        box
+        for (left, high), (right, low) in itertools.pairwise(front)
+        for box in ((left, right, high - 1, high + 1), (right - 1, right + 1, low, high))
+    ]
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -50,8 +50,10 @@ def read_truth(path: Path) -> list[TruthRow]:
     """Read a CSV file of truth rows; raises `CatalogError` that names line and column at fault."""
     try:
         text = path.read_text(encoding="utf-8", errors="strict")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _fault(path, "", f"not readable as CSV: {error}") from error
+    except OSError as error:
+        raise _fault(path, "", f"not readable: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise _fault(path, "", f"not readable as CSV: not UTF-8 text from byte {error.start} on") from error
     reader = csv.DictReader(text.splitlines())
     missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
     if missing:

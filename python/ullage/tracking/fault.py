@@ -28,7 +28,7 @@ def read_head(path: Path, size: int) -> bytes:
         with path.open("rb") as file:
             return file.read(size)
     except FileNotFoundError as error:
-        raise ModelNotFoundError(f"{path}: there is nothing", path=str(path)) from error
+        raise ModelNotFoundError(f"{path}: no such file", path=str(path)) from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UnreadableError(f"{path}: cannot be read: {reason}", path=str(path)) from error

