@@ -137,7 +137,7 @@ def test_what_does_not_fit_says_why(rooms: list[int], reason: str) -> None:
 
 
 def test_a_model_of_the_catalog_goes_over_two_unlike_gpus() -> None:
-    split = checked(ullage.split(LLAMA, "rtx-3060-12gb, rtx-4060-8gb", links="12GB+20us", runtime="transformers"))
+    split = checked(ullage.split(LLAMA, "rtx-3060-12gb, rtx-4060-8gb", links="12GB/s+20us", runtime="transformers"))
     assert split.status == "optimal"
     modules = splitting.device_map(split)
     assert set(modules.values()) == {0, 1}
@@ -270,6 +270,7 @@ def test_groups_share_layers_and_the_best_degree_is_found() -> None:
         ({"devices": "a=1GiB@1GB", "tiers": "in-place", "objective": "balance"}, "objective"),
         ({"devices": "a=1GiB@1GB", "tiers": "in-place", "tensor_parallel": 2}, "tiers"),
         ({"devices": "a=1GiB@1GB", "links": "1GB+soon"}, "links"),
+        ({"devices": "a=1GiB@1GB", "links": "fast/s"}, "links"),
         ({"devices": "a=1GiB@1GB", "links": {"outside": "1GB"}}, "links"),
         ({"devices": "a=1GiB@1GB x3", "tensor_parallel": 3}, "tensor_parallel"),
         ({"devices": "a=1GiB@1GB x4", "tensor_parallel": 2, "per_node": 3}, "per_node"),

@@ -10,7 +10,7 @@ from ullage._footprint import Workload, known_runtime
 from ullage._subject import Subject, in_form, resolve, target
 from ullage._types import ByteCount
 from ullage.catalog import Device
-from ullage.errors import ArgumentError
+from ullage.errors import ArgumentError, QuantityError
 from ullage.solving import Progress
 
 if TYPE_CHECKING:
@@ -348,7 +348,10 @@ def _link(link: Link) -> CoreLink:
         if match is None:
             _refuse("links", f"{after.strip()!r} is no time, such as 10us")
         latency = float(match["number"]) * UNITS[match["unit"]]
-    return parse_bytes(text), latency
+    try:
+        return parse_bytes(text.strip().removesuffix("/s")), latency
+    except QuantityError:
+        return _refuse("links", f"{text.strip()!r} is no rate, such as 25GB or 25GB/s")
 
 
 def _refuse(name: str, reason: str) -> NoReturn:
