@@ -182,6 +182,7 @@ def test_with_the_last_node_gone_it_says_so(site: tuple[Nodes, Cluster]) -> None
     with pytest.raises((LoadFailedError, LeaseLostError)), cluster.lease_sync(NAMES[0], timeout=30):
         pass
     added = nodes.add_node(num_cpus=1, object_store_memory=STORE)
-    until(lambda: next(node["state"] for node in cluster.nodes() if node["node"] == added.node_id[:12]) == "up")
+    up = (added.node_id[:12], "up")
+    until(lambda: up in [(node["node"], node["state"]) for node in cluster.nodes()])
     with cluster.lease_sync(NAMES[0], timeout=60) as model:
         assert ray.get(model.where.remote())[1] == added.node_id[:12]
