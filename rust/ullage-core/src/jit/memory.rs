@@ -91,9 +91,8 @@ pub(crate) fn plan(layers: &[Layer], policies: &[Policy], threads: u32) -> Resul
 
 /// Offsets of buffers that come in the order of their beginnings, and where the highest of them ends.
 fn lay_out(buffers: Vec<Buffer>) -> Result<(Vec<Bytes>, Bytes)> {
-    if buffers.windows(2).all(|pair| pair[0].upper <= pair[1].lower) {
-        let height = buffers.iter().map(|buffer| buffer.size).max().unwrap_or(Bytes::ZERO);
-        return Ok((vec![Bytes::ZERO; buffers.len()], height));
+    if let Some(found) = in_turns(&buffers) {
+        return Ok(found);
     }
     let problem = Problem::new(buffers, None, None)?;
     let solve = |strategy| arena::solve(&problem, strategy, 0, &Limits::default());
@@ -106,6 +105,44 @@ fn lay_out(buffers: Vec<Buffer>) -> Result<(Vec<Bytes>, Bytes)> {
     let other = solve(Strategy::GreedyBySize);
     let lower = if other.height < first.height { other } else { first };
     Ok((lower.offsets, lower.height))
+}
+
+/// Buffers that end in the order of their beginnings, put in turn into as many places as are ever needed at once. No two
+/// in one place overlap: all those between them would be alive as well. `None` where places so made are together higher
+/// than the highest load, so that another layout may be lower.
+fn in_turns(buffers: &[Buffer]) -> Option<(Vec<Bytes>, Bytes)> {
+    let is_in_order =
+        buffers.is_sorted_by_key(|buffer| buffer.lower) && buffers.is_sorted_by_key(|buffer| buffer.upper);
+    if !is_in_order || buffers.is_empty() {
+        return None;
+    }
+    let size = |buffer: &Buffer| buffer.size.get().checked_next_multiple_of(LINE);
+    let (mut ended, mut load, mut highest, mut most) = (0_usize, 0_u64, 0_u64, 1_usize);
+    for (place, buffer) in buffers.iter().enumerate() {
+        while ended < place && buffers[ended].upper <= buffer.lower {
+            load = load.saturating_sub(size(&buffers[ended])?);
+            ended = ended.saturating_add(1);
+        }
+        load = load.checked_add(size(buffer)?)?;
+        highest = highest.max(load);
+        most = most.max(place.saturating_add(1).saturating_sub(ended));
+    }
+    let mut sizes = vec![0; most];
+    for turn in buffers.chunks(most) {
+        for (place, buffer) in sizes.iter_mut().zip(turn) {
+            *place = size(buffer)?.max(*place);
+        }
+    }
+    let ends = sizes.iter().scan(0_u64, |end, size| {
+        *end = end.saturating_add(*size);
+        Some(*end)
+    });
+    let starts: Vec<Bytes> = std::iter::once(0).chain(ends).map(Bytes::new).collect();
+    let (&height, starts) = starts.split_last()?;
+    if height.get() > highest {
+        return None;
+    }
+    Some((starts.iter().copied().cycle().take(buffers.len()).collect(), height))
 }
 
 /// Bytes of scratch for `layer` under `policy`; `None` where it needs none.
@@ -172,4 +209,49 @@ pub(super) fn levels(resident: u64, plan: &Plan, events: &[Event]) -> Vec<Level>
         }
     }
     levels
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "small numbers")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn turns_never_overlap_and_are_as_high_as_the_load(
+            sizes in prop::collection::vec(1_u64..2000, 1..40), depth in 0_i64..5, lives in prop::collection::vec(1_i64..6, 40),
+        ) {
+            let mut upper = 0;
+            let buffers: Vec<Buffer> = (0_i64..).zip(&sizes).zip(lives).map(|((place, &size), life)| {
+                let lower = place.saturating_sub(depth).max(0);
+                upper = upper.max(lower.saturating_add(life));
+                Buffer { lower, upper, size: Bytes::new(size), alignment: LINE }
+            }).collect();
+            let load = |instant: i64| -> u64 {
+                let alive = buffers.iter().filter(|buffer| (buffer.lower..buffer.upper).contains(&instant));
+                alive.map(|buffer| buffer.size.get().next_multiple_of(LINE)).sum()
+            };
+            let highest = (0..=upper).map(load).max().unwrap_or(0);
+            let found = in_turns(&buffers);
+            let are_alike = sizes.iter().all(|size| size.div_ceil(LINE) == sizes[0].div_ceil(LINE));
+            prop_assert!(found.is_some() || !are_alike);
+            let Some((offsets, height)) = found else { return Ok(()) };
+            prop_assert_eq!(height.get(), highest);
+            let problem = Problem::new(buffers, None, None).unwrap();
+            let layout = arena::solve(&problem, arena::Strategy::FirstFit, 0, &Limits::default());
+            prop_assert!(height.get() < layout.height.get() + LINE);
+            for (a, one) in problem.buffers().iter().enumerate() {
+                prop_assert!(offsets[a].get().is_multiple_of(LINE));
+                prop_assert!(offsets[a].get() + one.size.get() <= height.get());
+                for (b, other) in problem.buffers().iter().enumerate().skip(a + 1) {
+                    let is_apart = one.upper <= other.lower || other.upper <= one.lower;
+                    let (low, high) = if offsets[a] < offsets[b] { (a, b) } else { (b, a) };
+                    let below = offsets[low].get() + problem.buffers()[low].size.get();
+                    prop_assert!(is_apart || below <= offsets[high].get(), "{a} and {b}");
+                }
+            }
+        }
+    }
 }
