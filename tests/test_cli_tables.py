@@ -52,11 +52,12 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> list[list[list[str]]]:
     seen: list[list[list[str]]] = []
     real = show.Page.table
 
-    def table(page: show.Page, columns: Any, rows: Any) -> None:
-        kept = [list(row) for row in rows]
-        texts = [[cell for cell in row if not isinstance(cell, Text)] for row in kept]
-        seen.append([[name.lstrip("=>") for name in columns], *texts])
-        real(page, columns, kept)
+    def table(page: show.Page, columns: Any, rows: Any, keep: Any = None) -> None:
+        shown = range(len(columns)) if keep is None else keep
+        given = [list(row) for row in rows]
+        texts = [[row[index] for index in shown if not isinstance(row[index], Text)] for row in given]
+        seen.append([[columns[index].lstrip("=>") for index in shown], *texts])
+        real(page, columns, given, keep)
 
     monkeypatch.setattr(show.Page, "table", table)
     return seen

@@ -10,7 +10,7 @@ from ullage import catalog
 from ullage._core import Profile
 from ullage.catalog import Device
 from ullage.catalog.profile import profile_json
-from ullage.errors import ArgumentError, UnreadableError
+from ullage.errors import ArgumentError, UnreadableError, not_utf8
 from ullage.errors import ModelNotFoundError as FileMissingError
 from ullage.folders import cache_folder
 
@@ -77,7 +77,7 @@ def _written(path: Path) -> Profile:
     except OSError as error:
         raise UnreadableError(f"{path}: {error.strerror or error}", path=str(path)) from error
     except UnicodeDecodeError as error:
-        reason = f"{path}: not UTF-8 text from byte {error.start} on"
+        reason = f"{path}: {not_utf8(error)}"
         raise ArgumentError(f"profile: {reason}", name="profile", reason=reason) from None
     except ArgumentError as error:
         reason = f"{path}: {error.reason}"

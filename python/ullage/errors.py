@@ -525,3 +525,8 @@ class StoreError(UllageError, OSError):
 
 class StoreWarning(UserWarning):
     """A store of measurements was damaged; it was put aside, and a new one begun."""
+
+
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """Say where bytes that should be text are none."""
+    return f"not UTF-8 text from byte {error.start} on"

@@ -8,7 +8,7 @@ from typing import Any
 
 from ullage._placing import memory_of
 from ullage.errors import ModelNotFoundError as FileMissingError
-from ullage.errors import ProblemError, UnreadableError
+from ullage.errors import ProblemError, UnreadableError, not_utf8
 
 __all__ = ["MOST_BYTES", "read_fleet"]
 
@@ -66,7 +66,7 @@ def _parsed(path: Path) -> dict[str, Any]:
         text = content.decode()
         fleet = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except UnicodeDecodeError as error:
-        raise _wrong(str(path), f"not UTF-8 text from byte {error.start} on") from None
+        raise _wrong(str(path), not_utf8(error)) from None
     except (ValueError, RecursionError) as error:
         raise _wrong(str(path), f"{error}") from None
     if not isinstance(fleet, dict):

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import TypeAlias
 
-from ullage.errors import ModelNotFoundError, ProblemError, UnreadableError
+from ullage.errors import ModelNotFoundError, ProblemError, UnreadableError, not_utf8
 
 __all__ = ["Optima", "is_optima", "parse_optima", "read_optima"]
 
@@ -50,7 +50,7 @@ def parse_optima(content: bytes, where: str) -> Optima:
             if found.setdefault((family, name), int(value)) != int(value):
                 raise _wrong(where, f"line {rows.line_num}", f"{family}/{name} has another optimum above")
     except UnicodeDecodeError as error:
-        raise _wrong(where, "file", f"not UTF-8 text from byte {error.start} on") from error
+        raise _wrong(where, "file", not_utf8(error)) from error
     except csv.Error as error:
         raise _wrong(where, "file", str(error)) from error
     return found

@@ -367,8 +367,8 @@ def _show_rule(page: Page, rows: tuple[PoolRow, ...]) -> None:
             )
             for row, check in zip(rows, checks, strict=True)
         ]
-        keep = range(7) if page.width >= RULE_WIDTH else (0, 1, 6) if not page.wide else (0, 1, 2, 3, 6)
-        page.table([columns[index] for index in keep], [[row[index] for index in keep] for row in cells])
+        keep = None if page.width >= RULE_WIDTH else (0, 1, 6) if not page.wide else (0, 1, 2, 3, 6)
+        page.table(columns, cells, keep)
     page.line()
     flagged = [row for row in rows if row.flag]
     for row in flagged:

@@ -16,6 +16,7 @@ from ullage.cli import options
 from ullage.cli.show import Page, print_json, size
 from ullage.cli.values import INPUT, OUTPUT
 from ullage.cli.working import waiting
+from ullage.errors import not_utf8
 from ullage.store import WriteProgress, Written
 
 __all__ = ["compress"]
@@ -200,7 +201,7 @@ def _network(path: Path, name: str) -> list[LayerRow]:
     try:
         networks = json.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        said = f"{path} is not JSON: not UTF-8 text from byte {error.start} on"
+        said = f"{path} is not JSON: {not_utf8(error)}"
         raise click.UsageError(said, click.get_current_context()) from None
     except (ValueError, RecursionError) as error:
         raise click.UsageError(f"{path} is not JSON: {error}", click.get_current_context()) from None

@@ -154,20 +154,21 @@ def _draw(page: Page, answer: Optimum, memory_limit: str | None) -> None:
     if best is None or answer.latency_s is None:
         return
     page.title("What was chosen")
-    rows = answer.layers
-    counts = Counter((row["policy"], row["scheme"]) for row in rows)
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in answer.layers:
+        groups.setdefault((row["policy"], row["scheme"]), []).append(row)
     page.table(
         (">layers", "policy", "scheme", ">stored", ">ms", "bound by"),
         [
             (
-                str(count),
+                str(len(rows)),
                 policy,
                 scheme,
-                format_bytes(sum(row["bytes"] for row in rows if (row["policy"], row["scheme"]) == (policy, scheme))),
-                milliseconds(sum(row["seconds"] for row in rows if (row["policy"], row["scheme"]) == (policy, scheme))),
-                _bound(row["bound"] for row in rows if (row["policy"], row["scheme"]) == (policy, scheme)),
+                format_bytes(sum(row["bytes"] for row in rows)),
+                milliseconds(sum(row["seconds"] for row in rows)),
+                _bound(row["bound"] for row in rows),
             )
-            for (policy, scheme), count in counts.most_common()
+            for (policy, scheme), rows in sorted(groups.items(), key=lambda group: -len(group[1]))
         ],
     )
     page.title("A pass")

@@ -112,5 +112,4 @@ def _rows(page: Page, found: LatencySummary) -> None:
             for row in rows
         ]
         columns = ("=model", "", ">published ms", ">predicted", ">error", ">ratio", ">predicted", "=")
-        keep = range(len(columns)) if page.width >= RATIOS_WIDTH else (0, 1, 2, 3, 4, 7)
-        page.table([columns[index] for index in keep], [[row[index] for index in keep] for row in cells])
+        page.table(columns, cells, None if page.width >= RATIOS_WIDTH else (0, 1, 2, 3, 4, 7))

@@ -59,12 +59,18 @@ class Page:
         self.line()
         self.line(text, "bold")
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+    def table(
+        self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], keep: Sequence[int] | None = None
+    ) -> None:
         """Print rows under `columns`: `>` before a name sets figures to the right, and that or `=` breaks none.
+
+        `keep` are the places of the columns that are shown, where not all are.
 
         Of the others, what is too long breaks at blanks, else behind a mark such as `/` or `_`, so that a figure or a
         short word stays whole.
         """
+        if keep is not None:
+            columns, rows = [columns[index] for index in keep], [[row[index] for index in keep] for row in rows]
         headed = any(name.strip("=>") for name in columns)
         cells = [[cell if isinstance(cell, Text) else printable(cell) for cell in row] for row in rows]
         texts = [[name.lstrip("=>"), *(str(row[index]) for row in cells)] for index, name in enumerate(columns)]

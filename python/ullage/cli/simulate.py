@@ -152,15 +152,14 @@ def _draw(page: Page, found: Simulation, profile: Profile, top: int) -> None:
     )
     rows = sorted(found.layers, key=lambda row: -row["seconds"])[:top]
     if rows:
-        policies = {row["policy"] for row in found.layers}
+        policy, *others = {row["policy"] for row in found.layers}
         # A policy that all layers have is said once.
-        page.title(f"The slowest layers{f', all {policies.copy().pop()}' if len(policies) == 1 else ''}")
-        keep = [0, 2, 3] if len(policies) == 1 else [0, 1, 2, 3]
-        columns = (">time", "policy", "bound by", "layer")
-        shown = [
-            (_time(row["seconds"]), row["policy"], row["bound"].removesuffix("-bound"), row["name"]) for row in rows
-        ]
-        page.table([columns[index] for index in keep], [[row[index] for index in keep] for row in shown])
+        page.title("The slowest layers" if others else f"The slowest layers, all {policy}")
+        page.table(
+            (">time", "policy", "bound by", "layer"),
+            [(_time(row["seconds"]), row["policy"], row["bound"].removesuffix("-bound"), row["name"]) for row in rows],
+            None if others else (0, 2, 3),
+        )
     if 0 < top < len(found):
         page.line(f"and {len(found) - top:,} more; --top shows more, --json all")
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from ullage.errors import ProblemError
+from ullage.errors import ProblemError, not_utf8
 
 __all__ = ["Fields", "parse"]
 
@@ -106,7 +106,7 @@ def parse(text: str | bytes, place: str) -> Fields:
     try:
         content = json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_no_number)
     except UnicodeDecodeError as error:
-        reason = f"not UTF-8 text from byte {error.start} on"
+        reason = not_utf8(error)
         raise ProblemError(f"{place}: {reason}", field=place, reason=reason) from None
     except (ValueError, RecursionError) as error:
         reason = f"not JSON: {error}"

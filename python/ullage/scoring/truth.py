@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ullage.errors import CatalogError
+from ullage.errors import CatalogError, not_utf8
 
 __all__ = ["TruthRow", "read_truth"]
 
@@ -53,7 +53,7 @@ def read_truth(path: Path) -> list[TruthRow]:
     except OSError as error:
         raise _fault(path, "", f"not readable: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise _fault(path, "", f"not readable as CSV: not UTF-8 text from byte {error.start} on") from error
+        raise _fault(path, "", f"not readable as CSV: {not_utf8(error)}") from error
     reader = csv.DictReader(text.splitlines())
     missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
     if missing:
