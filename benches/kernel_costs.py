@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from peers import kernels_gguf, kernels_llamacpp, kernels_numpy, kernels_onnxruntime
+from peers import kernels_gguf, kernels_llamacpp, kernels_numpy, kernels_onnxruntime, kernels_torch
 
 from ullage import _core
 
@@ -178,6 +178,7 @@ def peers(weights: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     works: list[tuple[str, str, str, Callable[[], float]]] = [
         *kernels_numpy.works(weights, COLUMNS, random_parts),
+        *kernels_torch.works(weights, COLUMNS, random_parts),
         *kernels_gguf.works(weights, COLUMNS, random_parts),
         *kernels_llamacpp.works(weights, COLUMNS, random_parts),
         *kernels_onnxruntime.works(BEYOND * weights, COLUMNS),

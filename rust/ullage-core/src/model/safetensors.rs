@@ -67,8 +67,14 @@ pub fn read_header(mut input: impl Read, file_len: u64) -> Result<Header, Failur
     input.read_exact(&mut prefix).map_err(|error| Failure::truncated(error, "the 8-byte header length"))?;
     let length = u64::from_le_bytes(prefix);
     if length > LONGEST_HEADER {
-        let reason =
-            format!("the header claims {length} bytes, more than the format's limit of {LONGEST_HEADER}");
+        let reason = match str::from_utf8(&prefix) {
+            Ok(text) if !text.contains(|letter: char| letter.is_control() && !letter.is_whitespace()) => {
+                format!("it begins with the text {text:?} where safetensors has the length of its header")
+            }
+            _ => {
+                format!("the header claims {length} bytes, more than the format's limit of {LONGEST_HEADER}")
+            }
+        };
         return Err(Fault::new(reason).offset(0).into());
     }
     let data_start = length.saturating_add(PREFIX);

@@ -73,6 +73,7 @@ fn hostile_headers_are_refused_with_the_place_of_the_fault() {
         ("seven bytes", vec![0; 7], "ends within the 8-byte header length"),
         ("claims 2^60 bytes", claims(1 << 60), "limit of 100000000"),
         ("claims all there is", claims(u64::MAX), "limit of 100000000"),
+        ("a text", b"hello,\nworld".to_vec(), "begins with the text \"hello,\\nw\" where safetensors"),
         ("claims more than the file", claims(101), "the file has 108 in all"),
         ("not JSON", file("{\"a\":", 0), "not what the format asks for"),
         ("not UTF-8", [8_u64.to_le_bytes().to_vec(), vec![0xff; 8]].concat(), "not UTF-8"),

@@ -3,10 +3,11 @@
 //! With `H` the moments of the inputs and `e` the errors of a row, the layer's output is off by `eᵀ H e = |U e|²`, where
 //! `H = Uᵀ U` and `U` is upper triangular. From the last input to the first, each error is chosen to cancel what those
 //! behind it left in its row of `U e`: what is rounded early is made good by what is rounded late. Inputs with large
-//! moments go first, as they are worst made good. Then tables are fitted by least squares in that norm, and each number is
-//! rounded once more with all others as they are.
+//! moments go first, as they are worst made good. Then, by turns, tables are fitted by least squares in that norm and each
+//! number is rounded anew with all others as they are (coordinate descent, after QuantEase, arXiv 2309.01885), until a
+//! turn gains little.
 //!
-//! Groups are independent. In a group sixteen rows are rounded side by side.
+//! Rows are independent but for their tables. Sixteen of them are rounded side by side.
 
 #![expect(clippy::arithmetic_side_effects, reason = "places among numbers that lie in memory")]
 
@@ -20,6 +21,10 @@ type Lane = [f32; LANES];
 const DAMPING: f64 = 0.01;
 /// The same of a table's least squares.
 const RIDGE: f64 = 1e-7;
+/// A turn that takes less than this share of the error is the last.
+const LEAST_GAIN: f64 = 0.01;
+/// Turns at most.
+const MOST_TURNS: usize = 16;
 
 /// Moments in the order in which numbers are rounded, last to first, and their triangle.
 #[derive(Debug)]
@@ -60,6 +65,10 @@ impl Norm {
         Some(Self { size, order, moments, triangle })
     }
 
+    pub(super) const fn size(&self) -> usize {
+        self.size
+    }
+
     fn weight(&self, place: usize) -> f32 {
         self.moments[place * self.size + place]
     }
@@ -94,9 +103,11 @@ fn narrow(value: f64) -> f32 {
     value as f32
 }
 
-/// Up to sixteen rows that share a table, side by side, in the order of a [`Norm`].
+/// Up to sixteen rows side by side, in the order of a [`Norm`].
 struct Block {
     rows: usize,
+    /// The table of each row.
+    tables: [usize; LANES],
     weights: Vec<Lane>,
     errors: Vec<Lane>,
     codes: Vec<[u8; LANES]>,
@@ -124,19 +135,22 @@ fn dot(shares: &[f32], lanes: &[Lane]) -> Lane {
 }
 
 impl Block {
-    fn new(rows: &[f32], norm: &Norm) -> Self {
+    /// Rows of which the first has the number `first`; every `rows_per_table` share a table.
+    fn new(rows: &[f32], norm: &Norm, first: usize, rows_per_table: usize) -> Self {
         let count = rows.len() / norm.size;
         let lane = |place: &usize| {
             std::array::from_fn(|row| if row < count { rows[row * norm.size + place] } else { 0.0 })
         };
         let weights: Vec<Lane> = norm.order.iter().map(lane).collect();
         let (errors, codes) = (vec![[0.0; LANES]; norm.size], vec![[0; LANES]; norm.size]);
-        Self { rows: count, weights, errors, codes }
+        let tables = std::array::from_fn(|row| (first + row) / rows_per_table);
+        Self { rows: count, tables, weights, errors, codes }
     }
 
     /// Rounds the numbers at `place` to entries near `targets`.
-    fn settle(&mut self, place: usize, targets: Lane, table: &[f32]) {
+    fn settle(&mut self, place: usize, targets: Lane, tables: &[Vec<f32>]) {
         for (row, target) in targets.into_iter().enumerate().take(self.rows) {
+            let table = &tables[self.tables[row]];
             let code = palettized::closest(table, target);
             self.codes[place][row] = code;
             self.errors[place][row] = self.weights[place][row] - table[usize::from(code)];
@@ -144,31 +158,32 @@ impl Block {
     }
 
     /// Rounds every number, each to make good what those before it left.
-    fn round(&mut self, norm: &Norm, table: &[f32]) {
+    fn round(&mut self, norm: &Norm, tables: &[Vec<f32>]) {
         for place in (0..norm.size).rev() {
             let shares = &norm.triangle[place * norm.size..][place..norm.size];
             let left = dot(&shares[1..], &self.errors[place + 1..]);
             let targets = std::array::from_fn(|row| self.weights[place][row] + left[row] / shares[0]);
-            self.settle(place, targets, table);
+            self.settle(place, targets, tables);
         }
     }
 
     /// Rounds every number anew with all others as they are, which never makes it worse.
-    fn improve(&mut self, norm: &Norm, table: &[f32]) {
+    fn improve(&mut self, norm: &Norm, tables: &[Vec<f32>]) {
         for place in (0..norm.size).rev() {
             let pulls = dot(&norm.moments[place * norm.size..][..norm.size], &self.errors);
             let weight = norm.weight(place);
             let targets = std::array::from_fn(|row| {
                 self.weights[place][row] - self.errors[place][row] + pulls[row] / weight
             });
-            self.settle(place, targets, table);
+            self.settle(place, targets, tables);
         }
     }
 
-    /// Adds to the equations of a table what least squares of its entries ask.
-    fn ask(&self, norm: &Norm, equations: &mut Equations) {
-        let entries = equations.wanted.len();
+    /// Adds to the equations of the tables what least squares of their entries ask; returns the error as it is.
+    fn ask(&self, norm: &Norm, equations: &mut [Equations]) -> f64 {
+        let entries = equations.first().map_or(0, |table| table.wanted.len());
         let mut row_sums = vec![0.0_f32; entries * LANES];
+        let mut error = 0.0;
         for (place, moments) in norm.moments.chunks_exact(norm.size).enumerate() {
             let pulls = dot(moments, &self.errors);
             row_sums.fill(0.0);
@@ -179,21 +194,25 @@ impl Block {
             }
             for row in 0..self.rows {
                 let code = usize::from(self.codes[place][row]);
-                equations.wanted[code] += f64::from(pulls[row]);
-                for (entry, sum) in equations.matrix[code * entries..][..entries].iter_mut().enumerate() {
+                let table = &mut equations[self.tables[row]];
+                error += f64::from(pulls[row]) * f64::from(self.errors[place][row]);
+                table.wanted[code] += f64::from(pulls[row]);
+                for (entry, sum) in table.matrix[code * entries..][..entries].iter_mut().enumerate() {
                     *sum += f64::from(row_sums[entry * LANES + row]);
                 }
             }
         }
+        error
     }
 
-    /// Errors by a table whose entries moved.
-    fn follow(&mut self, table: &[f32], codes: &[u8]) {
+    /// Errors by tables whose entries moved, to where `moved` says.
+    fn follow(&mut self, tables: &[Vec<f32>], moved: &[Vec<u8>]) {
         for place in 0..self.weights.len() {
             for row in 0..self.rows {
-                let code = codes[usize::from(self.codes[place][row])];
+                let code = moved[self.tables[row]][usize::from(self.codes[place][row])];
                 self.codes[place][row] = code;
-                self.errors[place][row] = self.weights[place][row] - table[usize::from(code)];
+                self.errors[place][row] =
+                    self.weights[place][row] - tables[self.tables[row]][usize::from(code)];
             }
         }
     }
@@ -265,37 +284,57 @@ pub(super) fn table(rows: &[f32], norm: &Norm, entries: usize) -> Vec<f32> {
     clusters::weighted_means(&points, entries)
 }
 
-/// Rounds `rows` to entries of `table`, sorted 16-bit numbers, and gives the place of each number's entry. With `is_free`
-/// entries are moved to where they serve those numbers best.
-pub(super) fn round(rows: &[f32], norm: &Norm, table: &mut Vec<f32>, is_free: bool) -> Vec<u8> {
-    let mut blocks: Vec<Block> = rows.chunks(norm.size * LANES).map(|rows| Block::new(rows, norm)).collect();
+/// How many tables are best rounded together, so that no lane is idle, where `rows` rows share one.
+pub(super) const fn together(rows: usize) -> usize {
+    if rows == 0 { 1 } else { LANES.div_ceil(rows) }
+}
+
+/// Rounds `rows`, of which every `rows_per_table` share one of `tables`, to its entries, sorted 16-bit numbers, and gives
+/// the place of each number's entry. With `is_free` entries are moved to where they serve those numbers best.
+pub(super) fn round(
+    rows: &[f32],
+    norm: &Norm,
+    tables: &mut [Vec<f32>],
+    rows_per_table: usize,
+    is_free: bool,
+) -> Vec<u8> {
+    let mut blocks: Vec<Block> = (rows.chunks(norm.size * LANES).enumerate())
+        .map(|(place, rows)| Block::new(rows, norm, place * LANES, rows_per_table))
+        .collect();
     for block in &mut blocks {
-        block.round(norm, table);
+        block.round(norm, tables);
     }
-    if is_free {
-        let mut equations = Equations::new(table.len());
-        for block in &blocks {
-            block.ask(norm, &mut equations);
+    let mut error = f64::INFINITY;
+    for _ in 0..MOST_TURNS {
+        let mut equations: Vec<Equations> = tables.iter().map(|table| Equations::new(table.len())).collect();
+        let now: f64 = blocks.iter().map(|block| block.ask(norm, &mut equations)).sum();
+        if now.is_nan() || now >= error * (1.0 - LEAST_GAIN) {
+            break;
         }
-        if let Some(moved) = equations.solved() {
-            let codes = shift(table, &moved);
+        error = now;
+        if is_free {
+            let moved: Vec<Vec<u8>> =
+                tables.iter_mut().zip(equations).map(|(table, asked)| shift(table, asked.solved())).collect();
             for block in &mut blocks {
-                block.follow(table, &codes);
+                block.follow(tables, &moved);
             }
+        }
+        for block in &mut blocks {
+            block.improve(norm, tables);
         }
     }
     let mut out = Vec::with_capacity(rows.len());
-    for block in &mut blocks {
-        block.improve(norm, table);
+    for block in &blocks {
         block.write(norm, &mut out);
     }
     out
 }
 
-/// Moves the entries of `table`, sorts them, and says where each went.
-fn shift(table: &mut Vec<f32>, moved: &[f64]) -> Vec<u8> {
+/// Moves the entries of `table`, if it is known by how much, sorts them, and says where each went.
+fn shift(table: &mut Vec<f32>, moved: Option<Vec<f64>>) -> Vec<u8> {
+    let moved = moved.unwrap_or_else(|| vec![0.0; table.len()]);
     let mut entries: Vec<(f32, usize)> = (table.iter().zip(moved).enumerate())
-        .map(|(place, (&entry, &moved))| (palettized::entry(narrow(f64::from(entry) + moved)), place))
+        .map(|(place, (&entry, moved))| (palettized::entry(narrow(f64::from(entry) + moved)), place))
         .collect();
     entries.sort_by(|one, other| one.0.total_cmp(&other.0));
     let mut codes = vec![0_u8; entries.len()];

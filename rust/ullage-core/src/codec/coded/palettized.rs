@@ -89,10 +89,20 @@ fn scalar(
     let mut all: Vec<Vec<f32>> = (0..tables).map(|table| table_of(&run(table))).collect();
     let packed = if scheme.has_int8_table { Some(in_integers(&mut all)?) } else { None };
     let mut indices = Vec::new();
-    for (place, table) in all.iter_mut().enumerate() {
-        match norm {
-            Some(norm) => indices.extend(feedback::round(&run(place), norm, table, packed.is_none())),
-            None => indices.extend(run(place).iter().map(|&value| closest(table, value))),
+    match norm {
+        Some(norm) => {
+            let rows = group.div_euclid(norm.size().max(1)).max(1);
+            let several = feedback::together(rows);
+            for (place, tables) in all.chunks_mut(several).enumerate() {
+                let start = place.saturating_mul(several).saturating_mul(group);
+                let run = values.within(start, start.saturating_add(tables.len().saturating_mul(group)));
+                indices.extend(feedback::round(&run, norm, tables, rows, packed.is_none()));
+            }
+        }
+        None => {
+            for (place, table) in all.iter().enumerate() {
+                indices.extend(run(place).iter().map(|&value| closest(table, value)));
+            }
         }
     }
     let mut data = vec![bits::pack(&indices, scheme.bits)];
