@@ -5,7 +5,7 @@ import os
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,7 +39,7 @@ class Isolated:
 
         Raises what the loader raised, `TimeoutError`, `WorkerDiedError`; the process is then gone.
         """
-        worker = Worker(name, self.task, on_end)
+        worker = Worker(name, self.task, on_end, self.load_timeout)
         said = worker.load(self.load_timeout)
         return worker, worker.memory.read() if said is None else said
 
@@ -194,12 +194,15 @@ def isolated(
     load_timeout: float | None,
     grace: float,
     memory_limit: ByteCount | None,
+    preload: Sequence[str] = (),
 ) -> Isolated | None:
     """Give how `resident` is run in a process, or `None` for a thread. Raises `ArgumentError` for what cannot be."""
     if isolation == "thread":
         for name, value in (("load_timeout", load_timeout), ("memory_limit", memory_limit)):
             if value is not None:
                 raise _refused(name, "a thread cannot be stopped or bounded; it takes isolation='process'")
+        if preload:
+            raise _refused("preload", "it is for worker processes: it takes isolation='process'")
         return None
     if isolation != "process":
         raise _refused("isolation", f"{isolation!r} is neither 'thread' nor 'process'")
@@ -210,7 +213,18 @@ def isolated(
     if not 0 <= grace < math.inf:
         raise _refused("unload_grace", f"{grace!r} is no time to end in; give seconds from 0")
     limit = None if memory_limit is None else parse_bytes(memory_limit)
-    return Isolated(Task.of(load, resident.unload, resident.measure, limit), load_timeout, grace)
+    task = Task.of(load, resident.unload, resident.measure, limit, _modules(preload))
+    return Isolated(task, load_timeout, grace)
+
+
+def _modules(preload: Sequence[str]) -> tuple[str, ...]:
+    """Give the names of modules, in order. Raises `ArgumentError` for what is none."""
+    if isinstance(preload, str) or not isinstance(preload, Sequence):
+        raise _refused("preload", f"{preload!r} is no list of modules")
+    for name in preload:
+        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
+            raise _refused("preload", f"{name!r} is no name of a module")
+    return tuple(preload)
 
 
 def _refused(name: str, reason: str) -> ArgumentError:

@@ -7,7 +7,7 @@ unload in threads, a heart waits on behalf of all, and a guard looks at the mach
 
 import asyncio
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -134,6 +134,7 @@ class Pool:
         load_timeout: float | None = None,
         unload_grace: float = UNLOAD_GRACE_S,
         memory_limit: ByteCount | None = None,
+        preload: Sequence[str] = (),
     ) -> None:
         """Add a model, cold. It is loaded when it is first asked for.
 
@@ -163,7 +164,8 @@ class Pool:
         `measure` all that the process holds counts (PSS), interpreter included, and so does what it holds at most
         during leases, less their workspaces. A load that takes more than `load_timeout` seconds is killed;
         `memory_limit` bounds the address space that the process may take beyond what its interpreter starts with;
-        an unload that takes more than `unload_grace` seconds is terminated, and after as many more killed.
+        an unload that takes more than `unload_grace` seconds is terminated, and after as many more killed. `preload`
+        names modules that take long to import: they are imported once, in a process that the workers are forked from.
 
         Raises `ArgumentError` for a name in use, a function that cannot be sent to a process or an option that is of no
         use here, `QuantityError` for sizes that are none, `BudgetExceeded` for pins that cannot be in memory together.
@@ -194,7 +196,13 @@ class Pool:
         def stand(number: int, place: Place) -> Instance:
             own = loader if places is None else partial(loader, place=dict(place.weights))
             ready = isolated(
-                own, resident, isolation, load_timeout=load_timeout, grace=unload_grace, memory_limit=memory_limit
+                own,
+                resident,
+                isolation,
+                load_timeout=load_timeout,
+                grace=unload_grace,
+                memory_limit=memory_limit,
+                preload=preload,
             )
             return Instance(resident, number, own, place.domains, ready)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ullage._resident import Instance, forget_locals, survivors
 from ullage.errors import PoolClosedError, ProtocolError
+from ullage.isolation.spawner import Keeper
 from ullage.isolation.worker import Worker
 from ullage.machine.growth import Growth
 from ullage.pooling.journal import PLACED
@@ -50,6 +51,7 @@ class Mover:
         """Have no thread yet."""
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="ullage-pool")
         self._growth = Growth()
+        self._templates = Keeper()
         self.loop: asyncio.AbstractEventLoop | None = None
         """Where coroutines run, once the pool was entered on an event loop."""
 
@@ -60,6 +62,7 @@ class Mover:
     def shutdown(self, *, wait: bool) -> None:
         """End the threads."""
         self._threads.shutdown(wait=wait)
+        self._templates.let_go(wait=wait)
 
     # Up.
 
@@ -77,6 +80,7 @@ class Mover:
     def _bring_up(self, driver: "Driver", instance: Instance) -> dict[str, int] | None:
         """Make the model's object; gives what it was measured to take, if it was."""
         if instance.isolated is not None:
+            self._templates.keep()
             worker, said = instance.isolated.bring_up(instance.name, partial(_ended, weakref.ref(driver), instance))
             instance.stand(worker)
             instance.highest = said or 0
