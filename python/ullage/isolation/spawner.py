@@ -44,6 +44,7 @@ class Template:
     def __init__(self, preload: tuple[str, ...], inherited: object) -> None:
         """Start it. Raises `OSError` where there are no processes or files left to be had."""
         self.inherited = inherited
+        self._preload = preload
         self.users = 0
         """Workers that live, or are about to. Of the spawner's thread."""
         self.is_dead = False
@@ -71,7 +72,7 @@ class Template:
         folder = os.open(".", os.O_PATH | os.O_DIRECTORY)
         try:
             with self._lock:
-                self._await_ready(patience)
+                self._await_ready(patience if self._preload else FORK_S)
                 files = [connection.fileno(), folder, *outputs]
                 pid = int(self._ask(FORK + json.dumps(request).encode(), files))
         finally:
@@ -103,7 +104,7 @@ class Template:
                 refusal = self._receive()
             except TimeoutError:
                 self._give_up()
-                text = f"what a worker is to have imported was not imported within {patience} s"
+                text = f"preload: {', '.join(self._preload) or 'a worker'} was not imported within {patience} s"
                 raise TimeoutError(text) from None
             self._is_ready = True
             self._refusal = pickle.loads(refusal) if refusal else None  # noqa: S301 - from our own process

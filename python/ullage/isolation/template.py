@@ -91,7 +91,8 @@ def _check_threads(preload: list[str]) -> None:
     os.waitpid(pid, 0)
     count = len(list(Path("/proc/self/task").iterdir()))
     if count > 1:
-        reason = f"{', '.join(preload)}: {count - 1} threads run once that is imported, which no fork would survive"
+        run = "1 thread runs" if count == 2 else f"{count - 1} threads run"  # noqa: PLR2004 - it and this one
+        reason = f"{', '.join(preload)}: {run} once that is imported, which no fork survives"
         raise ArgumentError(f"preload: {reason}", name="preload", reason=reason)
 
 
