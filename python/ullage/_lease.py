@@ -1,11 +1,11 @@
 """Leases: a model for the time of a `with` or `async with` block."""
 
-import asyncio
 from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ullage._core import parse_bytes
+from ullage._loops import wait
 from ullage._types import ByteCount
 from ullage.errors import ProtocolError
 
@@ -68,7 +68,7 @@ class AsyncLease(_Lease):
         request, got = self._ask()
         if got.__class__ is Future:
             try:
-                got = await asyncio.wrap_future(got)
+                got = await wait(got)
             except BaseException:  # a cancellation, the end of the coroutine, or the refusal itself
                 self._driver.cancel(request)
                 del got  # it holds its exception, whose traceback holds this frame

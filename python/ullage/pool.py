@@ -5,7 +5,6 @@ unload in threads, a heart waits on behalf of all, and a guard looks at the mach
 (`ullage.pooling`).
 """
 
-import asyncio
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any, Literal, Self
 
 from ullage._core import Account, Brain, Ledger, Split, parse_bytes
 from ullage._lease import AsyncLease, SyncLease
+from ullage._loops import home, in_thread, to_its_end
 from ullage._resident import Instance, Resident, isolated
 from ullage._subject import Subject
 from ullage._types import ByteCount
@@ -406,7 +406,7 @@ class Pool:
 
     async def adrain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in `drain`
         """Drain without blocking the event loop."""
-        await asyncio.to_thread(self.drain, timeout)
+        await in_thread(self.drain, timeout)
 
     def close(self, timeout: float | None = None) -> None:
         """Refuse what waits, let leases end, unload everything, and wait for that at most `timeout` seconds.
@@ -424,7 +424,7 @@ class Pool:
 
     async def aclose(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in `close`
         """Close without blocking the event loop."""
-        await asyncio.to_thread(self.close, timeout)
+        await in_thread(self.close, timeout)
 
     def __enter__(self) -> Self:
         """Give the pool itself."""
@@ -436,12 +436,12 @@ class Pool:
 
     async def __aenter__(self) -> Self:
         """Give the pool itself; its coroutine loaders will run on this event loop."""
-        self._driver.mover.loop = asyncio.get_running_loop()
+        self._driver.mover.loop = home()
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
         """Close without blocking the event loop."""
-        await self.aclose()
+        await to_its_end(self.aclose())
 
 
 def _compressed(resident: Resident, place: Place) -> tuple[dict[str, int], float] | None:

@@ -1,6 +1,5 @@
 """A worker process as the pool sees it: started, asked, measured, ended, and known to be gone."""
 
-import asyncio
 import contextlib
 import itertools
 import os
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from ullage._loops import wait
 from ullage.errors import WorkerDiedError, WorkerError
 from ullage.isolation import words
 from ullage.isolation.channel import Channel, Message, pack
@@ -109,18 +109,21 @@ class Worker:
             sender = self._sender
         number = next(self._numbers)
         answer: Future[Message] = Future()
-        loop = asyncio.get_running_loop()
         try:
             try:
-                await loop.run_in_executor(sender, self._send, number, kind, content, answer)
+                sent = sender.submit(self._send, number, kind, content, answer)
             except RuntimeError:  # the sender was shut down
                 self._check()
                 raise
-            return self._open(await asyncio.wrap_future(answer))
-        except asyncio.CancelledError:
+            await wait(sent)
+            message = await wait(answer)
+        except Exception:
+            raise
+        except BaseException:  # a cancellation, whichever loop's
             with contextlib.suppress(RuntimeError):
                 sender.submit(self._give_up, answer, number)
             raise
+        return self._open(message)
 
     def end(self, grace: float) -> BaseException | None:
         """End the process and return once it is gone; gives what the model's `unload` raised.

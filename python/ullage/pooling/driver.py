@@ -4,7 +4,6 @@ The core decides (`Brain`); a lock guards the pairing of each event with its act
 inside it.
 """
 
-import asyncio
 import itertools
 import os
 import threading
@@ -256,11 +255,8 @@ class Driver:
 
         Raises `ProtocolError`.
         """
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:
-            return
-        if running is self.mover.loop:
+        loop = self.mover.loop
+        if loop is not None and loop.is_here:
             reason = f"it would block the event loop that the pool's coroutines run on; use {instead}"
             raise ProtocolError(f"{call}: {reason}", event=call, subject="pool", reason=reason)
 

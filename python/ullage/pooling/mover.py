@@ -18,6 +18,7 @@ from ullage.machine.growth import Growth
 from ullage.pooling.journal import PLACED
 
 if TYPE_CHECKING:
+    from ullage._loops import Home
     from ullage.pooling.driver import Driver
 
 __all__ = ["Mover"]
@@ -52,7 +53,7 @@ class Mover:
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="ullage-pool")
         self._growth = Growth()
         self._templates = Keeper()
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self.loop: Home | None = None
         """Where coroutines run, once the pool was entered on an event loop."""
 
     def move(self, driver: "Driver", kind: str, instance: Instance) -> None:
@@ -195,8 +196,8 @@ class Mover:
         if not inspect.iscoroutine(outcome):
             return outcome
         loop = self.loop
-        if loop is not None and loop.is_running():
-            return asyncio.run_coroutine_threadsafe(outcome, loop).result()
+        if loop is not None and loop.is_running:
+            return loop.run(outcome)
         return asyncio.run(outcome)
 
 
