@@ -113,6 +113,9 @@ class Driver:
         self._carry_out(answer)
         return request, future
 
+    def enter(self) -> None:
+        """Let a call of a program pass; what follows may take the lock."""
+
     def ask_modestly(self, name: str) -> bool:
         """Have a model loaded if all that it needs is free; tells whether it is loaded or on its way."""
         with self.lock:
@@ -358,6 +361,18 @@ class PolicyDriver(Driver):
     """
 
     _lock = OwnersLock
+
+    def enter(self) -> None:
+        """Let a call of a program pass. Raises `ProtocolError` inside of a policy, and where that decides too long."""
+        assert isinstance(self.lock, OwnersLock)  # noqa: S101 - made so, above
+        self.lock.enter()
+
+    def ask(
+        self, name: str, timeout: float | None, priority: int = 0, workspace: int | None = None
+    ) -> tuple[int, "Instance | Future[Instance]"]:
+        """Ask for a model, as of any driver."""
+        self.enter()
+        return super().ask(name, timeout, priority, workspace)
 
     def release(self, request: int) -> None:
         """End a lease; nothing happens to one that has ended."""
