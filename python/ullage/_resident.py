@@ -173,17 +173,11 @@ class Instance:
         worker, self.worker = self.worker, None  # the proxy stays: a late call to it tells that the worker is gone
         return worker.end(self.isolated.grace) if worker is not None and self.isolated is not None else None
 
-    def growth_beyond(self, leases: int) -> int | None:
-        """Give what the worker held at most, less the workspaces of `leases`, if that is more than was told before."""
+    def lease_begins(self, request: int, workspace: int | None) -> None:
+        """Note that a lease of a worker begins."""
         worker = self.worker
-        held = worker.memory.read() if worker is not None else None
-        if held is None:
-            return None
-        held -= self.resident.workspace * leases
-        if held <= self.highest:
-            return None
-        self.highest = held
-        return held
+        if worker is not None:
+            worker.memory.lease_begins(request, self.resident.workspace if workspace is None else workspace)
 
 
 def isolated(

@@ -22,7 +22,7 @@ from ullage.pooling.faults import OwnersLock
 from ullage.pooling.heart import HEARTBEAT_S, Heart
 from ullage.pooling.journal import ASKED, GRANTED, MODEL, NOTHING, PLACED, REQUEST, Action, Journal
 from ullage.pooling.mover import Mover
-from ullage.pooling.need import Needs
+from ullage.pooling.need import Need, Needs
 
 __all__ = ["Driver", "PolicyDriver", "Waiter"]
 
@@ -36,6 +36,7 @@ class Waiter(NamedTuple):
     name: str
     future: "Future[Instance]"
     since: float
+    workspace: int | None
 
 
 class Driver:
@@ -105,11 +106,16 @@ class Driver:
                 self._write((now, "grant", GRANTED, request, name, answer))
                 self.granted += 1
                 self.leases[request] = instance = self.residents[name].instances[answer]
-                return request, instance
-            self._take(now, answer)
-            future: Future[Instance] = Future()
-            self._waiters[request] = Waiter(name, future, now)
-            self.heart.beat()
+                if instance.isolated is None:
+                    return request, instance
+            else:
+                self._take(now, answer)
+                future: Future[Instance] = Future()
+                self._waiters[request] = Waiter(name, future, now, workspace)
+                self.heart.beat()
+        if isinstance(answer, int):
+            instance.lease_begins(request, workspace)
+            return request, instance
         self._carry_out(answer)
         return request, future
 
@@ -138,13 +144,13 @@ class Driver:
         else:
             self.cancel(request)
 
-    def release(self, request: int) -> None:
-        """End a lease; nothing happens to one that has ended."""
+    def release(self, request: int, need: Need | None = None) -> None:
+        """End a lease that asked for `need`; nothing happens to one that has ended."""
         instance = self.leases.get(request)
         if instance is None:
             return
         if instance.isolated is not None:
-            self.mover.look(self, instance)
+            self.mover.look(self, instance, request, need)
         with self.lock:
             if self.leases.pop(request, None) is None:
                 return
@@ -167,6 +173,8 @@ class Driver:
             instance = self.leases.pop(request, None)
             if waiter is None and instance is None:
                 return
+        if instance is not None and instance.isolated is not None:
+            self.mover.look(self, instance, request, None)
         self.tell("cancel", REQUEST, (request,), lambda now: self.brain.cancel(now, request))
 
     # Events and actions.
@@ -229,6 +237,8 @@ class Driver:
                 return  # its owner gave up, and has said so or is about to
             self.granted += 1
             self.leases[request] = instance
+        if instance.isolated is not None:
+            instance.lease_begins(request, waiter.workspace)
         if waiter.future.set_running_or_notify_cancel():
             waiter.future.set_result(instance)
 
@@ -374,12 +384,12 @@ class PolicyDriver(Driver):
         self.enter()
         return super().ask(name, timeout, priority, workspace)
 
-    def release(self, request: int) -> None:
+    def release(self, request: int, need: Need | None = None) -> None:
         """End a lease; nothing happens to one that has ended."""
         if self._is_inside():
-            threading.Thread(target=super().release, args=(request,), daemon=True).start()
+            threading.Thread(target=super().release, args=(request, need), daemon=True).start()
         else:
-            super().release(request)
+            super().release(request, need)
 
     def cancel(self, request: int) -> None:
         """Give a request up, as a driver does."""

@@ -20,6 +20,7 @@ from ullage.pooling.journal import PLACED
 if TYPE_CHECKING:
     from ullage._loops import Home
     from ullage.pooling.driver import Driver
+    from ullage.pooling.need import Need
 
 __all__ = ["Mover"]
 
@@ -182,12 +183,17 @@ class Mover:
 
     # In use.
 
-    def look(self, driver: "Driver", instance: Instance) -> None:
-        """Book what a worker grew to while it was leased."""
-        with driver.lock:
-            leases = sum(1 for other in driver.leases.values() if other is instance)
-        held = instance.growth_beyond(leases)
-        if held is not None and instance.resident.measure is None and instance.is_up:
+    def look(self, driver: "Driver", instance: Instance, request: int, need: "Need | None") -> None:
+        """Book what a worker grew to in a lease that ends, and learn what the lease took while it lasted."""
+        worker = instance.worker
+        taken = None if worker is None else worker.memory.lease_ends(request)
+        if taken is None:
+            return
+        held, passing = taken
+        if passing is not None:
+            held += driver.needs.see(need or driver.needs.plain(instance.name), passing)
+        if held > instance.highest and instance.resident.measure is None and instance.is_up:
+            instance.highest = held
             _measured(driver, instance, instance.of_host(held))
 
     def _run(self, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
