@@ -1,9 +1,9 @@
 """How much a process holds, and the most it has held since it was last asked in full."""
 
 import contextlib
+import os
 import re
 import threading
-from pathlib import Path
 from typing import NamedTuple
 
 from ullage.errors import UllageError
@@ -13,6 +13,7 @@ __all__ = ["HighWater", "Taken"]
 
 MARKS = re.compile(rb"^VmHWM:\s+(\d+) kB\nVmRSS:\s+(\d+) kB$", re.MULTILINE)
 KIB = 1024
+PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
 
 
 class Taken(NamedTuple):
@@ -33,7 +34,7 @@ class HighWater:
 
     def __init__(self, pid: int) -> None:
         """Measure process `pid`, when told to."""
-        self._folder = Path(f"/proc/{pid}")
+        self._folder = f"/proc/{pid}"
         self._pid = pid
         self._held: int | None = None
         self._resident = 0
@@ -72,9 +73,10 @@ class HighWater:
             self._alone = None
             if len(self._leases) > 1 or self._held is None:
                 return
-            marks = self._marks()
-            if marks is not None and self._set_mark():
-                self._alone, self._found, self._booked = request, marks[1], booked
+            with contextlib.suppress(OSError, IndexError):  # gone already
+                found = int(self._ask("/statm").split()[1]) * PAGE
+                if self._set_mark():
+                    self._alone, self._found, self._booked = request, found, booked
 
     def lease_ends(self, request: int) -> Taken | None:
         """Give what was taken during a lease, or `None` where that cannot be known."""
@@ -94,14 +96,25 @@ class HighWater:
     def _set_mark(self) -> bool:
         """Set the kernel's high-water mark to what is resident; tell whether it could be."""
         with contextlib.suppress(OSError):
-            (self._folder / "clear_refs").write_bytes(b"5")
-            return True
+            file = os.open(self._folder + "/clear_refs", os.O_WRONLY)
+            try:
+                return os.write(file, b"5") == 1
+            finally:
+                os.close(file)
         return False
+
+    def _ask(self, name: str) -> bytes:
+        """Read what the kernel says of the process, for each lease and therefore without ado."""
+        file = os.open(self._folder + name, os.O_RDONLY)
+        try:
+            return os.read(file, 1 << 14)
+        finally:
+            os.close(file)
 
     def _marks(self) -> tuple[int, int] | None:
         """Give the most that was resident since the mark was set, and what is."""
         try:
-            found = MARKS.search((self._folder / "status").read_bytes())
+            found = MARKS.search(self._ask("/status"))
         except OSError:
             return None
         return (int(found[1]) * KIB, int(found[2]) * KIB) if found else None
