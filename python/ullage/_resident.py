@@ -213,12 +213,13 @@ def isolated(
 
 def _modules(preload: Sequence[str]) -> tuple[str, ...]:
     """Give the names of modules, in order. Raises `ArgumentError` for what is none."""
-    if isinstance(preload, str) or not isinstance(preload, Sequence):
+    given: object = preload
+    if isinstance(given, str) or not isinstance(given, Sequence):
         raise _refused("preload", f"{preload!r} is no list of modules")
-    for name in preload:
+    for name in given:
         if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
             raise _refused("preload", f"{name!r} is no name of a module")
-    return tuple(preload)
+    return tuple(given)
 
 
 def _refused(name: str, reason: str) -> ArgumentError:
