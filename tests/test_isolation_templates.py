@@ -305,6 +305,28 @@ def test_a_program_that_ends_without_closing_says_nothing() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_where_workers_cannot_be_forked_they_are_started(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spawner, "CAN_FORK", False)
+    register(pool, preload=["numpy"])
+    for _ in range(2):
+        assert facts(pool)["parent"] == os.getpid()
+    with pool.lease_sync("a", timeout=PATIENCE_S) as model:
+        os.kill(row(pool, "a")["pid"], signal.SIGKILL)
+        until(lambda: state(pool, "a") == "cold")
+        with pytest.raises(WorkerDiedError, match="SIGKILL"):
+            model.get("parent")
+    assert facts(pool)["group"]
+
+
+def test_a_module_written_just_now_is_found(pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for number in range(5):
+        (tmp_path / f"written_{number}.py").write_text("def load():\n    return {'is': 'here'}\n", encoding="ascii")
+        register(pool, f"m{number}", load=f"written_{number}:load")
+        with pool.lease_sync(f"m{number}", timeout=PATIENCE_S) as model:
+            assert model["is"] == "here"
+
+
 def test_fewer_arenas_where_address_space_is_bounded(pool: Pool) -> None:
     register(pool, load="isolation_world:load", load_args=(10,), memory_limit="200MB")
     with pool.lease_sync("a", timeout=PATIENCE_S) as model:

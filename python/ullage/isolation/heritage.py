@@ -5,7 +5,18 @@ import sys
 
 __all__ = ["CAN_FORK", "inherited"]
 
-CAN_FORK = sys.platform == "linux" and hasattr(os, "pidfd_open")
+
+def _can_fork() -> bool:
+    if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:  # an old kernel, or a container that may not
+        return False
+    return True
+
+
+CAN_FORK = _can_fork()
 """Whether workers are forked from templates: elsewhere the end of a process that is no child cannot be seen."""
 SELF = "/proc/thread-self/"
 FILES = ("limits", "cgroup", "oom_score_adj")

@@ -249,12 +249,14 @@ class Keeper:
     def __init__(self) -> None:
         """Keep none yet."""
         self._name: object = None
+        self._lock = threading.Lock()
 
     def keep(self) -> None:
         """Keep what is there, and what comes."""
-        if self._name is None and CAN_FORK:
-            self._name = name = object()
-            _SPAWNER.ask(lambda: _SPAWNER.keep(name)).result()
+        with self._lock:
+            if self._name is None and CAN_FORK:
+                self._name = name = object()
+                _SPAWNER.ask(lambda: _SPAWNER.keep(name)).result()
 
     def let_go(self, *, wait: bool) -> None:
         """Keep them no longer: with the last keeper they end. Safe in finalizers without `wait`."""

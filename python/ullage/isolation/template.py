@@ -105,8 +105,9 @@ def _become_worker(request: dict[str, Any], files: list[int], parent: int) -> No
         os.fchdir(folder)
         os.close(folder)
         for target, file in zip(request["outputs"], outputs, strict=True):
-            os.dup2(file, target)
-            os.close(file)
+            if file != target:
+                os.dup2(file, target)
+                os.close(file)
         if dict(os.environ) != request["environment"]:
             os.environ.clear()
             os.environ.update(request["environment"])
@@ -114,6 +115,7 @@ def _become_worker(request: dict[str, Any], files: list[int], parent: int) -> No
             with contextlib.suppress(AttributeError, OSError):  # only glibc has arenas
                 ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
         sys.path[:] = request["path"]
+        importlib.invalidate_caches()  # of folders as they were
         _reseed()
         child.main(descriptor, parent)
         status = 0
