@@ -143,7 +143,8 @@ kernel-costs: $(BUILT) $(BENCH_VENV) ## print what decoding and multiplying take
 lossless-costs: $(BUILT) $(BENCH_VENV) ## print what lossless decompression costs beside a fill and the compressors of PyPI
 	@$(BIN)/python benches/lossless_costs.py
 
-pool-costs: $(BUILT) $(BENCH_VENV) ## print what a warm lease costs beside a look-up in the caches of PyPI
+pool-costs: $(BUILT) $(BENCH_VENV) ## print what a decision costs, and a warm lease beside a look-up in the caches of PyPI
+	@$(BIN)/python benches/pool_costs.py --policies
 	@$(BIN)/python benches/pool_costs.py
 
 score: $(BUILT) ## score the estimates against the truth files of ULLAGE_DATA

@@ -64,6 +64,10 @@ class Weights:
         """Take more memory for good."""
         self.more.append(np.ones(megabytes * MB, np.uint8))
 
+    def pass_through(self, megabytes: int) -> None:
+        """Take memory and give it back."""
+        np.ones(megabytes * MB, np.uint8)
+
     def wait(self) -> str:
         """Wait until another call opens the gate."""
         assert self.gate.wait(20)

@@ -1,13 +1,16 @@
 """Fifty models in the memory of ten, in processes and threads: `python tests/pool_soak.py --leases 100000`.
 
-Threads and an event loop lease at random; workers are killed by `kill -9` in use and idle, tasks are cancelled,
-patience ends, loaders fail and lie about their size. All the while the books are looked at, and at the end there may
-be nothing left: no byte booked, no process, no zombie, no open file.
+Threads and an event loop lease, some models more often than others; workers are killed by `kill -9` in use and idle,
+and at times what they are forked from; tasks are cancelled, patience ends, loaders fail and lie about their size. All
+the while the books are looked at, and what the workers really hold. Once every liar was measured, the kernel kills who
+takes the workers beyond what may be booked, where it lets itself be told. At the end there may be nothing left: no byte
+booked, no process, no zombie, no open file.
 """
 
 import argparse
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import os
 import random
@@ -20,58 +23,36 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import psutil
+from pool_meter import Meter
+from storm_models import MB, Model, load, unload
 
 from ullage import Ledger, Pool
 from ullage.errors import BudgetExceeded, LeaseTimeoutError, LoadFailedError, WorkerDiedError
 
-MB = 1_000_000
 MODELS = 50
 LIMIT = 600 * MB
 BOOKED = 60 * MB
 """So that ten models fit."""
+REAL_MB, LYING_MB = 40, 60
+"""Weights of models in processes: with an interpreter some ten more."""
+PRELOAD = ("numpy", "storm_models")
+KERNEL = 20 * MB
+"""What the kernel itself may hold for the workers, such as page tables: no process is shown it as its own."""
+GROWTH = 10 * MB
+"""What ten workers may have grown by in leases that are not over: it is booked when they end."""
+LOOK_S = 0.25
+TELL_S = 30.0
+TOLD = 2000
+"""Leases from which on it is said now and then how far the storm is."""
+TEMPLATE = 50
+"""So many kills of workers to one of what they are forked from."""
+SHARES = [1 / (rank + 1) for rank in range(MODELS)]
+"""How often a model is asked for, by rank (Zipf)."""
 CLIENTS = 8
 TASKS = 8
 """Clients on the event loop."""
 PATIENCE_S = 120.0
-
-
-class Model:
-    """Real memory, and a way to see whether it is whole."""
-
-    def __init__(self, megabytes: int, seed: int) -> None:
-        """Fill the memory."""
-        self.weights: npt.NDArray[np.uint8] | None = np.full(megabytes * MB, seed % 251, np.uint8)
-        self.seed = seed
-
-    def check(self, nap_s: float) -> int:
-        """Use the model for some time; gives its seed as the weights say it."""
-        first = self._look()
-        time.sleep(nap_s)
-        assert self._look() == first
-        return first
-
-    def _look(self) -> int:
-        assert self.weights is not None, "taken down in use"
-        return int(self.weights[:: len(self.weights) // 64].max())
-
-    def clear(self) -> None:
-        """Give the memory back."""
-        self.weights = None
-
-
-def load(megabytes: int, seed: int, failing: float) -> Model:
-    """Make a model, or fail."""
-    if random.random() < failing:  # noqa: S311 - whichever
-        raise OSError("a bad disk")
-    return Model(megabytes, seed)
-
-
-def unload(model: Model) -> None:
-    """Take a model down."""
-    model.clear()
 
 
 @dataclass
@@ -83,9 +64,18 @@ class Storm:
     """How many of the models stand in processes."""
     seed: int
     kills_every_s: float
+    meter: Meter
     ends: Counter[str] = field(default_factory=Counter)
     kills: int = 0
+    told: float = 0.0
     looks: int = 0
+    weighings: int = 0
+    most: int = 0
+    """Bytes that the workers held at most beyond what stays, once every liar was measured."""
+    most_by_group: int = 0
+    """Bytes that the kernel counted at most, likewise."""
+    beyond: int = -LIMIT
+    """Bytes that they held at most beyond what was booked just then: less than 0 if never so."""
     faults: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -97,11 +87,13 @@ class Storm:
         self.stop = threading.Event()
         for number in range(MODELS):
             lies = number % 5 == 0
-            options: dict[str, Any] = {"isolation": "process"} if number < self.isolated else {}
+            options: dict[str, Any] = {}
+            if number < self.isolated:
+                options = {"isolation": "process", "preload": PRELOAD if number % 25 else ()}
             self.pool.register(
                 f"m{number}",
                 load=load,
-                load_args=(60 if lies and options else 10, number, 0.02),
+                load_args=((LYING_MB if lies else REAL_MB) if options else 10, number, 0.02),
                 unload=unload,
                 footprint=BOOKED,
                 workspace=number % 3 * MB,
@@ -123,8 +115,8 @@ class Storm:
 
     def choose(self, dice: random.Random) -> tuple[int, float | None]:
         """Prefer some models, whichever kind; mostly be patient."""
-        number = min(dice.randrange(MODELS), dice.randrange(MODELS)) * 7 % MODELS
-        return number, dice.random() * 0.2 if dice.random() < 0.1 else None
+        (rank,) = dice.choices(range(MODELS), SHARES)
+        return rank * 7 % MODELS, dice.random() * 0.2 if dice.random() < 0.1 else None
 
     def use(self, dice: random.Random) -> None:
         """Lease from a thread until there are no more leases to be had."""
@@ -173,6 +165,8 @@ class Storm:
         """Kill workers until told to stop."""
         while not self.stop.wait(self.kills_every_s):
             pids = [row["pid"] for row in self.pool.status() if row.get("pid")]
+            if dice.randrange(TEMPLATE) == 0:
+                pids = [child.pid for child in psutil.Process().children()]
             if pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(dice.choice(pids), signal.SIGKILL)
@@ -186,36 +180,92 @@ class Storm:
             if used > LIMIT:
                 self.faults.append(f"{used} bytes booked")
 
+    def weigh(self) -> None:
+        """Hold what the workers really take against the books until told to stop."""
+        is_told = False
+        while not self.stop.wait(LOOK_S):
+            if not is_told:
+                rows = self.pool.status()
+                lying = [row for row in rows if int(row["name"][1:]) % 5 == 0 and row.get("isolation") != "thread"]
+                is_told = all(row["measured"] for row in lying)
+                if is_told:
+                    self.meter.limit(self.meter.base + LIMIT + KERNEL)
+                continue
+            before, (held, pids), booked = self.ledger.used, self.meter.shares(), self.ledger.used
+            if pids != self.meter.shares()[1]:
+                continue  # somebody came or went meanwhile: the sum is of no moment that ever was
+            self.weighings += 1
+            held -= self.meter.base
+            self.most = max(self.most, held)
+            self.beyond = max(self.beyond, held - max(before, booked))
+            if self.beyond > GROWTH:
+                self.faults.append(f"{held} bytes held beside what stays, and {booked} booked")
+
     async def run_async(self) -> None:
         """Run the clients of the event loop."""
         await asyncio.gather(*(self.use_async(random.Random(f"{self.seed} {task}")) for task in range(TASKS)))  # noqa: S311
+
+    def tell(self) -> None:
+        """Say how far it is, where that takes long."""
+        if self.leases > TOLD and time.monotonic() > self.told + TELL_S:
+            self.told = time.monotonic()
+            sys.stderr.write(f"{self.left} leases to go, {self.kills} kills, faults: {self.faults[:3]}\n")
+            sys.stderr.flush()
 
     def run(self) -> None:
         """Let everybody loose; then close, and see what is left."""
         dice = [random.Random(self.seed * 100 + number) for number in range(CLIENTS + 1)]  # noqa: S311 - repeatable
         clients = [threading.Thread(target=self.use, args=(one,)) for one in dice[:CLIENTS]]
         clients.append(threading.Thread(target=lambda: asyncio.run(self.run_async())))
-        others = [threading.Thread(target=self.watch), threading.Thread(target=self.kill, args=(dice[-1],))]
+        others = [threading.Thread(target=work) for work in (self.watch, self.weigh, partial(self.kill, dice[-1]))]
         for thread in clients + others:
             thread.start()
         for thread in clients:
-            thread.join()
+            while thread.is_alive():
+                thread.join(TELL_S)
+                self.tell()
         self.stop.set()
         for thread in others:
             thread.join()
+        self.most_by_group = self.meter.most()
         self.pool.close(PATIENCE_S)
 
 
 def storm(leases: int, *, isolated: int = MODELS, seed: int = 0, kills_every_s: float = 0.2) -> Storm:
     """Run a storm and check what must hold after it; raises `AssertionError`."""
     me = psutil.Process()
-    with Pool(Ledger(LIMIT)) as warm:  # what is made once and stays: the spawner, the pipes of the first worker
-        warm.register("warm", load=partial(load, 1, 1, 0.0), footprint=BOOKED, isolation="process")
-        with warm.lease_sync("warm"):
-            pass
-    children, files = {child.pid for child in me.children(recursive=True)}, me.num_fds()
-    threads = set(threading.enumerate())
-    found = Storm(leases, isolated, seed, kills_every_s)
+    with Pool(Ledger(LIMIT)) as warm:  # it has what workers are forked from stay, so that it can be told apart
+        for name, preload in (("with", PRELOAD), ("without", ())):
+            warm.register(
+                name, load=load, load_args=(1, 1, 0.0), footprint=BOOKED, isolation="process", preload=preload
+            )
+        bring_up(warm, "without")
+        meter = Meter()
+        try:
+            for name in ("with", "without"):
+                bring_up(warm, name)
+            meter.begin()
+            found = Storm(leases, isolated, seed, kills_every_s, meter)
+            check(found, me)
+        finally:
+            warm.close(PATIENCE_S)
+            meter.end()
+    assert not (left := me.children(recursive=True)), f"processes {left} are left"
+    return found
+
+
+def bring_up(pool: Pool, name: str) -> None:
+    """Load a model once, and have it go."""
+    with pool.lease_sync(name):
+        pass
+    pool.evict(name)
+    while next(row for row in pool.status() if row["name"] == name)["state"] != "cold":
+        time.sleep(0.01)
+
+
+def check(found: Storm, me: psutil.Process) -> None:
+    """Let everybody loose, and check what must hold after it."""
+    threads, files, children = set(threading.enumerate()), me.num_fds(), len(me.children(recursive=True))
     found.run()
     assert not found.faults, found.faults[:5]
     assert found.ledger.used == 0, f"{found.ledger.used} bytes are lost"
@@ -223,16 +273,16 @@ def storm(leases: int, *, isolated: int = MODELS, seed: int = 0, kills_every_s: 
     rows = found.pool.status()
     assert {(row["leases"], row["waiting"], row["residue"]) for row in rows} == {(0, 0, 0)}
     assert {row["state"] for row in rows} <= {"cold", "failed"}
-    assert sum(found.ends.values()) == leases, found.ends
-    left = {child.pid for child in me.children(recursive=True)} - children
-    assert not left, f"processes {left} are left"
+    assert sum(found.ends.values()) == found.leases, found.ends
+    assert found.meter.overruns() == 0, "the workers took more than could be booked"
+    left = me.children(recursive=True)
+    assert len(left) <= children, f"processes {left} are left"
     deadline = time.monotonic() + 10
     while mine := {thread for thread in set(threading.enumerate()) - threads if thread.name.startswith("ullage-")}:
         assert time.monotonic() < deadline, mine
         time.sleep(0.01)
     gc.collect()
     assert me.num_fds() <= files, f"{me.num_fds() - files} files are left open"
-    return found
 
 
 def main() -> None:
@@ -243,11 +293,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kills-every", type=float, default=0.2, metavar="SECONDS")
     given = parser.parse_args()
+    faulthandler.register(signal.SIGUSR1)
     begun = time.monotonic()
     found = storm(given.leases, isolated=given.isolated, seed=given.seed, kills_every_s=given.kills_every)
     loads = sum(row["loads"] for row in found.pool.status())
     text = f"{given.leases} leases in {time.monotonic() - begun:.0f} s: {dict(found.ends)}, {loads} loads, "
-    sys.stdout.write(text + f"{found.kills} kills, {found.looks} looks at the books; nothing is left\n")
+    text += f"{found.kills} kills, {found.looks} looks at the books; nothing is left\n"
+    text += f"held beside the {found.meter.base // MB} MB that stay: at most {found.most // MB} of {LIMIT // MB} MB "
+    text += f"in {found.weighings} sums of PSS, {found.beyond / MB:.1f} MB beyond what was booked; "
+    sys.stdout.write(text + f"by the kernel's count {(found.most_by_group - found.meter.base) // MB} MB\n")
 
 
 if __name__ == "__main__":

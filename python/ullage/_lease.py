@@ -1,11 +1,11 @@
 """Leases: a model for the time of a `with` or `async with` block."""
 
-import asyncio
 from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ullage._core import parse_bytes
+from ullage._loops import wait
 from ullage._types import ByteCount
 from ullage.errors import ProtocolError
 
@@ -47,7 +47,7 @@ class _Lease:
     def report_peak(self, workspace: ByteCount) -> None:
         """Tell how much the lease really took beside the model, at most; the pool learns from it what to book."""
         need = self._need or self._driver.needs.plain(self._name)
-        self._driver.needs.learn(need, parse_bytes(workspace))
+        self._driver.needs.report(need, parse_bytes(workspace))
 
     def _ask(self) -> "tuple[int, Any]":
         driver, need = self._driver, self._need
@@ -68,7 +68,7 @@ class AsyncLease(_Lease):
         request, got = self._ask()
         if got.__class__ is Future:
             try:
-                got = await asyncio.wrap_future(got)
+                got = await wait(got)
             except BaseException:  # a cancellation, the end of the coroutine, or the refusal itself
                 self._driver.cancel(request)
                 del got  # it holds its exception, whose traceback holds this frame
@@ -80,7 +80,7 @@ class AsyncLease(_Lease):
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Give the model back."""
-        self._driver.release(self._requests.pop())
+        self._driver.release(self._requests.pop(), self._need)
 
 
 class SyncLease(_Lease):
@@ -106,4 +106,4 @@ class SyncLease(_Lease):
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         """Give the model back."""
-        self._driver.release(self._requests.pop())
+        self._driver.release(self._requests.pop(), self._need)

@@ -5,7 +5,7 @@ import os
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,7 +39,7 @@ class Isolated:
 
         Raises what the loader raised, `TimeoutError`, `WorkerDiedError`; the process is then gone.
         """
-        worker = Worker(name, self.task, on_end)
+        worker = Worker(name, self.task, on_end, self.load_timeout)
         said = worker.load(self.load_timeout)
         return worker, worker.memory.read() if said is None else said
 
@@ -173,17 +173,11 @@ class Instance:
         worker, self.worker = self.worker, None  # the proxy stays: a late call to it tells that the worker is gone
         return worker.end(self.isolated.grace) if worker is not None and self.isolated is not None else None
 
-    def growth_beyond(self, leases: int) -> int | None:
-        """Give what the worker held at most, less the workspaces of `leases`, if that is more than was told before."""
+    def lease_begins(self, request: int, workspace: int | None) -> None:
+        """Note that a lease of a worker begins."""
         worker = self.worker
-        held = worker.memory.read() if worker is not None else None
-        if held is None:
-            return None
-        held -= self.resident.workspace * leases
-        if held <= self.highest:
-            return None
-        self.highest = held
-        return held
+        if worker is not None:
+            worker.memory.lease_begins(request, self.resident.workspace if workspace is None else workspace)
 
 
 def isolated(
@@ -194,12 +188,15 @@ def isolated(
     load_timeout: float | None,
     grace: float,
     memory_limit: ByteCount | None,
+    preload: Sequence[str] = (),
 ) -> Isolated | None:
     """Give how `resident` is run in a process, or `None` for a thread. Raises `ArgumentError` for what cannot be."""
     if isolation == "thread":
         for name, value in (("load_timeout", load_timeout), ("memory_limit", memory_limit)):
             if value is not None:
                 raise _refused(name, "a thread cannot be stopped or bounded; it takes isolation='process'")
+        if preload:
+            raise _refused("preload", "it is for worker processes: it takes isolation='process'")
         return None
     if isolation != "process":
         raise _refused("isolation", f"{isolation!r} is neither 'thread' nor 'process'")
@@ -210,7 +207,19 @@ def isolated(
     if not 0 <= grace < math.inf:
         raise _refused("unload_grace", f"{grace!r} is no time to end in; give seconds from 0")
     limit = None if memory_limit is None else parse_bytes(memory_limit)
-    return Isolated(Task.of(load, resident.unload, resident.measure, limit), load_timeout, grace)
+    task = Task.of(load, resident.unload, resident.measure, limit, _modules(preload))
+    return Isolated(task, load_timeout, grace)
+
+
+def _modules(preload: Sequence[str]) -> tuple[str, ...]:
+    """Give the names of modules, in order. Raises `ArgumentError` for what is none."""
+    given: object = preload
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise _refused("preload", f"{preload!r} is no list of modules")
+    for name in given:
+        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
+            raise _refused("preload", f"{name!r} is no name of a module")
+    return tuple(given)
 
 
 def _refused(name: str, reason: str) -> ArgumentError:

@@ -5,14 +5,14 @@ unload in threads, a heart waits on behalf of all, and a guard looks at the mach
 (`ullage.pooling`).
 """
 
-import asyncio
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Self
 
 from ullage._core import Account, Brain, Ledger, Split, parse_bytes
 from ullage._lease import AsyncLease, SyncLease
+from ullage._loops import home, in_thread, to_its_end
 from ullage._resident import Instance, Resident, isolated
 from ullage._subject import Subject
 from ullage._types import ByteCount
@@ -100,6 +100,12 @@ class Pool:
             self._guard = driver.guard = Guard(driver, marks, None if isinstance(guard, bool) else guard)
 
     @property
+    def _entered(self) -> Driver:
+        """The driver, for a call that takes its lock."""
+        self._driver.enter()
+        return self._driver
+
+    @property
     def account(self) -> Account:
         """The account that the pool books on: that of its first memory domain."""
         return next(iter(self._driver.domains.values()))
@@ -134,6 +140,7 @@ class Pool:
         load_timeout: float | None = None,
         unload_grace: float = UNLOAD_GRACE_S,
         memory_limit: ByteCount | None = None,
+        preload: Sequence[str] = (),
     ) -> None:
         """Add a model, cold. It is loaded when it is first asked for.
 
@@ -163,12 +170,13 @@ class Pool:
         `measure` all that the process holds counts (PSS), interpreter included, and so does what it holds at most
         during leases, less their workspaces. A load that takes more than `load_timeout` seconds is killed;
         `memory_limit` bounds the address space that the process may take beyond what its interpreter starts with;
-        an unload that takes more than `unload_grace` seconds is terminated, and after as many more killed.
+        an unload that takes more than `unload_grace` seconds is terminated, and after as many more killed. `preload`
+        names modules that take long to import: they are imported once, in a process that the workers are forked from.
 
         Raises `ArgumentError` for a name in use, a function that cannot be sent to a process or an option that is of no
         use here, `QuantityError` for sizes that are none, `BudgetExceeded` for pins that cannot be in memory together.
         """
-        driver = self._driver
+        driver = self._entered
         if shard is not None:
             if places is not None or footprint is not None:
                 raise refused("shard", "it says itself what stands where: give neither footprint nor places")
@@ -194,7 +202,13 @@ class Pool:
         def stand(number: int, place: Place) -> Instance:
             own = loader if places is None else partial(loader, place=dict(place.weights))
             ready = isolated(
-                own, resident, isolation, load_timeout=load_timeout, grace=unload_grace, memory_limit=memory_limit
+                own,
+                resident,
+                isolation,
+                load_timeout=load_timeout,
+                grace=unload_grace,
+                memory_limit=memory_limit,
+                preload=preload,
             )
             return Instance(resident, number, own, place.domains, ready)
 
@@ -267,16 +281,16 @@ class Pool:
         Nothing is sent away for it and no request that waits is overtaken. Raises `UnknownModelError`,
         `PoolClosedError`.
         """
-        return self._driver.ask_modestly(name)
+        return self._entered.ask_modestly(name)
 
     def pin(self, name: str) -> None:
         """Have a model stay once it is loaded. Raises `UnknownModelError`, `BudgetExceeded` as `register` does."""
-        driver = self._driver
+        driver = self._entered
         driver.tell("pin", MODEL, (name,), lambda now: driver.brain.pin(now, name))
 
     def unpin(self, name: str) -> None:
         """Let a model go like any other from now on. Raises `UnknownModelError`."""
-        driver = self._driver
+        driver = self._entered
         driver.tell("unpin", MODEL, (name,), lambda now: driver.brain.unpin(now, name))
 
     def add_domain(self, name: str, ledger: Ledger | Account) -> None:
@@ -284,7 +298,7 @@ class Pool:
 
         Raises `ArgumentError` for a name or an account in use.
         """
-        membership.add_domain(self._driver, name, ledger, self._account)
+        membership.add_domain(self._entered, name, ledger, self._account)
 
     def drain_domain(self, name: str) -> None:
         """Have a memory domain emptied, for good.
@@ -292,7 +306,7 @@ class Pool:
         Nothing is loaded there any more; what is idle there is unloaded at once, pinned or not, what is in use
         after its last lease; meanwhile it comes up elsewhere for others. Raises `ArgumentError` for an unknown domain.
         """
-        membership.drain_domain(self._driver, name)
+        membership.drain_domain(self._entered, name)
 
     def remove_domain(self, name: str) -> None:
         """Take in that a memory domain is gone, with everything in it: a machine that died.
@@ -301,21 +315,21 @@ class Pool:
         what is left, and it is loaded elsewhere for whoever asks. The name may be used again. Raises `ArgumentError`
         for an unknown domain.
         """
-        membership.remove_domain(self._driver, name)
+        membership.remove_domain(self._entered, name)
 
     def add_place(self, name: str, place: str | Mapping[str, ByteCount]) -> int:
         """Add a way to hold a model that was registered with `places`, the least preferred one; gives its number.
 
         Raises `UnknownModelError`, and `ArgumentError` for an unknown domain and a model registered without `places`.
         """
-        return membership.add_place(self._driver, name, place)
+        return membership.add_place(self._entered, name, place)
 
     def set_instances(self, name: str, instances: int) -> None:
         """Say at how many of its places a model may be held at once; what is too many goes when it is evicted.
 
         Raises `UnknownModelError`, and `ArgumentError` for none, or more than it has places.
         """
-        membership.set_instances(self._driver, name, instances)
+        membership.set_instances(self._entered, name, instances)
 
     def lost(self, name: str, place: int = 0) -> None:
         """Tell that a loaded model is gone from one of its places by itself, as when the server it ran in died.
@@ -323,20 +337,20 @@ class Pool:
         Its leases go on until they end; its `unload` is called to clear away what is left; it is loaded again for who
         asks. Nothing happens where it is not loaded. Raises `UnknownModelError`, `ArgumentError` for an unknown place.
         """
-        instances = self._driver.resident(name).instances
+        instances = self._entered.resident(name).instances
         if not 0 <= place < len(instances):
             raise refused("place", f"{name} has no place {place}; it has {len(instances)}, counted from 0")
-        self._driver.lost(instances[place])
+        self._entered.lost(instances[place])
 
     def evict(self, name: str, place: int = 0) -> bool:
         """Send a model away from one of its places, pinned or not, if it is idle there; tells whether it goes.
 
         It is loaded again for who asks. Raises what `lost` raises.
         """
-        instances = self._driver.resident(name).instances
+        instances = self._entered.resident(name).instances
         if not 0 <= place < len(instances):
             raise refused("place", f"{name} has no place {place}; it has {len(instances)}, counted from 0")
-        return self._driver.lost(instances[place], only_idle=True)
+        return self._entered.lost(instances[place], only_idle=True)
 
     def plan(self, name: str, *, workspace: ByteCount | None = None) -> dict[str, Any]:
         """Give what a request for a model would meet now, as data; nothing changes.
@@ -345,16 +359,17 @@ class Pool:
         numbers). `eta_s` is in how many seconds it would be granted, as far as that can be told. Raises
         `UnknownModelError`.
         """
-        self._driver.tick()  # pauses may have ended since anybody asked
-        with self._driver.lock:
-            return self._driver.brain.plan(name, None if workspace is None else parse_bytes(workspace))
+        driver = self._entered
+        driver.tick()  # pauses may have ended since anybody asked
+        with driver.lock:
+            return driver.brain.plan(name, None if workspace is None else parse_bytes(workspace))
 
     def status(self) -> list[dict[str, Any]]:
         """Give every model: state, leases, requests waiting, and its estimated, booked and measured bytes.
 
         A model in a worker process has its `pid` too, `None` while there is none.
         """
-        driver = self._driver
+        driver = self._entered
         with driver.lock:
             rows = driver.brain.status()
             for row in rows:
@@ -380,7 +395,7 @@ class Pool:
 
     def events(self) -> list[dict[str, Any]]:
         """Give the latest events, oldest first: `time_s` since the pool was made, `event`, and what it concerns."""
-        driver = self._driver
+        driver = self._entered
         with driver.lock:
             rows = driver.journal.rows()
         return driver.journal.readable(rows)
@@ -391,14 +406,14 @@ class Pool:
         Models stay loaded until the pool is closed. A loader that leases another model is refused like anybody. Raises
         what `close` raises.
         """
-        driver = self._driver
+        driver = self._entered
         driver.check_thread("drain", "adrain")
         driver.is_draining = True
         driver.wait_until_none(timeout, driver.in_use)
 
     async def adrain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in `drain`
         """Drain without blocking the event loop."""
-        await asyncio.to_thread(self.drain, timeout)
+        await in_thread(self.drain, timeout)
 
     def close(self, timeout: float | None = None) -> None:
         """Refuse what waits, let leases end, unload everything, and wait for that at most `timeout` seconds.
@@ -406,7 +421,7 @@ class Pool:
         Raises `LeaseTimeoutError` if something is then still in use (closing again goes on waiting), and
         `ProtocolError` on the event loop that coroutine loaders run on, which it would block: there, use `aclose`.
         """
-        driver = self._driver
+        driver = self._entered
         driver.check_thread("close", "aclose")
         driver.close()
         driver.wait_until_none(timeout, driver.moving)
@@ -416,7 +431,7 @@ class Pool:
 
     async def aclose(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as in `close`
         """Close without blocking the event loop."""
-        await asyncio.to_thread(self.close, timeout)
+        await in_thread(self.close, timeout)
 
     def __enter__(self) -> Self:
         """Give the pool itself."""
@@ -428,12 +443,12 @@ class Pool:
 
     async def __aenter__(self) -> Self:
         """Give the pool itself; its coroutine loaders will run on this event loop."""
-        self._driver.mover.loop = asyncio.get_running_loop()
+        self._driver.mover.loop = home()
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
         """Close without blocking the event loop."""
-        await self.aclose()
+        await to_its_end(self.aclose())
 
 
 def _compressed(resident: Resident, place: Place) -> tuple[dict[str, int], float] | None:

@@ -1,5 +1,6 @@
 """What runs in a worker process: it loads a model, answers calls to it, and ends when told to or when left alone."""
 
+import atexit
 import contextlib
 import ctypes
 import os
@@ -13,7 +14,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ullage.isolation import words
 from ullage.isolation.channel import Channel, Message, pack
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-__all__ = ["main"]
+__all__ = ["die_with", "leave", "main"]
 
 PR_SET_PDEATHSIG = 1
 LOOK_S = 1.0
@@ -35,14 +36,14 @@ def main(descriptor: int, parent: int) -> None:
     """Serve the pool in process `parent` over the socket `descriptor`."""
     connection = socket.socket(fileno=descriptor)
     connection.set_inheritable(False)  # what the model starts must not keep it open
-    is_told = _die_with(parent)
+    is_told = die_with(parent)
     servant = Servant(Channel(connection))
     receiver = servant.receive if is_told else lambda: servant.receive_watching(connection, parent)
     threading.Thread(target=receiver, name="ullage-receiver", daemon=True).start()
     servant.work()
 
 
-def _die_with(parent: int) -> bool:
+def die_with(parent: int) -> bool:
     """Have the kernel end this process with its parent, whatever this one is doing then; tell whether it will."""
     is_told = False
     if sys.platform == "linux":
@@ -51,6 +52,18 @@ def _die_with(parent: int) -> bool:
     if os.getppid() != parent:  # it was gone before that
         os._exit(1)
     return is_told
+
+
+def leave(status: int) -> NoReturn:
+    """End a process that was forked, as the interpreter would, but for taking itself apart piece by piece."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing ends its own
+        atexit._run_exitfuncs()  # noqa: SLF001 - likewise
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # closed, or nobody reads it
+                stream.flush()
+        os._exit(status)
 
 
 def _limit(most: int) -> None:

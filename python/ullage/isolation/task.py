@@ -50,6 +50,8 @@ class Task:
     """Bytes of address space that the worker may take beyond those it has when it starts."""
     needs_main: bool
     """Whether one of the functions stands in the program's main module, which the worker then has to import."""
+    preload: tuple[str, ...] = ()
+    """Modules that the worker is to find imported."""
 
     @classmethod
     def of(
@@ -58,12 +60,13 @@ class Task:
         unload: Callable[..., Any] | None,
         measure: Callable[..., Any] | None,
         memory_limit: int | None,
+        preload: tuple[str, ...] = (),
     ) -> "Task":
         """Make the functions ready; raises `ArgumentError` for one that cannot travel."""
         functions = {"load": load, "unload": unload, "measure": measure}
         pickled = {name: _pickle(name, function) for name, function in functions.items() if function is not None}
         needs_main = any(MAIN.encode() in text for text in pickled.values())
-        return cls(pickled["load"], pickled.get("unload"), pickled.get("measure"), memory_limit, needs_main)
+        return cls(pickled["load"], pickled.get("unload"), pickled.get("measure"), memory_limit, needs_main, preload)
 
     def preparation(self) -> dict[str, Any] | None:
         """Give what the worker needs to import the main module, as `multiprocessing` tells its own."""

@@ -1,6 +1,7 @@
 """The kinds of message between a pool and its workers, and exceptions on their way from one to the other."""
 
 import pickle
+import struct
 import traceback
 from typing import NamedTuple
 
@@ -10,11 +11,14 @@ __all__ = [
     "APPLY",
     "CALL",
     "CANCEL",
+    "FORK",
     "GET",
+    "LENGTH",
     "LOAD",
     "METHOD",
     "OWN_METHOD",
     "RAISED",
+    "REAP",
     "SET",
     "UNLOAD",
     "VALUE",
@@ -30,6 +34,10 @@ VALUE, METHOD, OWN_METHOD, RAISED = range(6, 10)
 
 APPLY = 10
 """A worker is told to call a function with its model."""
+FORK, REAP = b"F", b"R"
+"""What a template is asked: `FORK` is followed by JSON and comes with file descriptors, `REAP` by a number."""
+LENGTH = struct.Struct("<I")
+"""Before each message to a template or from one."""
 
 
 class Raised(NamedTuple):

@@ -1,17 +1,16 @@
 """A worker process as the pool sees it: started, asked, measured, ended, and known to be gone."""
 
-import asyncio
 import contextlib
 import itertools
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from ullage._loops import wait
 from ullage.errors import WorkerDiedError, WorkerError
 from ullage.isolation import words
 from ullage.isolation.channel import Channel, Message, pack
@@ -28,10 +27,13 @@ GROUP_S = 2.0
 class Worker:
     """One process with one model. Any number of threads and event loops may call it."""
 
-    def __init__(self, model: str, task: Task, on_end: Callable[["Worker"], object]) -> None:
+    def __init__(
+        self, model: str, task: Task, on_end: Callable[["Worker"], object], patience: float | None = None
+    ) -> None:
         """Start the process; `load` is the next thing to do. `on_end` is called in a thread once it is gone.
 
-        Raises `OSError` where it cannot be started.
+        Raises `OSError` where it cannot be started, what a module raises that it is to have imported first, and
+        `TimeoutError` where that takes more than `patience` seconds.
         """
         self.model = model
         self._task = task
@@ -46,7 +48,8 @@ class Worker:
         self.is_ending = False
         """Whether its end is wanted."""
         self._kept: object = None
-        self._process, connection = spawn(few_arenas=task.memory_limit is not None)
+        self._is_over = self._has_loaded = False
+        self._process, connection = spawn(task.preload, few_arenas=task.memory_limit is not None, patience=patience)
         self.pid = self._process.pid
         self.memory = HighWater(self.pid)
         self._channel = Channel(connection)
@@ -73,6 +76,7 @@ class Worker:
             self.kill()
             self.gone.wait()
             raise
+        self._has_loaded = True
         self.memory.begin()
         return size
 
@@ -105,18 +109,21 @@ class Worker:
             sender = self._sender
         number = next(self._numbers)
         answer: Future[Message] = Future()
-        loop = asyncio.get_running_loop()
         try:
             try:
-                await loop.run_in_executor(sender, self._send, number, kind, content, answer)
+                sent = sender.submit(self._send, number, kind, content, answer)
             except RuntimeError:  # the sender was shut down
                 self._check()
                 raise
-            return self._open(await asyncio.wrap_future(answer))
-        except asyncio.CancelledError:
+            await wait(sent)
+            message = await wait(answer)
+        except Exception:
+            raise
+        except BaseException:  # a cancellation, whichever loop's
             with contextlib.suppress(RuntimeError):
                 sender.submit(self._give_up, answer, number)
             raise
+        return self._open(message)
 
     def end(self, grace: float) -> BaseException | None:
         """End the process and return once it is gone; gives what the model's `unload` raised.
@@ -233,13 +240,14 @@ class Worker:
             raise
 
     def _wait(self) -> None:
-        _wait_unreaped(self._process)
+        self._process.await_end()
         self._killpg(signal.SIGKILL)  # what it started; its number is still taken, for it is not yet reaped
-        self._process.wait()
+        self._is_over = True
+        status = self._process.reap(may_keep=self._has_loaded)
         self._await_group()
         self._channel.shut()
         self._receiver.join()
-        error = self._describe(self._process.returncode)
+        error = self._describe(status)
         with self._lock:
             self._error = error
             waiting, self._waiting = self._waiting, {}
@@ -278,15 +286,6 @@ class Worker:
             self._killpg(number)
 
     def _killpg(self, number: int) -> None:
-        if self._process.returncode is None:
+        if not self._is_over:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
-
-
-def _wait_unreaped(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of a process and leave it to be reaped, where the system can do that."""
-    if hasattr(os, "waitid"):
-        with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-            return
-    process.wait()

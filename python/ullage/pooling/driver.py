@@ -4,7 +4,6 @@ The core decides (`Brain`); a lock guards the pairing of each event with its act
 inside it.
 """
 
-import asyncio
 import itertools
 import os
 import threading
@@ -23,7 +22,7 @@ from ullage.pooling.faults import OwnersLock
 from ullage.pooling.heart import HEARTBEAT_S, Heart
 from ullage.pooling.journal import ASKED, GRANTED, MODEL, NOTHING, PLACED, REQUEST, Action, Journal
 from ullage.pooling.mover import Mover
-from ullage.pooling.need import Needs
+from ullage.pooling.need import Need, Needs
 
 __all__ = ["Driver", "PolicyDriver", "Waiter"]
 
@@ -37,6 +36,7 @@ class Waiter(NamedTuple):
     name: str
     future: "Future[Instance]"
     since: float
+    workspace: int | None
 
 
 class Driver:
@@ -106,13 +106,21 @@ class Driver:
                 self._write((now, "grant", GRANTED, request, name, answer))
                 self.granted += 1
                 self.leases[request] = instance = self.residents[name].instances[answer]
-                return request, instance
-            self._take(now, answer)
-            future: Future[Instance] = Future()
-            self._waiters[request] = Waiter(name, future, now)
-            self.heart.beat()
+                if instance.isolated is None:
+                    return request, instance
+            else:
+                self._take(now, answer)
+                future: Future[Instance] = Future()
+                self._waiters[request] = Waiter(name, future, now, workspace)
+                self.heart.beat()
+        if isinstance(answer, int):
+            instance.lease_begins(request, workspace)
+            return request, instance
         self._carry_out(answer)
         return request, future
+
+    def enter(self) -> None:
+        """Let a call of a program pass; what follows may take the lock."""
 
     def ask_modestly(self, name: str) -> bool:
         """Have a model loaded if all that it needs is free; tells whether it is loaded or on its way."""
@@ -136,13 +144,13 @@ class Driver:
         else:
             self.cancel(request)
 
-    def release(self, request: int) -> None:
-        """End a lease; nothing happens to one that has ended."""
+    def release(self, request: int, need: Need | None = None) -> None:
+        """End a lease that asked for `need`; nothing happens to one that has ended."""
         instance = self.leases.get(request)
         if instance is None:
             return
         if instance.isolated is not None:
-            self.mover.look(self, instance)
+            self.mover.look(self, instance, request, need)
         with self.lock:
             if self.leases.pop(request, None) is None:
                 return
@@ -165,6 +173,8 @@ class Driver:
             instance = self.leases.pop(request, None)
             if waiter is None and instance is None:
                 return
+        if instance is not None and instance.isolated is not None:
+            self.mover.look(self, instance, request, None)
         self.tell("cancel", REQUEST, (request,), lambda now: self.brain.cancel(now, request))
 
     # Events and actions.
@@ -227,6 +237,8 @@ class Driver:
                 return  # its owner gave up, and has said so or is about to
             self.granted += 1
             self.leases[request] = instance
+        if instance.isolated is not None:
+            instance.lease_begins(request, waiter.workspace)
         if waiter.future.set_running_or_notify_cancel():
             waiter.future.set_result(instance)
 
@@ -256,11 +268,8 @@ class Driver:
 
         Raises `ProtocolError`.
         """
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:
-            return
-        if running is self.mover.loop:
+        loop = self.mover.loop
+        if loop is not None and loop.is_here:
             reason = f"it would block the event loop that the pool's coroutines run on; use {instead}"
             raise ProtocolError(f"{call}: {reason}", event=call, subject="pool", reason=reason)
 
@@ -363,12 +372,24 @@ class PolicyDriver(Driver):
 
     _lock = OwnersLock
 
-    def release(self, request: int) -> None:
+    def enter(self) -> None:
+        """Let a call of a program pass. Raises `ProtocolError` inside of a policy, and where that decides too long."""
+        assert isinstance(self.lock, OwnersLock)  # noqa: S101 - made so, above
+        self.lock.enter()
+
+    def ask(
+        self, name: str, timeout: float | None, priority: int = 0, workspace: int | None = None
+    ) -> tuple[int, "Instance | Future[Instance]"]:
+        """Ask for a model, as of any driver."""
+        self.enter()
+        return super().ask(name, timeout, priority, workspace)
+
+    def release(self, request: int, need: Need | None = None) -> None:
         """End a lease; nothing happens to one that has ended."""
         if self._is_inside():
-            threading.Thread(target=super().release, args=(request,), daemon=True).start()
+            threading.Thread(target=super().release, args=(request, need), daemon=True).start()
         else:
-            super().release(request)
+            super().release(request, need)
 
     def cancel(self, request: int) -> None:
         """Give a request up, as a driver does."""

@@ -16,6 +16,8 @@ __all__ = ["Faults", "OwnersLock", "interrupt_soon"]
 
 FAULT = ("policy", "model", "hook", "reason")
 SOON_S = 0.1
+PATIENCE_S = 30.0
+"""How long a call waits for a policy to decide: one that waits for the caller would never end."""
 
 
 def interrupt_soon() -> None:
@@ -41,16 +43,27 @@ class Faults:
         if not self._has_warned:
             self._has_warned = True
             text = f"{error}; the pool goes on without it, and further faults of the policy are among its events"
-            warnings.warn(text, PolicyWarning, stacklevel=2)
+            _warn(text)
         if error.__cause__ is not None:
             # It holds the frames of whoever called, and with them models that were lent.
             error.__cause__.__traceback__ = None
 
 
+def _warn(text: str) -> None:
+    """Warn; where warnings are errors there is nobody to raise one to, and it is shown all the same."""
+    try:
+        warnings.warn(text, PolicyWarning, stacklevel=3)
+    except PolicyWarning:
+        # Raised on, it would be an exception that the interpreter cannot raise. Who collects those, as test runners do,
+        # would keep the frames of whoever called, and with them models that were lent, whose memory never came back.
+        warnings.showwarning(text, PolicyWarning, __file__, 0)
+
+
 class OwnersLock:
     """A lock that refuses the thread that holds it, where a plain one would have it wait for ever.
 
-    It takes the place of a plain one where a policy in Python, called with the lock held, might call the pool.
+    It takes the place of a plain one where a policy in Python, called with the lock held, might call the pool, or wait
+    for another thread that does.
     """
 
     def __init__(self) -> None:
@@ -80,6 +93,16 @@ class OwnersLock:
 
     def __exit__(self, *_: object) -> None:
         """Open the lock."""
+        self.release()
+
+    def enter(self) -> None:
+        """Let a call of a program pass, now or soon. Raises `ProtocolError` if a policy holds the lock for too long.
+
+        That is for the first thing that a call does: what it takes the lock for later may not be left undone.
+        """
+        if not self.acquire(timeout=PATIENCE_S):
+            reason = f"the pool's policy has been deciding for {PATIENCE_S:g} s, or waits for whoever calls"
+            raise ProtocolError(f"call: {reason}", event="call", subject="pool", reason=reason)
         self.release()
 
     @property

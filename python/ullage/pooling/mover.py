@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from ullage._resident import Instance, forget_locals, survivors
 from ullage.errors import PoolClosedError, ProtocolError
+from ullage.isolation.spawner import Keeper
 from ullage.isolation.worker import Worker
 from ullage.machine.growth import Growth
 from ullage.pooling.journal import PLACED
 
 if TYPE_CHECKING:
+    from ullage._loops import Home
     from ullage.pooling.driver import Driver
+    from ullage.pooling.need import Need
 
 __all__ = ["Mover"]
 
@@ -50,7 +53,8 @@ class Mover:
         """Have no thread yet."""
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="ullage-pool")
         self._growth = Growth()
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self._templates = Keeper()
+        self.loop: Home | None = None
         """Where coroutines run, once the pool was entered on an event loop."""
 
     def move(self, driver: "Driver", kind: str, instance: Instance) -> None:
@@ -60,6 +64,7 @@ class Mover:
     def shutdown(self, *, wait: bool) -> None:
         """End the threads."""
         self._threads.shutdown(wait=wait)
+        self._templates.let_go(wait=wait)
 
     # Up.
 
@@ -77,6 +82,7 @@ class Mover:
     def _bring_up(self, driver: "Driver", instance: Instance) -> dict[str, int] | None:
         """Make the model's object; gives what it was measured to take, if it was."""
         if instance.isolated is not None:
+            self._templates.keep()
             worker, said = instance.isolated.bring_up(instance.name, partial(_ended, weakref.ref(driver), instance))
             instance.stand(worker)
             instance.highest = said or 0
@@ -177,12 +183,17 @@ class Mover:
 
     # In use.
 
-    def look(self, driver: "Driver", instance: Instance) -> None:
-        """Book what a worker grew to while it was leased."""
-        with driver.lock:
-            leases = sum(1 for other in driver.leases.values() if other is instance)
-        held = instance.growth_beyond(leases)
-        if held is not None and instance.resident.measure is None and instance.is_up:
+    def look(self, driver: "Driver", instance: Instance, request: int, need: "Need | None") -> None:
+        """Book what a worker grew to in a lease that ends, and learn what the lease took while it lasted."""
+        worker = instance.worker
+        taken = None if worker is None else worker.memory.lease_ends(request)
+        if taken is None:
+            return
+        held, passing = taken
+        if passing is not None:
+            held += driver.needs.see(need or driver.needs.plain(instance.name), passing)
+        if held > instance.highest and instance.resident.measure is None and instance.is_up:
+            instance.highest = held
             _measured(driver, instance, instance.of_host(held))
 
     def _run(self, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
@@ -191,8 +202,8 @@ class Mover:
         if not inspect.iscoroutine(outcome):
             return outcome
         loop = self.loop
-        if loop is not None and loop.is_running():
-            return asyncio.run_coroutine_threadsafe(outcome, loop).result()
+        if loop is not None and loop.is_running:
+            return loop.run(outcome)
         return asyncio.run(outcome)
 
 

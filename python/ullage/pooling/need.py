@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Need", "Needs"]
 
+NOISE = 8 << 20
+"""Bytes that come and go whatever a process does: stacks of threads, messages."""
+
 
 class Need(NamedTuple):
     """The workspace of one lease."""
@@ -21,6 +24,13 @@ class Need(NamedTuple):
     """Bytes, as the estimates say."""
     context: int
     batch: int
+    is_said: bool = False
+    """Whether the lease itself said how much, which is then what it gets."""
+
+    @property
+    def has_size(self) -> bool:
+        """Whether the lease said how large its input is."""
+        return bool(self.context or self.batch)
 
 
 class Needs:
@@ -37,12 +47,13 @@ class Needs:
         self.has_learned = False
         """Whether anything was learned of leases that say nothing of what they need."""
         self._learned: set[str] = set()
+        self._told: set[str] = set()
 
     def of(self, model: str, context: int, batch: int, workspace: ByteCount | None) -> Need:
         """Give what a lease needs. Raises `QuantityError` for what is no size, `ArgumentError` for what is no count."""
         if workspace is not None:
             said = parse_bytes(workspace)
-            return Need(model, said, said, context, batch)
+            return Need(model, said, said, context, batch, is_said=True)
         predicted = self._predicted(model, context, batch)
         booked = self.estimates.book(model, predicted, context=context, batch=batch)
         return Need(model, predicted, booked, context, batch)
@@ -54,6 +65,11 @@ class Needs:
     def learned(self, model: str) -> Need | None:
         """Give the same if anything was learned that changes it."""
         return self.plain(model) if model in self._learned else None
+
+    def report(self, need: Need, peak: int) -> None:
+        """Take in what is said of a lease: from now on that counts for its model, not what is seen."""
+        self._told.add(need.model)
+        self.learn(need, peak)
 
     def learn(self, need: Need, peak: int) -> None:
         """Take in that a lease took `peak` bytes at most."""
@@ -68,6 +84,19 @@ class Needs:
         if not (need.context or need.batch):
             self._learned.add(need.model)
             self.has_learned = True
+
+    def see(self, need: Need, taken: int) -> int:
+        """Take in what a lease was seen to take; gives how much of it that was not booked is not learned either.
+
+        Leases that say how large their input is teach what such take, more or less. Of others only what passes what is
+        booked by more than what may be of no account is: one that computed nothing says nothing of those that will.
+        """
+        if need.model in self._told:
+            return max(taken - need.booked, 0)
+        if not need.is_said and (need.has_size or taken > need.booked + NOISE):
+            self.learn(need, taken)
+            return 0
+        return max(taken - need.booked, 0)
 
     def _predicted(self, model: str, context: int, batch: int) -> int:
         resident = self._residents.get(model)

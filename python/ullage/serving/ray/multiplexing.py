@@ -11,6 +11,7 @@ from functools import partial, update_wrapper
 from typing import Any, Self, TypeAlias, overload
 
 from ullage._core import Footprint, Ledger, parse_bytes
+from ullage._loops import home
 from ullage._types import ByteCount
 from ullage.errors import ArgumentError, LoadFailedError
 from ullage.pool import AsyncLease, Pool
@@ -296,7 +297,7 @@ class _Shelf:
             raise TypeError("The model ID must be a string.")
         if not model_id:
             raise ValueError("The model ID cannot be empty.")
-        self.pool._driver.mover.loop = asyncio.get_running_loop()  # noqa: SLF001 - loaders run where they are called
+        self.pool._driver.mover.loop = home()  # noqa: SLF001 - loaders run where they are called
         if model_id not in self._known:
             self._register(model_id)
         return self.pool.lease(model_id, timeout=self._timeout)
