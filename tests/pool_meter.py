@@ -60,7 +60,8 @@ class Meter:
         """Take the group down."""
         if self.group is not None:
             _move_spawner(self.group.parent)
-            self.group.rmdir()
+            with contextlib.suppress(OSError):  # a storm that failed may have left somebody in it
+                self.group.rmdir()
 
 
 def _new_group() -> Path | None:

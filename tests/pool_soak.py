@@ -70,6 +70,8 @@ class Storm:
     told: float = 0.0
     looks: int = 0
     weighings: int = 0
+    is_bound: bool = False
+    """Whether every liar was measured, and the kernel told what there is."""
     most: int = 0
     """Bytes that the workers held at most beyond what stays, once every liar was measured."""
     most_by_group: int = 0
@@ -182,13 +184,11 @@ class Storm:
 
     def weigh(self) -> None:
         """Hold what the workers really take against the books until told to stop."""
-        is_told = False
         while not self.stop.wait(LOOK_S):
-            if not is_told:
-                rows = self.pool.status()
-                lying = [row for row in rows if int(row["name"][1:]) % 5 == 0 and row.get("isolation") != "thread"]
-                is_told = all(row["measured"] for row in lying)
-                if is_told:
+            if not self.is_bound:
+                rows = {row["name"]: row for row in self.pool.status()}
+                self.is_bound = all(rows[f"m{number}"]["measured"] for number in range(0, self.isolated, 5))
+                if self.is_bound:
                     self.meter.limit(self.meter.base + LIMIT + KERNEL)
                 continue
             before, (held, pids), booked = self.ledger.used, self.meter.shares(), self.ledger.used
@@ -301,7 +301,8 @@ def main() -> None:
     text += f"{found.kills} kills, {found.looks} looks at the books; nothing is left\n"
     text += f"held beside the {found.meter.base // MB} MB that stay: at most {found.most // MB} of {LIMIT // MB} MB "
     text += f"in {found.weighings} sums of PSS, {found.beyond / MB:.1f} MB beyond what was booked; "
-    sys.stdout.write(text + f"by the kernel's count {(found.most_by_group - found.meter.base) // MB} MB\n")
+    sys.stdout.write(text + f"by the kernel's count {(found.most_by_group - found.meter.base) // MB} MB")
+    sys.stdout.write(", and it was told to kill beyond\n" if found.is_bound else "\n")
 
 
 if __name__ == "__main__":

@@ -290,6 +290,36 @@ def test_a_forked_program_has_templates_of_its_own() -> None:
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
+def test_ctrl_c_is_for_the_program_alone() -> None:
+    program = (
+        "import signal, time, ullage\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "pool = ullage.Pool(ullage.Ledger('1GB'))\n"
+        "pool.register('a', load='template_world:load_facts', footprint='50MB', isolation='process')\n"
+        "with pool.lease_sync('a') as a:\n"
+        "    try:\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(60)\n"
+        "    except KeyboardInterrupt:\n"
+        "        print(a['group'], flush=True)\n"
+        "pool.close()\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(  # noqa: S603 - this interpreter
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    ) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "ready\n"
+        os.killpg(started.pid, signal.SIGINT)  # as a terminal does
+        out, errors = started.communicate(timeout=60)
+    assert (started.returncode, out, errors) == (0, "True\n", "")
+
+
 def test_a_program_that_ends_without_closing_says_nothing() -> None:
     program = (
         "import ullage\n"
