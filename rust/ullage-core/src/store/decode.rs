@@ -3,7 +3,7 @@
 use super::buffer::Buffer;
 use super::numbers::{self, own_scheme};
 use super::output::Element;
-use crate::codec::kernel::{BATCH, Isa, Matrix, Out, Store};
+use crate::codec::kernel::{BATCH, Isa, Matrix, Out, ROUNDED_BATCH, Store};
 use crate::codec::{RawReader, Reading, Scheme, View};
 use crate::error::{Error, Result};
 use crate::model::Dtype;
@@ -80,6 +80,33 @@ impl Stored<'_> {
         for (x, y) in shares.zip(y.chunks_mut(rows.saturating_mul(BATCH).max(1))) {
             let batch = x.len().checked_div(columns).unwrap_or(0);
             matrix.gemv_all(x, batch, y, isa, threads)?;
+        }
+        Ok(())
+    }
+
+    /// The same with vectors that are rounded to integers of eight bits.
+    ///
+    /// # Errors
+    /// As [`Self::multiply`], and [`Error::Argument`] for a scheme that takes none, or an `x` that is not finite.
+    pub(super) fn multiply_rounded(
+        &self,
+        x: &[f32],
+        batch: usize,
+        y: &mut [f32],
+        threads: usize,
+    ) -> Result<()> {
+        let matrix = self.matrix()?;
+        let (rows, columns) = (matrix.rows(), matrix.cols());
+        check_length("x", x.len(), columns, batch)?;
+        check_length("y", y.len(), rows, batch)?;
+        if !matrix.takes_rounded() {
+            return matrix.round(&[], 1).map(drop);
+        }
+        let isa = Isa::detect();
+        let shares = x.chunks(columns.saturating_mul(ROUNDED_BATCH).max(1));
+        for (x, y) in shares.zip(y.chunks_mut(rows.saturating_mul(ROUNDED_BATCH).max(1))) {
+            let batch = x.len().checked_div(columns).unwrap_or(0);
+            matrix.gemv_rounded_all(&matrix.round(x, batch)?, y, isa, threads)?;
         }
         Ok(())
     }

@@ -104,6 +104,7 @@ fn joined<R: Row>(
 /// `x` is valid for reads of the columns of a unit.
 #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
 #[inline]
+#[expect(clippy::many_single_char_names, reason = "registers")]
 unsafe fn summed<R: Row>(codes: &[__m256i; 16], x: *const i8) -> [__m256i; 2] {
     let zero = _mm256_setzero_si256();
     let mut sums = [zero; 16];
@@ -157,6 +158,7 @@ fn fours([a, b, c, d]: [__m256i; 4]) -> __m256i {
 /// Sums of all lanes of each register.
 #[target_feature(enable = "avx2")]
 #[inline]
+#[expect(clippy::many_single_char_names, reason = "registers")]
 fn eights([a, b, c, d, e, f, g, h]: [__m256i; 8]) -> __m256i {
     let first = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
     let second = _mm256_hadd_epi32(_mm256_hadd_epi32(e, f), _mm256_hadd_epi32(g, h));

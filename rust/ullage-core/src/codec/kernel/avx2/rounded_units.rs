@@ -35,8 +35,8 @@ pub(super) struct Unit {
 impl Unit {
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn new(codes: [__m256i; 16], scales: [__m256; 2], zeros: [__m256i; 2]) -> Self {
-        Self { codes, scales, zeros, leasts: [_mm256_setzero_ps(); 2] }
+    fn new(codes: &[__m256i; 16], scales: [__m256; 2], zeros: [__m256i; 2]) -> Self {
+        Self { codes: *codes, scales, zeros, leasts: [_mm256_setzero_ps(); 2] }
     }
 }
 
@@ -178,7 +178,7 @@ impl Row for ScaledNibbles<'_> {
             *bytes = loaded(data, flip);
         }
         let (scales, zeros) = self.0.of_unit(number, 4);
-        Unit::new(nibbles(bytes), scales, zeros)
+        Unit::new(&nibbles(bytes), scales, zeros)
     }
 }
 
@@ -206,7 +206,7 @@ impl Row for ScaledBytes<'_> {
             *codes = loaded(data, flip);
         }
         let (scales, zeros) = self.0.of_unit(number, 8);
-        Unit::new(codes, scales, zeros)
+        Unit::new(&codes, scales, zeros)
     }
 }
 
@@ -287,7 +287,7 @@ impl Row for Nibbles<'_> {
             };
             *halves = [[pair[0], pair[1]], [pair[18], pair[19]]];
         }
-        Unit::new(nibbles(bytes), eights(&halves), [_mm256_set1_epi32(8); 2])
+        Unit::new(&nibbles(bytes), eights(&halves), [_mm256_set1_epi32(8); 2])
     }
 }
 
@@ -318,7 +318,7 @@ impl Row for EightBits<'_> {
             *codes = unsafe { _mm256_loadu_si256(block.as_ptr().add(2).cast()) };
             *half = [block[0], block[1]];
         }
-        Unit::new(codes, eights(&halves), [_mm256_setzero_si256(); 2])
+        Unit::new(&codes, eights(&halves), [_mm256_setzero_si256(); 2])
     }
 }
 
@@ -408,6 +408,6 @@ impl Row for SixBits<'_> {
             let levels = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(eight)));
             _mm256_mul_ps(_mm256_broadcastss_ps(whole), _mm256_cvtepi32_ps(levels))
         });
-        Unit::new(codes, scales, [_mm256_set1_epi32(32); 2])
+        Unit::new(&codes, scales, [_mm256_set1_epi32(32); 2])
     }
 }

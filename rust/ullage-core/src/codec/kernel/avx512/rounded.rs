@@ -110,6 +110,7 @@ fn product<R: Row, const N: usize>(row: &R, x: &[Vector<'_>], results: &mut [f32
     enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx512vnni,avx2,fma,f16c,bmi2,popcnt"
 )]
 #[inline]
+#[expect(clippy::many_single_char_names, reason = "registers")]
 unsafe fn summed<R: Row>(codes: &[__m512i; 8], x: *const i8) -> __m512i {
     let zero = _mm512_setzero_si512();
     let mut sums = [zero; 8];

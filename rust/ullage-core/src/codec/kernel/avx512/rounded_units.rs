@@ -36,8 +36,8 @@ pub(super) struct Unit {
 impl Unit {
     #[target_feature(enable = "avx512f")]
     #[inline]
-    fn new(codes: [__m512i; 8], scales: __m512, zeros: __m512i) -> Self {
-        Self { codes, scales, zeros, leasts: _mm512_setzero_ps() }
+    fn new(codes: &[__m512i; 8], scales: __m512, zeros: __m512i) -> Self {
+        Self { codes: *codes, scales, zeros, leasts: _mm512_setzero_ps() }
     }
 }
 
@@ -165,7 +165,7 @@ impl Row for ScaledNibbles<'_> {
             *codes = nibbles(unsafe { loaded(data.as_ptr(), flip) });
         }
         let (scales, zeros) = self.0.of_unit(number, 4);
-        Unit::new(codes, scales, zeros)
+        Unit::new(&codes, scales, zeros)
     }
 }
 
@@ -196,7 +196,7 @@ impl Row for ScaledBytes<'_> {
             *codes = unsafe { loaded(data.as_ptr(), flip) };
         }
         let (scales, zeros) = self.0.of_unit(number, 8);
-        Unit::new(codes, scales, zeros)
+        Unit::new(&codes, scales, zeros)
     }
 }
 
@@ -283,7 +283,7 @@ impl Row for Nibbles<'_> {
         // SAFETY: 128 bytes from there on are of the unit.
         let [first, second] = [0, 144].map(|at| unsafe { words(data.add(at), places) });
         let scales = _mm512_cvtph_ps(_mm256_set_m128i(second, first));
-        Unit::new(codes, scales, lowered(_mm512_set1_epi32(8)))
+        Unit::new(&codes, scales, lowered(_mm512_set1_epi32(8)))
     }
 }
 
@@ -324,7 +324,7 @@ impl Row for EightBits<'_> {
         // SAFETY: 128 bytes from there on are of the unit.
         let [a, b, c, d] = [0, 136, 272, 408].map(|at| unsafe { words(data.add(at), places) });
         let halves = _mm256_set_m128i(_mm_unpacklo_epi64(c, d), _mm_unpacklo_epi64(a, b));
-        Unit::new(codes, _mm512_cvtph_ps(halves), lowered(_mm512_set1_epi32(128)))
+        Unit::new(&codes, _mm512_cvtph_ps(halves), lowered(_mm512_set1_epi32(128)))
     }
 }
 
@@ -408,7 +408,7 @@ impl Row for SixBits<'_> {
             let levels = _mm512_cvtepi8_epi32(_mm_loadu_si128(data.add(192).cast()));
             _mm512_mul_ps(half(data.add(208)), _mm512_cvtepi32_ps(levels))
         };
-        Unit::new(codes, scales, lowered(_mm512_set1_epi32(32)))
+        Unit::new(&codes, scales, lowered(_mm512_set1_epi32(32)))
     }
 }
 

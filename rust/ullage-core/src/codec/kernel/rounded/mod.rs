@@ -178,7 +178,7 @@ impl Matrix<'_> {
         threads: usize,
         multiply: impl Fn(Range<usize>, &mut [f32]) -> Result<()> + Sync,
     ) -> Result<()> {
-        let ranges = splits(threads, self.rows, parallel::LINE / size_of::<f32>());
+        let ranges = splits(threads, self.rows, 16); // a cache line of results
         if let [whole] = ranges.as_slice() {
             return multiply(whole.clone(), y);
         }

@@ -7,6 +7,10 @@
 //! integers of `x` times the product of its least value and the scale. Lanes are joined by halves: 8 apart, 4, 2, 1.
 //!
 //! No sum overflows: a lane of 256 columns adds 16 products, a block 32, of at most 255 times 127.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "divisions by sizes of blocks, spans and groups, none of which is 0"
+)]
 
 use std::ops::Range;
 

@@ -53,7 +53,7 @@ impl<'a> Scaled<'a> {
     pub(in crate::codec::kernel) fn of(integers: &Integers<'a>, cols: usize) -> Option<Self> {
         let doublings =
             (0..=4_u32).find(|&doublings| integers.sharing.is_even_in(cols, BLOCK << doublings))?;
-        let (units, runs) = (cols.div_ceil(UNIT), cols / (BLOCK << doublings));
+        let (units, runs) = (cols.div_ceil(UNIT), (cols / BLOCK) >> doublings);
         Some(Self { integers: *integers, cols, units, runs, doublings })
     }
 
@@ -73,7 +73,7 @@ impl<'a> Scaled<'a> {
     pub(in crate::codec::kernel) fn row(&self, start: usize) -> ScaledRow<'a> {
         let bits = self.integers.bits as usize;
         let bytes = |elements: usize| (elements / 8).saturating_mul(bits);
-        let first = start / BLOCK >> self.doublings;
+        let first = (start / BLOCK) >> self.doublings;
         let scales = first.saturating_mul(2)..first.saturating_add(self.runs).saturating_mul(2);
         ScaledRow {
             codes: self
@@ -137,6 +137,6 @@ impl<'a> Whole<'a> {
 /// The GGML blocks of the row of `cols` columns whose first element is `start`.
 #[inline(always)]
 pub(in crate::codec::kernel) fn row_blocks(block: Block, data: &[u8], start: usize, cols: usize) -> &[u8] {
-    let bytes = |elements: usize| (elements / block.elements()).saturating_mul(block.bytes());
+    let bytes = |elements: usize| elements.div_euclid(block.elements()).saturating_mul(block.bytes());
     data.get(bytes(start)..bytes(start.saturating_add(cols))).unwrap_or_default()
 }

@@ -1,4 +1,8 @@
 //! Vectors rounded to integers of eight bits.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "divisions by sizes of blocks, spans and groups, none of which is 0"
+)]
 
 use super::{Form, LANES, Plan, UNIT};
 use crate::error::{Error, Result};
