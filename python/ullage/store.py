@@ -221,13 +221,13 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
         `x` is one vector, or a row for each of several; the result is one likewise. A weight of more dimensions has a
         row for each of its first, and a vector is one row; a lossless one is decoded whole, as `array` does.
 
-        With `activations="int8"` vectors are rounded to integers of 8 bits first and multiplied as such with the stored
-        integers (dynamic quantisation of activations, W8A8 and W4A8): less time, and less exact. Each block of 32 numbers
-        of `x`, or of 256 where a row of the weight has one scale, has the scale `s = max(abs(x)) / 127`, and
-        `q = round(x / s)`, ties to even. Products of integers are summed exactly, then multiplied with both scales. The
-        result differs from the exact product by no more than the sum of `abs(weight) * s / 2` over a row, and by what
-        sums of 32 bits lose; all processors give the same bits. Weights in `linear` schemes and `gguf` ones of `q4_0`,
-        `q8_0`, `q4_k` and `q6_k` are multiplied so. See docs/kernels.md.
+        With `activations="int8"` vectors are rounded to integers of 8 bits first, and those multiplied with the stored
+        integers (dynamic quantisation of activations, W8A8 and W4A8): less time, and less exact. Each block of 32
+        numbers of `x`, or of 256 where a row of the weight has one scale, has the scale `s = max(abs(x)) / 127`, and
+        `q = round(x / s)`, ties to even. Products of integers are summed exactly, then multiplied with both scales.
+        The result differs from the exact product by no more than the sum of `abs(weight) * s / 2` over a row, and by
+        what sums of 32 bits lose; all processors give the same bits. Weights in `linear` schemes and `gguf` ones of
+        `q4_0`, `q8_0`, `q4_k` and `q6_k` are multiplied so. docs/kernels.md says what it costs.
 
         Raises what `array` raises, and `ArgumentError` for an `x` of another length; with `activations` also for one
         that is not finite, and for a tensor in another scheme.

@@ -9,6 +9,8 @@
 //! (checked)             (a tile, in L1)     └─► sums of products    gemv, up to eight vectors for one decoding
 //! ```
 //!
+//! [`Matrix::gemv_rounded`] multiplies integers with vectors that were rounded to integers first.
+//!
 //! With kernels of their own: numbers in F16, BF16 and F32; palettes of 1 to 8 bits per tensor and group; integers of 4 and
 //! 8 bits; sparse halves; GGML's `Q4_0`, `Q8_0`, `Q4_K` and `Q6_K`. Every other scheme is decoded as a whole at the first use
 //! and kept ([`Matrix::held_bytes`] says how much that is).
@@ -82,6 +84,7 @@ use rounded::Plan;
 pub use isa::Isa;
 pub use parallel::{parallel, splits};
 pub use roofs::{fill, read};
+pub(crate) use rounded::takes_none;
 pub use rounded::{ROUNDED_BATCH, Rounded};
 pub use timing::{Course, Work, fill_times, read_times};
 

@@ -20,6 +20,7 @@ use std::ops::Range;
 use super::isa::Isa;
 use super::layout::{Block, Layout};
 use super::{Kernel, Matrix, Portable, parallel, splits, wrong_length};
+use crate::codec::scheme::Scheme;
 use crate::error::{Error, Result};
 
 pub use vectors::Rounded;
@@ -197,11 +198,7 @@ impl Matrix<'_> {
     }
 
     fn plan(&self) -> Result<Plan> {
-        Plan::of(&self.layout, self.cols).ok_or_else(|| {
-            let kinds = "linear and GGML's q4_0, q8_0, q4_k and q6_k are";
-            let reason = format!("{} is not multiplied with rounded vectors; {kinds}", self.scheme);
-            Error::Argument { name: "scheme", reason }
-        })
+        Plan::of(&self.layout, self.cols).ok_or_else(|| takes_none(self.scheme))
     }
 
     fn check_rounded(&self, x: &Rounded) -> Result<Plan> {
@@ -212,4 +209,11 @@ impl Matrix<'_> {
         let reason = format!("it was rounded for a weight of another scheme, or of {} columns", x.cols());
         Err(Error::Argument { name: "x", reason })
     }
+}
+
+/// What is wrong with a scheme whose weights are not multiplied with rounded vectors.
+pub(crate) fn takes_none(scheme: Scheme) -> Error {
+    let kinds = "linear and GGML's q4_0, q8_0, q4_k and q6_k are";
+    let reason = format!("{scheme} is not multiplied with rounded vectors; {kinds}");
+    Error::Argument { name: "scheme", reason }
 }
