@@ -206,5 +206,5 @@ def products(weights: int, columns: int, parts: Parts, batch: int, threads: int)
 
     names = [(f"llama.cpp {name}", name, plain) for name in TYPES if name != "f16"]
     if again is not None:
-        names += [(f"llama.cpp {name} repacked", name, again) for name in ("q4_0", "q8_0", "q4_k", "q6_k")]
+        names += [(f"llama.cpp {name} repacked", name, again) for name in ("q4_0", "q4_k")]
     return [(shown, f"gguf:{name}", partial(multiply, name, kind)) for shown, name, kind in names]

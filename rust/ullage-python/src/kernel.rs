@@ -112,7 +112,6 @@ impl StoredMatrix {
 
     /// Its product with `batch` vectors that lie end to end in `x`, flat.
     #[pyo3(signature = (x, *, batch = 1, threads = 1, isa = None, activations = None))]
-    #[expect(clippy::too_many_arguments, reason = "they are named in Python")]
     fn multiply<'py>(
         &self,
         py: Python<'py>,

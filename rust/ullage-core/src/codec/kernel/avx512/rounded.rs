@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::super::layout::{Block, Integers, Layout};
 use super::super::rounded::units::{Scaled, Whole, padded};
 use super::super::rounded::{Form, LANES, LONG_BLOCK, Plan, ROUNDED_BATCH, Rounded, Vector, plain};
-use super::lanes::ask;
+use super::lanes::ask_far;
 use super::rounded_units::{EightBits, FourBits, Nibbles, Row, ScaledBytes, ScaledNibbles, SixBits, Sums};
 
 #[target_feature(
@@ -287,7 +287,7 @@ fn whole_row<const BITS: usize, const N: usize>(
 #[target_feature(enable = "avx512f")]
 #[inline]
 pub(super) unsafe fn loaded(data: *const u8, flip: __m512i) -> __m512i {
-    ask(data);
+    ask_far::<64>(data);
     // SAFETY: by the caller.
     _mm512_xor_si512(unsafe { _mm512_loadu_si512(data.cast()) }, flip)
 }

@@ -6,7 +6,7 @@ use super::super::layout::Block;
 use super::super::rounded::UNIT;
 use super::super::rounded::units::{Scaled, ScaledRow, padded, row_blocks};
 use super::blocks::{half, scales};
-use super::lanes::ask;
+use super::lanes::ask_far;
 use super::rounded::{loaded, nibbles};
 
 /// How the lanes of products become 16 sums.
@@ -265,9 +265,9 @@ impl Row for Nibbles<'_> {
     unsafe fn unit(&self, number: usize) -> Unit {
         let mut room = [0; 288];
         let data = padded(self.row, number * 288, &mut room).as_ptr();
+        ask_far::<288>(data);
         let mut codes = [_mm512_setzero_si512(); 8];
         for (four, codes) in codes.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-            ask(data.wrapping_add(72 * four));
             // SAFETY: four blocks are 72 bytes, and there are four times as many.
             let bytes = unsafe {
                 let data = data.add(72 * four + 2);
@@ -307,10 +307,10 @@ impl Row for EightBits<'_> {
     unsafe fn unit(&self, number: usize) -> Unit {
         let mut room = [0; 544];
         let data = padded(self.row, number * 544, &mut room).as_ptr();
+        ask_far::<544>(data);
         let flip = _mm512_set1_epi8(-128);
         let mut codes = [_mm512_setzero_si512(); 8];
         for (pair, codes) in codes.iter_mut().enumerate() {
-            ask(data.wrapping_add(68 * pair));
             // SAFETY: two blocks are 68 bytes, and there are eight times as many.
             let bytes = unsafe {
                 let data = data.add(68 * pair + 2);
@@ -350,11 +350,12 @@ impl Row for FourBits<'_> {
     unsafe fn unit(&self, number: usize) -> Unit {
         let mut room = [0; 288];
         let data = padded(self.row, number * 288, &mut room).as_ptr();
+        ask_far::<288>(data);
         let mut codes = [_mm512_setzero_si512(); 8];
         for (quarter, codes) in codes.as_chunks_mut::<2>().0.iter_mut().enumerate() {
             let at = quarter / 2 * 144 + 16 + quarter % 2 * 64;
             // SAFETY: codes are the last 128 of the 144 bytes of a block, and there are two.
-            *codes = nibbles(unsafe { loaded(data.add(at), _mm512_setzero_si512()) });
+            *codes = nibbles(unsafe { _mm512_loadu_si512(data.add(at).cast()) });
         }
         // SAFETY: a block begins with 16 bytes of scales.
         let [first, second] = [0, 144].map(|at| scales(unsafe { data.add(at).cast::<[u8; 16]>().read() }));
@@ -385,13 +386,13 @@ impl Row for SixBits<'_> {
     unsafe fn unit(&self, number: usize) -> Unit {
         let mut room = [0; 210];
         let data = padded(self.row, number * 210, &mut room).as_ptr();
+        ask_far::<210>(data);
         let mut codes = [_mm512_setzero_si512(); 8];
         let upper = _mm512_set1_epi8(0x30);
         // The upper bits of four times 32 columns are pairs of bits of the same bytes.
         let first = _mm512_inserti64x4::<1>(_mm512_set1_epi32(4), _mm256_set1_epi32(2));
         let second = _mm512_inserti64x4::<1>(_mm512_setzero_si512(), _mm256_set1_epi32(30));
         for (part, codes) in codes.as_chunks_mut::<2>().0.iter_mut().take(2).enumerate() {
-            ask(data.wrapping_add(105 * part));
             // SAFETY: 128 bytes of lower bits, then 64 of upper ones.
             let (low, high) = unsafe {
                 let high = _mm256_loadu_si256(data.add(128 + 32 * part).cast());

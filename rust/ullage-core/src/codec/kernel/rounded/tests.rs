@@ -1,7 +1,6 @@
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::float_cmp,
-    clippy::cast_precision_loss,
     reason = "small numbers, and bits that must be equal"
 )]
 use proptest::prelude::*;
@@ -198,7 +197,7 @@ fn the_largest_sums_are_exact() {
     let one = 0x3C00_u16.to_le_bytes();
     for (code, level) in [(0x80_u8, -128.0), (0x7F, 127.0)] {
         let cols = 1024;
-        let (codes, scales) = (vec![code; cols], one.repeat(1));
+        let (codes, scales) = (vec![code; cols], one.to_vec());
         let matrix = Matrix::new(scheme("linear:8"), &[1, 1024], &[&codes, &scales]).unwrap();
         for sign in [1.0_f32, -1.0] {
             let rounded = matrix.round(&vec![127.0 * sign; cols], 1).unwrap();
