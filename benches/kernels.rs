@@ -49,11 +49,13 @@ fn kernels(bench: &mut Criterion) {
             group.bench_function(BenchmarkId::new("multiply", isa), |bench| {
                 bench.iter(|| matrix.gemv(0..64, &x[..4096], 1, &mut y[..64], isa).unwrap());
             });
-            for batch in [1, 8].into_iter().filter(|_| matrix.takes_rounded()) {
-                let rounded = matrix.round(&x[..batch * 4096], batch).unwrap();
-                group.bench_function(BenchmarkId::new(format!("rounded x {batch}"), isa), |bench| {
-                    bench.iter(|| matrix.gemv_rounded(0..64, &rounded, &mut y[..batch * 64], isa).unwrap());
-                });
+            for (batch, numbers, results) in [(1, 4096, 64), (8, 8 * 4096, 8 * 64)] {
+                if let Ok(rounded) = matrix.round(&x[..numbers], batch) {
+                    let y = &mut y[..results];
+                    group.bench_function(BenchmarkId::new(format!("rounded x {batch}"), isa), |bench| {
+                        bench.iter(|| matrix.gemv_rounded(0..64, &rounded, y, isa).unwrap());
+                    });
+                }
             }
         }
         group.finish();

@@ -115,7 +115,7 @@ def test_what_does_not_fit_is_refused() -> None:
         )
     with pytest.raises(UllageError, match="activations"):
         matrix.multiply(np.zeros(COLUMNS, np.float32), activations="int9")
-    with pytest.raises(UllageError, match="scheme"):
+    with pytest.raises(UllageError, match="activations: palettized:4"):
         matrix.multiply(np.zeros(COLUMNS, np.float32), activations="int8")
     with pytest.raises(UllageError, match="chunk"):
         matrix.times("f32", 0)

@@ -531,7 +531,7 @@ def test_vectors_that_cannot_be_rounded_are_refused(model: Path, tmp_path: Path)
         ullage.write_compressed(model, tmp_path / "out", scheme, force=True)
         with ullage.load(tmp_path / "out") as store:
             for x in (weights(64), weights(3, 64), weights(3, 64)[:0]):
-                with pytest.raises(ArgumentError, match=r"scheme: .* is not multiplied with rounded vectors"):
+                with pytest.raises(ArgumentError, match=r"activations: .* is not multiplied with rounded vectors"):
                     store.multiply("layer.0.weight", x, activations="int8")
     with ullage.load(tmp_path / "out") as store:
         store.close()

@@ -235,7 +235,7 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
         place = None if self._is_own(name) else self._place(name)
         if place is None and activations is not None:
             reason = f"{self._tensors[name].scheme} is not multiplied with rounded vectors"
-            raise ArgumentError(f"scheme: {reason}", name="scheme", reason=reason)
+            raise ArgumentError(f"activations: {reason}", name="activations", reason=reason)
         vectors = np.ascontiguousarray(x, dtype=np.float32)
         if vectors.ndim not in {1, 2}:
             reason = f"{vectors.ndim} dimensions, not one vector or rows of them"

@@ -174,7 +174,7 @@ impl StoreFile {
     fn blame(&self, entry: &Entry, error: Error) -> Error {
         let (field, reason) = match error {
             Error::Damaged { piece, reason } => (format!("{}.{piece}", entry.name), reason),
-            Error::Argument { name, reason } if !["dtype", "x", "y"].contains(&name) => {
+            Error::Argument { name, reason } if !["activations", "dtype", "x", "y"].contains(&name) => {
                 (entry.name.clone(), format!("{name}: {reason}"))
             }
             other => return other,

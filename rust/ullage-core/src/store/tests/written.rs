@@ -140,7 +140,7 @@ fn products_of_rounded_vectors_are_near_and_named_where_there_are_none() {
         let store = WeightStore::open(&out, &StoreOptions::default()).unwrap();
         let place = store.file().place("a.weight").unwrap();
         let found = store.multiply_rounded(place, &weights(32, 9), 1, &mut [0.0; 24]);
-        assert!(matches!(found, Err(Error::Argument { name: "scheme", .. })), "{scheme} {found:?}");
+        assert!(matches!(found, Err(Error::Argument { name: "activations", .. })), "{scheme} {found:?}");
     }
 }
 

@@ -215,5 +215,5 @@ impl Matrix<'_> {
 pub(crate) fn takes_none(scheme: Scheme) -> Error {
     let kinds = "linear and GGML's q4_0, q8_0, q4_k and q6_k are";
     let reason = format!("{scheme} is not multiplied with rounded vectors; {kinds}");
-    Error::Argument { name: "scheme", reason }
+    Error::Argument { name: "activations", reason }
 }

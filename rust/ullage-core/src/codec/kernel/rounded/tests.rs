@@ -271,8 +271,8 @@ fn what_does_not_fit_is_refused() {
         let other = encoded(text, 4, 40, 1);
         let other = Matrix::of(other.view()).unwrap();
         assert!(!other.takes_rounded());
-        assert_eq!(name(other.round(&[0.0; 40], 1).map(drop)).0, "scheme");
-        assert_eq!(name(other.gemv_rounded(0..4, &rounded, &mut [0.0; 8], isa)).0, "scheme");
+        assert_eq!(name(other.round(&[0.0; 40], 1).map(drop)).0, "activations");
+        assert_eq!(name(other.gemv_rounded(0..4, &rounded, &mut [0.0; 8], isa)).0, "activations");
     }
 }
 

@@ -4,7 +4,7 @@
     reason = "divisions by sizes of blocks, spans and groups, none of which is 0"
 )]
 
-use super::{Form, LANES, Plan, UNIT};
+use super::{Form, LANES, LONG_BLOCK, Order, Plan, UNIT};
 use crate::error::{Error, Result};
 
 /// Added to a number and taken off again, it rounds it to a whole one, ties to even: above 2^23 nothing else is left.
@@ -146,23 +146,34 @@ fn round(plan: Plan, x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut
             continue;
         }
         let inverse = MOST / most;
-        for (offset, &x) in x.iter().enumerate() {
-            let code = (x * inverse + ROUNDER).to_bits().to_le_bytes()[0].cast_signed();
-            let column = first.saturating_add(offset);
-            codes[plan.order.place(column)] = code;
-            let sum = match plan.form {
-                Form::Row { group } => number.saturating_mul(LANES).saturating_add(column / group % LANES),
-                Form::Blocks { span } => column / span,
-            };
-            // At most 32 of them, of 127.
-            sums[sum] = sums[sum].wrapping_add(i32::from(code));
+        let mut rounded = [0_i8; LONG_BLOCK];
+        let rounded = &mut rounded[..x.len()];
+        for (code, &x) in rounded.iter_mut().zip(x) {
+            *code = (x * inverse + ROUNDER).to_bits().to_le_bytes()[0].cast_signed();
         }
+        // At most 32 of them, of 127.
+        let sum = |codes: &[i8]| codes.iter().fold(0_i32, |sum, &code| sum.wrapping_add(i32::from(code)));
         match plan.form {
-            Form::Row { .. } => scales[number] = scale,
-            Form::Blocks { span } => {
-                let last = first.saturating_add(x.len()).div_ceil(span);
-                scales[first / span..last].fill(scale);
+            Form::Row { group } => {
+                scales[number] = scale;
+                let sums = &mut sums[number.saturating_mul(LANES)..][..LANES];
+                for (place, codes) in rounded.chunks(group).enumerate() {
+                    sums[place % LANES] = sums[place % LANES].wrapping_add(sum(codes));
+                }
             }
+            Form::Blocks { span } => {
+                let entries = scales[first / span..].iter_mut().zip(&mut sums[first / span..]);
+                for (codes, (step, of_codes)) in rounded.chunks(span).zip(entries) {
+                    (*step, *of_codes) = (scale, sum(codes));
+                }
+            }
+        }
+        if plan.order == Order::Natural {
+            codes[first..first.saturating_add(rounded.len())].copy_from_slice(rounded);
+            continue;
+        }
+        for (&code, column) in rounded.iter().zip(first..) {
+            codes[plan.order.place(column)] = code;
         }
     }
     Ok(())
