@@ -11,7 +11,9 @@ import argparse
 import json
 import os
 import platform
+import time
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +54,19 @@ MULTIPLIED = (
     "linear:8",
     "linear:4,block=32",
     "sparse:0.75",
+    "gguf:q4_0",
+    "gguf:q8_0",
+    "gguf:q4_k",
+    "gguf:q6_k",
+)
+
+
+ROUNDED = (
+    "linear:8",
+    "linear:8,block=32",
+    "linear:4",
+    "linear:4,block=32",
+    "linear:4,affine,block=32",
     "gguf:q4_0",
     "gguf:q8_0",
     "gguf:q4_k",
@@ -143,30 +158,42 @@ def decoding(weights: int, threads: int, isa: str | None) -> list[dict[str, Any]
     return found
 
 
-def multiplying(weights: int, threads: int, isa: str | None, batch: int) -> list[dict[str, Any]]:
+def multiplying(
+    weights: int, threads: int, isa: str | None, batch: int, activations: str | None = None
+) -> list[dict[str, Any]]:
     """Time fused products, as a fraction of the time of that with dense halves, and of a read of what is stored."""
-    rows = {scheme: Row(scheme) for scheme in MULTIPLIED}
+    schemes = MULTIPLIED if activations is None else ("dense:f16", *ROUNDED)
+    rows = {scheme: Row(scheme) for scheme in schemes}
     x = np.random.default_rng(1).standard_normal(COLUMNS * batch).astype(np.float32)
     read = Row("read")
     stored_bytes = {}
     for _ in range(PASSES):
-        for scheme in MULTIPLIED:
+        for scheme in schemes:
             parts = random_parts(scheme, weights // COLUMNS)
             stored_bytes[scheme] = sum(part.nbytes for part in parts) / weights
             stored = _core.StoredMatrix(parts, [weights // COLUMNS, COLUMNS], scheme)
             del parts
-            times = stored.times("f32", CHUNK_ROWS, x=x, batch=batch, threads=threads, isa=isa)
+            times = stored.times(
+                "f32",
+                CHUNK_ROWS,
+                x=x if scheme != "dense:f16" else x[: COLUMNS * min(batch, 8)],
+                batch=batch if scheme != "dense:f16" else min(batch, 8),
+                threads=threads,
+                isa=isa,
+                activations=activations if scheme != "dense:f16" else None,
+            )
             rows[scheme].take(times, CHUNK_ROWS * COLUMNS)
             chunk = 1 << 19
             read.take(_core.memory_times(1 << 28, chunk, is_read=True, threads=threads), chunk)
     dense = rows["dense:f16"].seconds
     return [
         {
-            "kernel": f"{scheme} x {batch}",
+            "kernel": f"{scheme} x {batch}{' rounded' if activations and scheme != 'dense:f16' else ''}",
             "threads": threads,
             "f16_gb_s": threads * 2 / row.seconds / 1e9,
             "reads_gb_s": threads * stored_bytes[scheme] / row.seconds / 1e9,
             "read_roof_gb_s": threads / read.seconds / 1e9,
+            "of_read": row.seconds / (stored_bytes[scheme] * read.seconds),
             "of_dense": row.seconds / dense,
         }
         for scheme, row in rows.items()
@@ -205,6 +232,44 @@ def peers(weights: int) -> list[dict[str, Any]]:
     return found
 
 
+def rounding(weights: int, threads: int, batch: int) -> list[dict[str, Any]]:
+    """Time whole products with vectors that are rounded first, beside those of peers that do the same.
+
+    Each call multiplies 4096 rows, all threads and the rounding of the vectors included, ours and theirs in turn.
+    """
+    found: list[dict[str, Any]] = []
+    x = np.random.default_rng(1).standard_normal(COLUMNS * batch).astype(np.float32)
+    rows = kernels_onnxruntime.ROWS
+    works = [
+        *kernels_llamacpp.products(weights, COLUMNS, random_parts, batch, threads),
+        *kernels_onnxruntime.products(weights, COLUMNS, batch, threads),
+    ]
+    for name, scheme, work in works:
+        held = [matrix(scheme, rows * COLUMNS) for _ in range(max(weights // COLUMNS // rows, 2))]
+        ours, exact, theirs = Row(scheme), Row(scheme), Row(name)
+        for _ in range(PASSES):
+            for row, activations in ((ours, "int8"), (exact, None)):
+                times = []
+                for _, stored in product(range(8 if activations else 2), held):
+                    begin = time.perf_counter()
+                    stored.multiply(x, batch=batch, threads=threads, activations=activations)
+                    times.append(time.perf_counter() - begin)
+                row.take(times, rows * COLUMNS)
+            theirs.take([work()], 1)
+        found.append(
+            {
+                "peer": name,
+                "kernel": f"{scheme} x {batch}",
+                "threads": threads,
+                "peer_ps": theirs.seconds * 1e12,
+                "exact_ps": exact.seconds * 1e12,
+                "rounded_ps": ours.seconds * 1e12,
+                "peer_over_ours": theirs.seconds / ours.seconds,
+            }
+        )
+    return found
+
+
 def show(rows: list[dict[str, Any]]) -> None:
     """Print `rows` as a table."""
     if not rows:
@@ -228,26 +293,40 @@ def main() -> None:
     parser.add_argument("--isa", help="avx512, avx2, neon or portable; the best there is by default")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--rounded", action="store_true", help="only products of rounded vectors")
     options = parser.parse_args()
     weights = options.mebiweights << 20
+    others = [] if options.rounded else options.threads
     report: dict[str, Any] = {
         "processor": platform.processor() or platform.machine(),
         "isa": options.isa or _core.kernel_isas()[-1],
         "load": os.getloadavg()[0],
-        "decode": [row for count in options.threads for row in decoding(weights, count, options.isa)],
+        "decode": [row for count in others for row in decoding(weights, count, options.isa)],
         "multiply": [
             row
-            for count in options.threads
+            for count in others
             for batch in ((1, 4) if count == 1 else (1,))
             for row in multiplying(2 * weights, count, options.isa, batch)
         ],
-        "peers": [] if options.no_peers else peers(min(weights, 16 << 20)),
+        "rounded": [
+            row
+            for count in options.threads
+            for batch in (1, 8)
+            for row in multiplying(2 * weights, count, options.isa, batch, "int8")
+        ],
+        "rounded_peers": [
+            row
+            for count in (() if options.no_peers else options.threads)
+            for batch in (1, 8)
+            for row in rounding(2 * weights, count, batch)
+        ],
+        "peers": [] if options.no_peers or options.rounded else peers(min(weights, 16 << 20)),
     }
     if options.json:
         print(json.dumps(report, indent=1))
         return
     print(f"{report['isa']}, load {report['load']:.1f} before\n")
-    for part in ("decode", "multiply", "peers"):
+    for part in ("decode", "multiply", "rounded", "rounded_peers", "peers"):
         show(report[part])
 
 

@@ -9,7 +9,7 @@ use ullage_core::codec::{Piece, Remainder};
 use ullage_core::model::Dtype;
 
 const SHAPE: [u64; 2] = [64, 4096];
-const SCHEMES: [&str; 10] = [
+const SCHEMES: [&str; 11] = [
     "dense:f16",
     "palettized:4",
     "palettized:6",
@@ -18,6 +18,7 @@ const SCHEMES: [&str; 10] = [
     "linear:4",
     "linear:4,block=32",
     "gguf:q4_0",
+    "gguf:q8_0",
     "gguf:q4_k",
     "gguf:q6_k",
 ];
@@ -30,8 +31,8 @@ fn bytes(piece: &Piece) -> Vec<u8> {
 
 fn kernels(bench: &mut Criterion) {
     let mut out = vec![0_u16; 64 * 4096];
-    let x = vec![0.5_f32; 4096];
-    let mut y = vec![0.0_f32; 64];
+    let x = vec![0.5_f32; 8 * 4096];
+    let mut y = vec![0.0_f32; 8 * 64];
     for text in SCHEMES {
         let scheme: Scheme = text.parse().unwrap();
         let weight = Weight::new(&SHAPE).unwrap();
@@ -46,8 +47,16 @@ fn kernels(bench: &mut Criterion) {
                 bench.iter(|| matrix.decode_rows(0..64, Out::F16(&mut out), isa, Store::Cached).unwrap());
             });
             group.bench_function(BenchmarkId::new("multiply", isa), |bench| {
-                bench.iter(|| matrix.gemv(0..64, &x, 1, &mut y, isa).unwrap());
+                bench.iter(|| matrix.gemv(0..64, &x[..4096], 1, &mut y[..64], isa).unwrap());
             });
+            for (batch, numbers, results) in [(1, 4096, 64), (8, 8 * 4096, 8 * 64)] {
+                if let Ok(rounded) = matrix.round(&x[..numbers], batch) {
+                    let y = &mut y[..results];
+                    group.bench_function(BenchmarkId::new(format!("rounded x {batch}"), isa), |bench| {
+                        bench.iter(|| matrix.gemv_rounded(0..64, &rounded, y, isa).unwrap());
+                    });
+                }
+            }
         }
         group.finish();
     }

@@ -78,6 +78,26 @@ def test_products_are_those_of_the_decoded_weight(scheme: str, batch: int) -> No
         np.testing.assert_array_equal(found, results[0])
 
 
+@pytest.mark.parametrize("batch", [1, 8, 16])
+def test_products_of_rounded_vectors_are_those_of_their_integers(batch: int) -> None:
+    parts, weight = CASES["linear:8"]
+    x = np.random.default_rng(1).standard_normal((batch, COLUMNS)).astype(np.float32)
+    matrix = _core.StoredMatrix(parts, [ROWS, COLUMNS], "linear:8")
+    # One block of 131 columns: a row has one scale.
+    steps = np.abs(x).max(axis=1, keepdims=True) / np.float32(127)
+    integers = np.rint(x * (np.float32(127) / np.abs(x).max(axis=1, keepdims=True)))
+    exact = (integers * steps.astype(np.float64)) @ weight.reshape(ROWS, COLUMNS).T.astype(np.float64)
+    results = [
+        matrix.multiply(x.reshape(-1), batch=batch, threads=threads, isa=isa, activations="int8")
+        for isa in _core.kernel_isas()
+        for threads in (1, 2)
+    ]
+    np.testing.assert_allclose(results[0].reshape(batch, ROWS), exact, rtol=1e-5, atol=1e-4)
+    for found in results[1:]:
+        np.testing.assert_array_equal(found, results[0])
+    assert len(matrix.times("f32", 4, x=x.reshape(-1), batch=batch, activations="int8")) == ROWS // 4
+
+
 def test_what_does_not_fit_is_refused() -> None:
     parts, _ = CASES["palettized:4"]
     matrix = _core.StoredMatrix(parts, [ROWS, COLUMNS], "palettized:4")
@@ -89,6 +109,14 @@ def test_what_does_not_fit_is_refused() -> None:
         matrix.multiply(np.zeros(3, np.float32))
     with pytest.raises(UllageError, match="batch"):
         matrix.multiply(np.zeros(9 * COLUMNS, np.float32), batch=9)
+    with pytest.raises(UllageError, match="batch"):
+        _core.StoredMatrix(CASES["linear:8"][0], [ROWS, COLUMNS], "linear:8").multiply(
+            np.zeros(17 * COLUMNS, np.float32), batch=17, activations="int8"
+        )
+    with pytest.raises(UllageError, match="activations"):
+        matrix.multiply(np.zeros(COLUMNS, np.float32), activations="int9")
+    with pytest.raises(UllageError, match="activations: palettized:4"):
+        matrix.multiply(np.zeros(COLUMNS, np.float32), activations="int8")
     with pytest.raises(UllageError, match="chunk"):
         matrix.times("f32", 0)
     with pytest.raises(UllageError, match="indices"):

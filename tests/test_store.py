@@ -493,6 +493,52 @@ def test_products_are_those_of_the_decoded_matrix(model: Path, tmp_path: Path) -
                     store.multiply("layer.0.weight", wrong)
 
 
+@pytest.mark.parametrize(
+    "scheme",
+    ["linear:8", "linear:4", "linear:8,affine,block=32", "linear:4,block=32", "gguf:q4_0", "gguf:q8_0"],
+)
+def test_products_of_rounded_vectors_are_as_near_as_rounding_allows(model: Path, tmp_path: Path, scheme: str) -> None:
+    vectors = weights(40, 64)
+    ullage.write_compressed(model, tmp_path / "out", scheme)
+    with ullage.load(tmp_path / "out", threads=2) as store:
+        matrix = store.array("layer.0.weight", dtype="f32").astype(np.float64)
+        found = store.multiply("layer.0.weight", vectors, activations="int8")
+        whole = "linear" in scheme and "block" not in scheme
+        blocks = np.abs(vectors).reshape(len(vectors), -1, 64 if whole else 32)
+        steps = np.repeat(blocks.max(axis=2) / 127, blocks.shape[2], axis=1)
+        bound = steps @ np.abs(matrix.T) * 0.501
+        assert np.all(np.abs(found - vectors @ matrix.T) <= bound + 1e-5)
+        assert not np.array_equal(found, store.multiply("layer.0.weight", vectors)), "something is rounded"
+        # Neither the batch nor its place in it changes a product.
+        assert np.array_equal(store.multiply("layer.0.weight", vectors[33], activations="int8"), found[33])
+        assert store.multiply("layer.0.weight", vectors[:0], activations="int8").shape == (0, 64)
+        for wrong in (vectors[:, :63], vectors[0, :5], vectors[None], 1.0):
+            with pytest.raises(ArgumentError, match="x: "):
+                store.multiply("layer.0.weight", wrong, activations="int8")
+
+
+def test_vectors_that_cannot_be_rounded_are_refused(model: Path, tmp_path: Path) -> None:
+    ullage.write_compressed(model, tmp_path / "out", "linear:8")
+    vectors = weights(22, 64)
+    with ullage.load(tmp_path / "out") as store:
+        for value, shown in ((np.nan, "NaN"), (np.inf, "inf"), (-np.inf, "-inf")):
+            vectors[20, 5] = value
+            with pytest.raises(ArgumentError, match=f"x: number 5 of vector 20 is {shown}, not finite"):
+                store.multiply("layer.0.weight", vectors, activations="int8")
+        with pytest.raises(ArgumentError, match=r"activations: .*int4.* is not int8"):
+            store.multiply("layer.0.weight", vectors, activations="int4")  # type: ignore[arg-type]
+    for scheme in ("palettized:4", "sparse:0.5", "lossless", "dense:f16"):
+        ullage.write_compressed(model, tmp_path / "out", scheme, force=True)
+        with ullage.load(tmp_path / "out") as store:
+            for x in (weights(64), weights(3, 64), weights(3, 64)[:0]):
+                with pytest.raises(ArgumentError, match=r"activations: .* is not multiplied with rounded vectors"):
+                    store.multiply("layer.0.weight", x, activations="int8")
+    with ullage.load(tmp_path / "out") as store:
+        store.close()
+        with pytest.raises(ArgumentError, match="closed"):
+            store.multiply("layer.0.weight", weights(64), activations="int8")
+
+
 @pytest.fixture(scope="session")
 def truth(minilm_dir: Path) -> npt.NDArray[np.float32]:
     return embeddings(minilm_dir)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 Work = tuple[str, str, str, Callable[[], float]]
+Works = Callable[[], float]
 Parts = Callable[..., list[Any]]
 
 TYPES = {"f16": 1, "q4_0": 2, "q8_0": 8, "q4_k": 12, "q6_k": 14}
@@ -73,18 +74,28 @@ def repacked(ggml: ctypes.CDLL) -> int | None:
 
 
 class Products:
-    """Weights of one type in memory, each with a graph that multiplies it with one vector."""
+    """Weights of one type in memory, each with a graph that multiplies it with vectors."""
 
-    def __init__(self, ggml: ctypes.CDLL, name: str, shape: tuple[int, int, int], parts: Parts, kind: int) -> None:
+    def __init__(
+        self,
+        ggml: ctypes.CDLL,
+        name: str,
+        shape: tuple[int, int, int],
+        parts: Parts,
+        kind: int,
+        *,
+        batch: int = 1,
+        threads: int = 1,
+    ) -> None:
         """Make `shape[0]` weights of as many rows and columns as follow, in buffers of `kind`."""
         self.ggml, (number, rows, columns) = ggml, shape
         self.backend = ctypes.c_void_p(ggml.ggml_backend_cpu_init())
-        ggml.ggml_backend_cpu_set_n_threads(self.backend, 1)
+        ggml.ggml_backend_cpu_set_n_threads(self.backend, threads)
         plain = ctypes.c_void_p(ggml.ggml_backend_cpu_buffer_type())
         self.weights, self.works = self.context(), self.context()
         kinds = [self.tensor(self.weights, TYPES[name], columns, rows) for _ in range(number)]
         self.buffers = [self.memory(self.weights, ctypes.c_void_p(kind))]
-        x = self.tensor(self.works, F32, columns, 1)
+        x = self.tensor(self.works, F32, columns, batch)
         self.graphs = []
         for weight in kinds:
             graph = ctypes.c_void_p(ggml.ggml_new_graph(self.works))
@@ -92,7 +103,7 @@ class Products:
             ggml.ggml_build_forward_expand(graph, product)
             self.graphs.append(graph)
         self.buffers.append(self.memory(self.works, plain))
-        vector = np.random.default_rng(1).standard_normal(columns).astype(np.float32)
+        vector = np.random.default_rng(1).standard_normal(columns * batch).astype(np.float32)
         self.put(x, vector.view(np.uint8))
         scheme = "dense:f16" if name == "f16" else f"gguf:{name}"
         for seed, weight in enumerate(kinds):
@@ -176,3 +187,24 @@ def works(weights: int, columns: int, parts: Parts) -> list[Work]:
         again = ("q4_0", "q4_k")
         found += [(f"llama.cpp {name} repacked", f"gguf:{name}", "y", partial(multiply, name, kind)) for name in again]
     return found
+
+
+def products(weights: int, columns: int, parts: Parts, batch: int, threads: int) -> list[tuple[str, str, Works]]:
+    """Give name, scheme, and a call that gives seconds for a weight, of products with `batch` vectors."""
+    ggml = library()
+    if ggml is None:
+        return []
+    shape = (max(weights // columns // ROWS, 2), ROWS, columns)
+    plain, again = int(ggml.ggml_backend_cpu_buffer_type()), repacked(ggml)
+
+    def multiply(name: str, kind: int) -> float:
+        found = Products(ggml, name, shape, parts, kind, batch=batch, threads=threads)
+        try:
+            return float(np.quantile(found.times(), 0.05)) / ROWS / columns
+        finally:
+            found.free()
+
+    names = [(f"llama.cpp {name}", name, plain) for name in TYPES if name != "f16"]
+    if again is not None:
+        names += [(f"llama.cpp {name} repacked", name, again) for name in ("q4_0", "q4_k")]
+    return [(shown, f"gguf:{name}", partial(multiply, name, kind)) for shown, name, kind in names]

@@ -2315,9 +2315,18 @@ class StoredMatrix:
         """Decode all elements, flat, to `f32`, or as the 16 bits of `f16` or `bf16`."""
 
     def multiply(
-        self, x: npt.NDArray[np.float32], *, batch: int = 1, threads: int = 1, isa: str | None = None
+        self,
+        x: npt.NDArray[np.float32],
+        *,
+        batch: int = 1,
+        threads: int = 1,
+        isa: str | None = None,
+        activations: str | None = None,
     ) -> npt.NDArray[np.float32]:
-        """Multiply with `batch` vectors, 8 at most, that lie end to end in `x`; results likewise."""
+        """Multiply with `batch` vectors, 8 at most, that lie end to end in `x`; results likewise.
+
+        With `activations="int8"` these are rounded first, and may be 16; see `WeightStore.multiply`.
+        """
 
     def times(
         self,
@@ -2330,6 +2339,7 @@ class StoredMatrix:
         threads: int = 1,
         isa: str | None = None,
         is_streamed: bool = True,
+        activations: str | None = None,
     ) -> list[float]:
         """Seconds of every chunk of so many rows: decoded to `dtype`, or multiplied with `x`."""
 
@@ -2683,9 +2693,9 @@ class Store:
         """Give the tensor at `place`."""
 
     def multiply(
-        self, place: int, x: npt.NDArray[np.float32], rows: int, batch: int, wait: float
+        self, place: int, x: npt.NDArray[np.float32], rows: int, batch: int, wait: float, activations: str | None
     ) -> npt.NDArray[np.float32]:
-        """Multiply the tensor at `place`, of `rows` rows, with the vectors in `x`."""
+        """Multiply the tensor at `place`, of `rows` rows, with the vectors in `x`, rounded to `activations`."""
 
     def prefetch(self, place: int, dtype: str | None) -> bool:
         """Decode the tensor at `place` if there is room for it now."""

@@ -39,6 +39,9 @@ __all__ = [
 Form: TypeAlias = Literal["f32", "f16", "bf16"]
 """What an array is to be made of: IEEE numbers of 32 or 16 bits, or the upper halves of 32-bit ones as `uint16`."""
 
+Activations: TypeAlias = Literal["int8"]
+"""What vectors may be rounded to before they are multiplied: integers of 8 bits with a scale for each block."""
+
 MOST_SUGGESTIONS = 5
 
 
@@ -210,15 +213,29 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
             return self._own_array(name, dtype, self._wait if wait is None else wait)
         return self._core.array(self._place(name), dtype, self._wait if wait is None else wait)
 
-    def multiply(self, name: str, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    def multiply(
+        self, name: str, x: npt.ArrayLike, *, activations: Activations | None = None
+    ) -> npt.NDArray[np.float32]:
         """Multiply the matrix called `name` with `x`, without decoding it to memory: `store[name] @ x` in 32 bits.
 
         `x` is one vector, or a row for each of several; the result is one likewise. A weight of more dimensions has a
         row for each of its first, and a vector is one row; a lossless one is decoded whole, as `array` does.
 
-        Raises what `array` raises, and `ArgumentError` for an `x` of another length.
+        With `activations="int8"` vectors are rounded to integers of 8 bits first, and those multiplied with the stored
+        integers (dynamic quantisation of activations, W8A8 and W4A8): less time, and less exact. Each block of 32
+        numbers of `x`, or of 256 where a row of the weight has one scale, has the scale `s = max(abs(x)) / 127`, and
+        `q = round(x / s)`, ties to even. Products of integers are summed exactly, then multiplied with both scales.
+        The result differs from the exact product by no more than the sum of `abs(weight) * s / 2` over a row, and by
+        what sums of 32 bits lose; all processors give the same bits. Weights in `linear` schemes and `gguf` ones of
+        `q4_0`, `q8_0`, `q4_k` and `q6_k` are multiplied so. docs/kernels.md says what it costs.
+
+        Raises what `array` raises, and `ArgumentError` for an `x` of another length; with `activations` also for one
+        that is not finite, and for a tensor in another scheme.
         """
         place = None if self._is_own(name) else self._place(name)
+        if place is None and activations is not None:
+            reason = f"{self._tensors[name].scheme} is not multiplied with rounded vectors"
+            raise ArgumentError(f"activations: {reason}", name="activations", reason=reason)
         vectors = np.ascontiguousarray(x, dtype=np.float32)
         if vectors.ndim not in {1, 2}:
             reason = f"{vectors.ndim} dimensions, not one vector or rows of them"
@@ -228,7 +245,7 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
         rows = shape[0] if len(shape) > 1 else 1
         if place is None:
             return self._own_product(name, vectors, rows)
-        found = self._core.multiply(place, vectors.reshape(-1), rows, batch, self._wait).copy()
+        found = self._core.multiply(place, vectors.reshape(-1), rows, batch, self._wait, activations).copy()
         return found if vectors.ndim == 1 else found.reshape(batch, rows)
 
     def prefetch(self, names: Iterable[str], *, dtype: Form | None = None) -> None:

@@ -37,6 +37,19 @@ fn unknown(dtype: &str) -> Error {
     Error::Argument { name: "dtype", reason: format!("{dtype:?} is none of f32, f16, bf16") }
 }
 
+/// Whether vectors are rounded to integers of eight bits.
+pub(crate) fn is_rounded(activations: Option<&str>) -> Result<bool> {
+    match activations {
+        None => Ok(false),
+        Some("int8") => Ok(true),
+        Some(other) => {
+            let shown: String = other.chars().take(60).collect();
+            let reason = format!("{shown:?} is not int8, the only numbers that vectors are rounded to");
+            Err(Error::Argument { name: "activations", reason })
+        }
+    }
+}
+
 fn numbers(py: Python<'_>, values: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
     PyBuffer::<f32>::get(values)?.to_vec(py)
 }
@@ -98,7 +111,7 @@ impl StoredMatrix {
     }
 
     /// Its product with `batch` vectors that lie end to end in `x`, flat.
-    #[pyo3(signature = (x, *, batch = 1, threads = 1, isa = None))]
+    #[pyo3(signature = (x, *, batch = 1, threads = 1, isa = None, activations = None))]
     fn multiply<'py>(
         &self,
         py: Python<'py>,
@@ -106,13 +119,18 @@ impl StoredMatrix {
         batch: usize,
         threads: usize,
         isa: Option<&str>,
+        activations: Option<&str>,
     ) -> Outcome<Bound<'py, PyAny>> {
-        let (isa, x) = (self::isa(isa)?, numbers(py, x)?);
+        let (isa, x, is_rounded) = (self::isa(isa)?, numbers(py, x)?, is_rounded(activations)?);
         let results = detached(py, || {
             self.with(|matrix| {
                 // A batch out of bounds is refused before it asks for memory.
                 let mut results = vec![0.0_f32; matrix.rows().saturating_mul(batch.min(x.len().max(1)))];
-                matrix.gemv_all(&x, batch, &mut results, isa, threads)?;
+                if is_rounded {
+                    matrix.gemv_rounded_all(&matrix.round(&x, batch)?, &mut results, isa, threads)?;
+                } else {
+                    matrix.gemv_all(&x, batch, &mut results, isa, threads)?;
+                }
                 Ok(results)
             })
         })?;
@@ -120,7 +138,7 @@ impl StoredMatrix {
     }
 
     /// Seconds of every chunk of rows: decoded to `dtype`, or multiplied with the vectors `x`.
-    #[pyo3(signature = (dtype, chunk, *, x = None, batch = 1, rounds = 1, threads = 1, isa = None, is_streamed = true))]
+    #[pyo3(signature = (dtype, chunk, *, x = None, batch = 1, rounds = 1, threads = 1, isa = None, is_streamed = true, activations = None))]
     #[expect(clippy::too_many_arguments, reason = "they are named in Python")]
     fn times<'py>(
         &self,
@@ -133,10 +151,13 @@ impl StoredMatrix {
         threads: usize,
         isa: Option<&str>,
         is_streamed: bool,
+        activations: Option<&str>,
     ) -> Outcome<Vec<f64>> {
+        let is_rounded = is_rounded(activations)?;
         let course = Course { chunk, rounds, threads, isa: self::isa(isa)?, store: store(is_streamed) };
         let x = x.map(|x| numbers(py, x)).transpose()?;
         let work = match (dtype, &x) {
+            (_, Some(x)) if is_rounded => Work::Rounded(x, batch),
             (_, Some(x)) => Work::Multiply(x, batch),
             ("f32", None) => Work::F32,
             ("f16", None) => Work::F16,
@@ -176,7 +197,7 @@ pub(crate) fn multiply_matrix<'py>(
     isa: Option<&str>,
     batch: usize,
 ) -> Outcome<Bound<'py, PyAny>> {
-    StoredMatrix::new(py, parts, shape, scheme)?.multiply(py, x, batch, threads, isa)
+    StoredMatrix::new(py, parts, shape, scheme)?.multiply(py, x, batch, threads, isa, None)
 }
 
 /// Seconds that each chunk of `size` bytes takes to be filled, or to be read.

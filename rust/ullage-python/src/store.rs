@@ -15,6 +15,7 @@ use ullage_core::{Bytes, Error};
 use crate::buffer::{array, view};
 use crate::detach::{self, detached};
 use crate::error::{Failure, Outcome, wait_timeout};
+use crate::kernel::is_rounded;
 use crate::ledger::{Account, wait_duration};
 use crate::model::Model;
 use crate::signals::SignalWatch;
@@ -98,7 +99,8 @@ impl Store {
     }
 
     /// The products of the tensor at `place`, a matrix of `rows` rows, with the `batch` vectors that lie in `x`, one after
-    /// the other.
+    /// the other; `activations` is what these are rounded to first.
+    #[expect(clippy::too_many_arguments, reason = "what Python hands over")]
     fn multiply<'py>(
         &self,
         py: Python<'py>,
@@ -107,12 +109,20 @@ impl Store {
         rows: usize,
         batch: usize,
         wait: f64,
+        activations: Option<&str>,
     ) -> Outcome<Bound<'py, PyAny>> {
+        let is_rounded = is_rounded(activations)?;
         let x: Vec<f32> = PyBuffer::<f32>::get(x)?.to_vec(py)?;
         let wait = wait_duration(wait, "wait")?;
         let count = rows.checked_mul(batch).ok_or(Error::Overflow { what: "the products" })?;
         let mut y = vec![0.0_f32; count];
-        detached(py, || self.0.multiply(place, &x, batch, &mut y, wait))?;
+        detached(py, || {
+            if is_rounded {
+                self.0.multiply_rounded(place, &x, batch, &mut y)
+            } else {
+                self.0.multiply(place, &x, batch, &mut y, wait)
+            }
+        })?;
         Ok(array(py, y, &pyo3::types::PyString::new(py, "<f4").into_any())?)
     }
 

@@ -3,7 +3,7 @@
 use super::buffer::Buffer;
 use super::numbers::{self, own_scheme};
 use super::output::Element;
-use crate::codec::kernel::{BATCH, Isa, Matrix, Out, Store};
+use crate::codec::kernel::{BATCH, Isa, Matrix, Out, ROUNDED_BATCH, Store, takes_none};
 use crate::codec::{RawReader, Reading, Scheme, View};
 use crate::error::{Error, Result};
 use crate::model::Dtype;
@@ -84,6 +84,38 @@ impl Stored<'_> {
         Ok(())
     }
 
+    /// The same with vectors that are rounded to integers of eight bits.
+    ///
+    /// # Errors
+    /// As [`Self::multiply`], and [`Error::Argument`] for a scheme that takes none, or an `x` that is not finite.
+    pub(super) fn multiply_rounded(
+        &self,
+        x: &[f32],
+        batch: usize,
+        y: &mut [f32],
+        threads: usize,
+    ) -> Result<()> {
+        if matches!(self.scheme, Scheme::Lossless(_)) {
+            return Err(takes_none(self.scheme));
+        }
+        let matrix = self.matrix()?;
+        let (rows, columns) = (matrix.rows(), matrix.cols());
+        if !matrix.takes_rounded() {
+            return Err(takes_none(self.scheme));
+        }
+        check_length("x", x.len(), columns, batch)?;
+        check_length("y", y.len(), rows, batch)?;
+        let isa = Isa::detect();
+        let shares = x.chunks(columns.saturating_mul(ROUNDED_BATCH).max(1));
+        for (share, y) in shares.zip(y.chunks_mut(rows.saturating_mul(ROUNDED_BATCH).max(1))) {
+            let batch = share.len().checked_div(columns).unwrap_or(0);
+            let rounded =
+                matrix.round(share, batch).map_err(|error| not_finite(x, columns).unwrap_or(error))?;
+            matrix.gemv_rounded_all(&rounded, y, isa, threads)?;
+        }
+        Ok(())
+    }
+
     /// The weight as kernels take it.
     fn matrix(&self) -> Result<Matrix<'_>> {
         Matrix::new(self.scheme, self.shape, self.parts)
@@ -92,6 +124,14 @@ impl Stored<'_> {
 
 fn unread(dtype: Dtype) -> Error {
     Error::Argument { name: "dtype", reason: format!("{dtype} is not read as numbers") }
+}
+
+/// What is wrong with the first number that is not finite, of all vectors.
+fn not_finite(x: &[f32], columns: usize) -> Option<Error> {
+    let place = x.iter().position(|x| !x.is_finite())?;
+    let (vector, column) = (place.checked_div(columns)?, place.checked_rem(columns)?);
+    let reason = format!("number {column} of vector {vector} is {}, not finite", x.get(place)?);
+    Some(Error::Argument { name: "x", reason })
 }
 
 fn check_length(name: &'static str, found: usize, each: usize, batch: usize) -> Result<()> {

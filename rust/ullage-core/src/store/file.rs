@@ -139,6 +139,21 @@ impl StoreFile {
         self.with_stored(place, |stored| stored.multiply(x, batch, y, threads))
     }
 
+    /// The same with vectors that are rounded to integers of eight bits.
+    ///
+    /// # Errors
+    /// As [`Self::multiply`], and [`Error::Argument`] for a scheme that takes none, or an `x` that is not finite.
+    pub(super) fn multiply_rounded(
+        &self,
+        place: usize,
+        x: &[f32],
+        batch: usize,
+        y: &mut [f32],
+        threads: usize,
+    ) -> Result<()> {
+        self.with_stored(place, |stored| stored.multiply_rounded(x, batch, y, threads))
+    }
+
     /// Calls `act` with the tensor at `place` as it is stored; what is wrong with it is said of the tensor.
     fn with_stored<T>(&self, place: usize, act: impl FnOnce(Stored<'_>) -> Result<T>) -> Result<T> {
         let bytes = self.map.checked()?;
@@ -159,7 +174,7 @@ impl StoreFile {
     fn blame(&self, entry: &Entry, error: Error) -> Error {
         let (field, reason) = match error {
             Error::Damaged { piece, reason } => (format!("{}.{piece}", entry.name), reason),
-            Error::Argument { name, reason } if !["dtype", "x", "y"].contains(&name) => {
+            Error::Argument { name, reason } if !["activations", "dtype", "x", "y"].contains(&name) => {
                 (entry.name.clone(), format!("{name}: {reason}"))
             }
             other => return other,

@@ -197,6 +197,21 @@ impl WeightStore {
         stored.multiply(x, batch, y, self.threads)
     }
 
+    /// The same with vectors that are rounded to integers of eight bits first, and multiplied as such with those that are
+    /// stored: faster, and of the exact product off by as much as [`Matrix::gemv_rounded`] says.
+    ///
+    /// [`Matrix::gemv_rounded`]: crate::codec::kernel::Matrix::gemv_rounded
+    ///
+    /// # Errors
+    /// As [`Self::multiply`], and [`Error::Argument`] for a tensor in another scheme than [`takes_rounded`] names, or an `x`
+    /// that is not finite.
+    ///
+    /// [`takes_rounded`]: crate::codec::kernel::Matrix::takes_rounded
+    pub fn multiply_rounded(&self, place: usize, x: &[f32], batch: usize, y: &mut [f32]) -> Result<()> {
+        self.cache.pass(false)?;
+        self.held.file.multiply_rounded(place, x, batch, y, self.threads)
+    }
+
     /// What was asked so far, and what is held.
     #[must_use]
     pub fn stats(&self) -> Stats {

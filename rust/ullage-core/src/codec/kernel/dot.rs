@@ -38,6 +38,12 @@ pub(super) fn total(sums: &Sums) -> f32 {
     for (lane, sum) in lanes.iter_mut().enumerate() {
         *sum = (a[lane] + b[lane]) + (c[lane] + d[lane]);
     }
+    joined(lanes)
+}
+
+/// The sum of 16 lanes, joined by halves.
+#[inline(always)]
+pub(super) fn joined(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         let (low, high) = lanes.split_at_mut(width);

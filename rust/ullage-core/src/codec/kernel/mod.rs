@@ -9,6 +9,8 @@
 //! (checked)             (a tile, in L1)     └─► sums of products    gemv, up to eight vectors for one decoding
 //! ```
 //!
+//! [`Matrix::gemv_rounded`] multiplies integers with vectors that were rounded to integers first.
+//!
 //! With kernels of their own: numbers in F16, BF16 and F32; palettes of 1 to 8 bits per tensor and group; integers of 4 and
 //! 8 bits; sparse halves; GGML's `Q4_0`, `Q8_0`, `Q4_K` and `Q6_K`. Every other scheme is decoded as a whole at the first use
 //! and kept ([`Matrix::held_bytes`] says how much that is).
@@ -16,6 +18,36 @@
     clippy::inline_always,
     reason = "the portable form is compiled once more inside each function that has more instructions"
 )]
+
+/// Calls `$call` with the kernel of `$isa`, which this processor must have.
+macro_rules! with_kernel {
+    ($isa:expr, |$kernel:ident| $call:expr) => {{
+        let isa: Isa = $isa;
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx512
+            && let Some($kernel) = $crate::codec::kernel::avx512::Avx512::new()
+        {
+            return Ok($call);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx2
+            && let Some($kernel) = $crate::codec::kernel::avx2::Avx2::new()
+        {
+            return Ok($call);
+        }
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        if isa == Isa::Neon
+            && let Some($kernel) = $crate::codec::kernel::neon::Neon::new()
+        {
+            return Ok($call);
+        }
+        if isa == Isa::Portable {
+            let $kernel = Portable;
+            return Ok($call);
+        }
+        Err(Error::Argument { name: "isa", reason: format!("this processor has no {isa}") })
+    }};
+}
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -31,6 +63,7 @@ mod neon;
 mod parallel;
 mod portable;
 mod roofs;
+mod rounded;
 mod runs;
 mod sparse;
 #[cfg(test)]
@@ -46,10 +79,13 @@ use crate::error::{Error, Result};
 use dot::Sums;
 use format::{Bf16, F16, F32, Format};
 use layout::{Layout, size};
+use rounded::Plan;
 
 pub use isa::Isa;
 pub use parallel::{parallel, splits};
 pub use roofs::{fill, read};
+pub(crate) use rounded::takes_none;
+pub use rounded::{ROUNDED_BATCH, Rounded};
 pub use timing::{Course, Work, fill_times, read_times};
 
 /// The most vectors that one decoding of a weight is multiplied with.
@@ -104,6 +140,11 @@ trait Kernel: Copy + Sync {
         let _ = (layout, start, x, sums);
         0
     }
+
+    /// Multiplies `rows`, of which there is one at least, with vectors that were rounded as the plan says.
+    fn rounded(self, layout: &Layout<'_>, plan: Plan, rows: Range<usize>, x: &Rounded, y: &mut [f32]) {
+        rounded::plain::multiply(layout, plan, rows, x, y);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -117,36 +158,6 @@ impl Kernel for Portable {
     fn add(self, sums: &mut Sums, weights: &[f32], x: &[f32]) {
         dot::add(sums, weights, x);
     }
-}
-
-/// Calls `$call` with the kernel of `$isa`, which this processor must have.
-macro_rules! with_kernel {
-    ($isa:expr, |$kernel:ident| $call:expr) => {{
-        let isa: Isa = $isa;
-        #[cfg(target_arch = "x86_64")]
-        if isa == Isa::Avx512
-            && let Some($kernel) = avx512::Avx512::new()
-        {
-            return Ok($call);
-        }
-        #[cfg(target_arch = "x86_64")]
-        if isa == Isa::Avx2
-            && let Some($kernel) = avx2::Avx2::new()
-        {
-            return Ok($call);
-        }
-        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
-        if isa == Isa::Neon
-            && let Some($kernel) = neon::Neon::new()
-        {
-            return Ok($call);
-        }
-        if isa == Isa::Portable {
-            let $kernel = Portable;
-            return Ok($call);
-        }
-        Err(Error::Argument { name: "isa", reason: format!("this processor has no {isa}") })
-    }};
 }
 
 impl<'a> Matrix<'a> {
@@ -262,23 +273,7 @@ impl<'a> Matrix<'a> {
         if y.len() != count {
             return Err(wrong_length("y", y.len(), count));
         }
-        let ranges = splits(threads, self.rows, 16); // a cache line of results
-        if let [whole] = ranges.as_slice() {
-            return self.gemv(whole.clone(), x, batch, y, isa);
-        }
-        let mut parts: Vec<Vec<f32>> =
-            ranges.iter().map(|rows| vec![0.0; rows.len().saturating_mul(batch)]).collect();
-        let shares = ranges.iter().zip(&mut parts);
-        parallel::run(
-            shares.map(|(rows, part)| move || self.gemv(rows.clone(), x, batch, part, isa)).collect(),
-        )?;
-        for (rows, part) in ranges.iter().zip(&parts) {
-            let results = part.chunks_exact(rows.len().max(1));
-            for (results, y) in results.zip(y.chunks_exact_mut(self.rows.max(1))) {
-                y[rows.clone()].copy_from_slice(results);
-            }
-        }
-        Ok(())
+        self.shared_out(batch, y, threads, |rows, y| self.gemv(rows, x, batch, y, isa))
     }
 
     fn multiply<K: Kernel>(&self, kernel: K, rows: Range<usize>, x: &[f32], batch: usize, y: &mut [f32]) {

@@ -44,6 +44,16 @@ impl Sharing {
         self.run == run && self.row.is_multiple_of(run)
     }
 
+    /// Whether rows of `cols` elements are cut into runs of `run`, and nothing else is.
+    pub(super) const fn is_even_in(self, cols: usize, run: usize) -> bool {
+        self.is_even(run) && cols.is_multiple_of(run)
+    }
+
+    /// Whether every row of `cols` elements lies within one run.
+    pub(super) const fn is_by_row(self, cols: usize) -> bool {
+        self.run.is_multiple_of(cols) && self.row.is_multiple_of(self.run)
+    }
+
     pub(super) fn of(self, range: Range<usize>) -> Runs {
         let (row, inside) = (range.start.div_euclid(self.row), range.start.rem_euclid(self.row));
         let run = inside.div_euclid(self.run);

@@ -35,12 +35,12 @@ const TEXTS: [&str; 20] = [
     "dense:f32",
 ];
 
-fn scheme(text: &str) -> Scheme {
+pub(super) fn scheme(text: &str) -> Scheme {
     text.parse().unwrap()
 }
 
 /// Numbers that look random, from a seed.
-fn numbers(seed: u64) -> impl FnMut() -> u64 {
+pub(super) fn numbers(seed: u64) -> impl FnMut() -> u64 {
     let mut state = seed;
     move || {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -52,18 +52,18 @@ fn numbers(seed: u64) -> impl FnMut() -> u64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers for a test")]
-fn values(seed: u64, count: usize) -> Vec<f32> {
+pub(super) fn values(seed: u64, count: usize) -> Vec<f32> {
     let mut next = numbers(seed);
     (0..count).map(|_| (next() >> 40) as f32 / 4_194_304.0 - 2.0).collect()
 }
 
 /// Pieces that begin at an address `offset` bytes after a multiple of 64.
-struct Laid {
+pub(super) struct Laid {
     parts: Vec<(Vec<u8>, Range<usize>)>,
 }
 
 impl Laid {
-    fn at(offset: usize, parts: &[&[u8]]) -> Self {
+    pub(super) fn at(offset: usize, parts: &[&[u8]]) -> Self {
         let lay = |part: &&[u8]| {
             let mut bytes = vec![0xA5; part.len() + 128];
             let start = bytes.as_ptr().align_offset(64) + offset;
@@ -73,16 +73,16 @@ impl Laid {
         Self { parts: parts.iter().map(lay).collect() }
     }
 
-    fn parts(&self) -> Vec<&[u8]> {
+    pub(super) fn parts(&self) -> Vec<&[u8]> {
         self.parts.iter().map(|(bytes, range)| &bytes[range.clone()]).collect()
     }
 }
 
-fn encoded(text: &str, rows: usize, cols: usize, seed: u64) -> Coded {
+pub(super) fn encoded(text: &str, rows: usize, cols: usize, seed: u64) -> Coded {
     Coded::encode(&values(seed, rows * cols), &[rows as u64, cols as u64], scheme(text)).unwrap()
 }
 
-fn data(coded: &Coded) -> Vec<&[u8]> {
+pub(super) fn data(coded: &Coded) -> Vec<&[u8]> {
     coded.parts().iter().map(|(_, bytes)| bytes.as_slice()).collect()
 }
 
@@ -282,7 +282,7 @@ fn threads_share_all_rows() {
 }
 
 /// Blocks as random bytes: every pattern is a block.
-fn random_blocks(text: &str, rows: usize, cols: usize, seed: u64) -> Vec<u8> {
+pub(super) fn random_blocks(text: &str, rows: usize, cols: usize, seed: u64) -> Vec<u8> {
     let bytes = scheme(text).compressed_bytes(&[rows as u64, cols as u64], Dtype::F32).unwrap().unwrap();
     let mut next = numbers(seed);
     (0..bytes.get()).map(|_| next().to_le_bytes()[0]).collect()

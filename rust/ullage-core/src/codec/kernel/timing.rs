@@ -20,6 +20,8 @@ pub enum Work<'a> {
     Bf16,
     /// Multiplying with so many vectors, as [`Matrix::gemv`] takes them.
     Multiply(&'a [f32], usize),
+    /// Multiplying with so many vectors that were rounded before, as [`Matrix::round`] takes them.
+    Rounded(&'a [f32], usize),
 }
 
 /// How it is done.
@@ -41,12 +43,16 @@ impl Matrix<'_> {
     /// Seconds of every whole chunk, of one thread each.
     ///
     /// # Errors
-    /// Those of [`Matrix::decode_rows`] and [`Matrix::gemv`].
+    /// Those of [`Matrix::decode_rows`], [`Matrix::gemv`] and [`Matrix::gemv_rounded`].
     pub fn times(&self, work: Work<'_>, course: Course) -> Result<Vec<f64>> {
         spread(course, self.rows(), |rows| {
             let width = match work {
-                Work::Multiply(_, batch) => batch,
+                Work::Multiply(_, batch) | Work::Rounded(_, batch) => batch,
                 _ => self.cols(),
+            };
+            let rounded = match work {
+                Work::Rounded(x, batch) => Some(self.round(x, batch)?),
+                _ => None,
             };
             let count = rows.len().saturating_mul(width);
             let wide = if matches!(work, Work::F16 | Work::Bf16) { 0 } else { count };
@@ -55,8 +61,13 @@ impl Matrix<'_> {
                 let first = chunk.start.saturating_sub(rows.start).saturating_mul(width);
                 let place = first..first.saturating_add(chunk.len().saturating_mul(width));
                 let (isa, store) = (course.isa, course.store);
+                if let Some(x) = &rounded {
+                    return self.gemv_rounded(chunk, x, &mut numbers[place], isa);
+                }
                 match work {
-                    Work::F32 => self.decode_rows(chunk, Out::F32(&mut numbers[place]), isa, store),
+                    Work::F32 | Work::Rounded(..) => {
+                        self.decode_rows(chunk, Out::F32(&mut numbers[place]), isa, store)
+                    }
                     Work::F16 => self.decode_rows(chunk, Out::F16(&mut words[place]), isa, store),
                     Work::Bf16 => self.decode_rows(chunk, Out::Bf16(&mut words[place]), isa, store),
                     Work::Multiply(x, batch) => self.gemv(chunk, x, batch, &mut numbers[place], isa),

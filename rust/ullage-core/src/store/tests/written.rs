@@ -117,6 +117,34 @@ fn products_are_those_of_the_decoded_matrix() {
 }
 
 #[test]
+fn products_of_rounded_vectors_are_near_and_named_where_there_are_none() {
+    let folder = tempdir().unwrap();
+    let (_, out) = compressed(&folder, "linear:8");
+    let store = WeightStore::open(&out, &StoreOptions::default()).unwrap();
+    let place = store.file().place("a.weight").unwrap();
+    let (batch, mut x) = (19, weights(19 * 32, 9));
+    let (mut y, mut exact) = (vec![0.0; batch * 24], vec![0.0; batch * 24]);
+    store.multiply_rounded(place, &x, batch, &mut y).unwrap();
+    store.multiply(place, &x, batch, &mut exact, Duration::ZERO).unwrap();
+    let off = y.iter().zip(&exact).map(|(found, exact)| (found - exact).abs()).fold(0.0, f32::max);
+    let size = exact.iter().fold(0.0_f32, |most, exact| most.max(exact.abs()));
+    assert!(0.0 < off && off < size * 0.02, "{off} of {size}");
+    assert!(store.multiply_rounded(place, &x[1..], batch, &mut y).is_err());
+    assert!(store.multiply_rounded(place, &x, batch, &mut y[1..]).is_err());
+    x[18 * 32 + 3] = f32::NAN;
+    let found = store.multiply_rounded(place, &x, batch, &mut y).unwrap_err().to_string();
+    assert_eq!(found, "x: number 3 of vector 18 is NaN, not finite");
+    for scheme in ["palettized:4,group=16", "sparse:0.75", "dense:f16", "lossless"] {
+        let folder = tempdir().unwrap();
+        let (_, out) = compressed(&folder, scheme);
+        let store = WeightStore::open(&out, &StoreOptions::default()).unwrap();
+        let place = store.file().place("a.weight").unwrap();
+        let found = store.multiply_rounded(place, &weights(32, 9), 1, &mut [0.0; 24]);
+        assert!(matches!(found, Err(Error::Argument { name: "activations", .. })), "{scheme} {found:?}");
+    }
+}
+
+#[test]
 fn a_tensor_kept_lies_at_a_multiple_of_its_numbers_and_is_a_view() {
     let folder = tempdir().unwrap();
     let (_, out) = compressed(&folder, "palettized:4");

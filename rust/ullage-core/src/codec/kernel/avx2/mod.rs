@@ -16,13 +16,17 @@ mod integers;
 mod lanes;
 mod numbers;
 mod palette;
+mod rounded;
+mod rounded_units;
 mod sparse;
 
 use std::arch::x86_64::_mm_sfence;
+use std::ops::Range;
 
 use super::dot::Sums;
 use super::format::Format;
 use super::layout::Layout;
+use super::rounded::{Plan, Rounded};
 use super::{Kernel, Store, portable};
 
 /// A processor that has these instructions.
@@ -62,6 +66,11 @@ impl Kernel for Avx2 {
                 Layout::Sparse(_) | Layout::Whole { .. } => 0,
             }
         }
+    }
+
+    fn rounded(self, layout: &Layout<'_>, plan: Plan, rows: Range<usize>, x: &Rounded, y: &mut [f32]) {
+        // SAFETY: as above.
+        unsafe { rounded::multiply(layout, plan, rows, x, y) }
     }
 }
 

@@ -132,7 +132,9 @@ impl FourBits {
         let (block, pair) = (blocks.wrapping_add(step / 4 * 144), step % 4);
         if pair == 0 {
             // SAFETY: 16 bytes of 144.
-            self.0 = scales(unsafe { block.cast::<[u8; 16]>().read() });
+            let scales = scales(unsafe { block.cast::<[u8; 16]>().read() });
+            // SAFETY: 16 numbers.
+            unsafe { _mm512_storeu_ps(self.0.as_mut_ptr(), scales) };
         }
         let codes = block.wrapping_add(16 + 32 * pair);
         ask(codes);
@@ -158,7 +160,7 @@ impl FourBits {
 /// the others times the second.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c")]
 #[inline]
-fn scales(head: [u8; 16]) -> [f32; 16] {
+pub(super) fn scales(head: [u8; 16]) -> __m512 {
     let [halves, first, second, last] =
         [0, 4, 8, 12].map(|at| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
     let whole = |upper: u32, low: u32| {
@@ -169,12 +171,7 @@ fn scales(head: [u8; 16]) -> [f32; 16] {
     let levels = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
     let halves = _mm512_castps128_ps512(_mm_cvtph_ps(_mm_cvtsi32_si128(halves.cast_signed())));
     let places = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-    let mut scales = [0.0; 16];
-    // SAFETY: 16 numbers.
-    unsafe {
-        _mm512_storeu_ps(scales.as_mut_ptr(), _mm512_mul_ps(_mm512_permutexvar_ps(places, halves), levels));
-    }
-    scales
+    _mm512_mul_ps(_mm512_permutexvar_ps(places, halves), levels)
 }
 
 /// Scales of a block of `Q6_K`, of 16 elements each.
@@ -237,7 +234,7 @@ impl SixBits {
 /// Two bytes may be read.
 #[target_feature(enable = "avx512f,avx512vl,f16c")]
 #[inline]
-unsafe fn half(data: *const u8) -> __m512 {
+pub(super) unsafe fn half(data: *const u8) -> __m512 {
     // SAFETY: by the caller.
     let bits = unsafe { u16::from_le_bytes([data.read(), data.add(1).read()]) };
     _mm512_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))

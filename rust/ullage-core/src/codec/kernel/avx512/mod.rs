@@ -19,14 +19,18 @@ mod numbers;
 mod pairs;
 mod palette;
 pub(in crate::codec) mod pen;
+mod rounded;
+mod rounded_units;
 mod sparse;
 
 use std::arch::x86_64::*;
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::dot::Sums;
 use super::format::Format;
 use super::layout::{Integers, Layout, Palette};
+use super::rounded::{Plan, Rounded};
 use super::{Kernel, Store, portable};
 use pen::Pen;
 
@@ -35,6 +39,8 @@ use pen::Pen;
 pub(super) struct Avx512 {
     /// Whether it also calculates with halves.
     has_halves: bool,
+    /// Whether it adds up products of bytes.
+    has_products: bool,
 }
 
 impl Avx512 {
@@ -50,7 +56,10 @@ impl Avx512 {
             && is_x86_feature_detected!("f16c")
             && is_x86_feature_detected!("bmi2")
             && is_x86_feature_detected!("popcnt");
-        has.then(|| Self { has_halves: is_x86_feature_detected!("avx512fp16") })
+        has.then(|| Self {
+            has_halves: is_x86_feature_detected!("avx512fp16"),
+            has_products: is_x86_feature_detected!("avx512vnni"),
+        })
     }
 }
 
@@ -99,6 +108,15 @@ impl Kernel for Avx512 {
                 Layout::Blocks { block, data } => blocks::fused(*block, data, start, x, sums),
                 Layout::Sparse(_) | Layout::Whole { .. } => 0,
             }
+        }
+    }
+
+    fn rounded(self, layout: &Layout<'_>, plan: Plan, rows: Range<usize>, x: &Rounded, y: &mut [f32]) {
+        if self.has_products {
+            // SAFETY: as above, and those of products too.
+            unsafe { rounded::multiply(layout, plan, rows, x, y) }
+        } else if let Some(narrower) = super::avx2::Avx2::new() {
+            narrower.rounded(layout, plan, rows, x, y);
         }
     }
 }
