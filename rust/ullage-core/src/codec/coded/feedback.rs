@@ -4,7 +4,7 @@
 //! `H = Uᵀ U` and `U` is upper triangular. From the last input to the first, each error is chosen to cancel what those
 //! behind it left in its row of `U e`: what is rounded early is made good by what is rounded late. Inputs with large
 //! moments go first, as they are worst made good. Then, by turns, tables are fitted by least squares in that norm and each
-//! number is rounded anew with all others as they are (coordinate descent, after QuantEase, arXiv 2309.01885), until a
+//! number is rounded anew with all others as they are (coordinate descent, after `QuantEase`, arXiv 2309.01885), until a
 //! turn gains little.
 //!
 //! Rows are independent but for their tables. Sixteen of them are rounded side by side.
