@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::super::dot;
 use super::super::layout::{Block, Integers, Layout};
-use super::super::rounded::units::{Scaled, Whole, padded};
+use super::super::rounded::units::{Scaled, Whole, bytes};
 use super::super::rounded::{Form, LANES, LONG_BLOCK, Plan, Rounded, Vector, plain};
 use super::rounded_units::{
     Codes, EightBits, FourBits, Nibbles, Row, ScaledBytes, ScaledNibbles, SixBits, Unit,
@@ -212,10 +212,10 @@ fn whole_row<const BITS: usize>(row: &Whole<'_>, is_affine: bool, cols: usize, x
     let mut lanes = [_mm256_setzero_ps(); 2];
     let steps = x.scales.iter().zip(x.codes.as_chunks::<LONG_BLOCK>().0).zip(x.sums.as_chunks::<LANES>().0);
     for (block, ((&step, x), of_codes)) in (0..blocks).zip(steps) {
-        let (mut few, mut many) = ([0; LONG_BLOCK / 2], [0; LONG_BLOCK]);
+        let (few, many): ([u8; LONG_BLOCK / 2], [u8; LONG_BLOCK]);
         let mut sums = [_mm256_setzero_si256(); 2];
         if BITS == 4 {
-            let data = padded(row.codes, block * LONG_BLOCK / 2, &mut few);
+            let data = bytes!(few, row.codes, block * LONG_BLOCK / 2);
             for (register, data) in data.as_chunks::<32>().0.iter().enumerate() {
                 let at = register / 2 * 128 + register % 2 * 32;
                 // SAFETY: 32 bytes each.
@@ -231,7 +231,7 @@ fn whole_row<const BITS: usize>(row: &Whole<'_>, is_affine: bool, cols: usize, x
                 sums[register % 2] = _mm256_add_epi32(sums[register % 2], both);
             }
         } else {
-            let data = padded(row.codes, block * LONG_BLOCK, &mut many);
+            let data = bytes!(many, row.codes, block * LONG_BLOCK);
             let registers = data.as_chunks::<32>().0.iter().zip(x.as_chunks::<32>().0);
             for (register, (data, x)) in registers.enumerate() {
                 // SAFETY: 32 bytes each.

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::super::blocks::six_bits;
 use super::super::layout::Block;
 use super::super::rounded::UNIT;
-use super::super::rounded::units::{Scaled, ScaledRow, padded, row_blocks};
+use super::super::rounded::units::{Scaled, ScaledRow, bytes, row_blocks};
 use super::lanes::ask;
 
 /// What codes are, and how the lanes of their products become 16 sums.
@@ -83,8 +83,8 @@ impl<'a> Shared<'a> {
     #[inline]
     fn of_unit(&self, number: usize, bits: u32) -> ([__m256; 2], [__m256i; 2]) {
         let doublings = self.scaled.doublings;
-        let mut room = [0; 32];
-        let halves = padded(self.row.scales, number * (32 >> doublings), &mut room);
+        let room: [u8; 32];
+        let halves = bytes!(room, self.row.scales, number * (32 >> doublings));
         let halves: [[u8; 2]; 16] = std::array::from_fn(|run| {
             let place = (run >> doublings) * 2;
             [halves[place], halves[place + 1]]
@@ -170,8 +170,8 @@ impl Row for ScaledNibbles<'_> {
     #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
     #[inline]
     unsafe fn unit(&self, number: usize) -> Unit {
-        let mut room = [0; UNIT / 2];
-        let data = padded(self.0.row.codes, number * (UNIT / 2), &mut room);
+        let room: [u8; UNIT / 2];
+        let data = bytes!(room, self.0.row.codes, number * (UNIT / 2));
         let flip = _mm256_set1_epi8(if self.0.scaled.is_affine() { 0 } else { 0x88_u8.cast_signed() });
         let mut bytes = [_mm256_setzero_si256(); 8];
         for (bytes, data) in bytes.iter_mut().zip(data.as_chunks::<32>().0) {
@@ -198,8 +198,8 @@ impl Row for ScaledBytes<'_> {
     #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
     #[inline]
     unsafe fn unit(&self, number: usize) -> Unit {
-        let mut room = [0; UNIT];
-        let data = padded(self.0.row.codes, number * UNIT, &mut room);
+        let room: [u8; UNIT];
+        let data = bytes!(room, self.0.row.codes, number * UNIT);
         let flip = _mm256_set1_epi8(if self.0.scaled.is_affine() { -128 } else { 0 });
         let mut codes = [_mm256_setzero_si256(); 16];
         for (codes, data) in codes.iter_mut().zip(data.as_chunks::<32>().0) {
@@ -271,8 +271,8 @@ impl Row for Nibbles<'_> {
     #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
     #[inline]
     unsafe fn unit(&self, number: usize) -> Unit {
-        let mut room = [0; 288];
-        let data = padded(self.row, number * 288, &mut room);
+        let room: [u8; 288];
+        let data = bytes!(room, self.row, number * 288);
         let mut bytes = [_mm256_setzero_si256(); 8];
         let mut halves = [[0; 2]; 16];
         let pairs = data.as_chunks::<36>().0.iter().zip(halves.as_chunks_mut::<2>().0);
@@ -308,8 +308,8 @@ impl Row for EightBits<'_> {
     #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
     #[inline]
     unsafe fn unit(&self, number: usize) -> Unit {
-        let mut room = [0; 544];
-        let data = padded(self.row, number * 544, &mut room);
+        let room: [u8; 544];
+        let data = bytes!(room, self.row, number * 544);
         let mut codes = [_mm256_setzero_si256(); 16];
         let mut halves = [[0; 2]; 16];
         for (codes, (block, half)) in codes.iter_mut().zip(data.as_chunks::<34>().0.iter().zip(&mut halves)) {
@@ -340,8 +340,8 @@ impl Row for FourBits<'_> {
     #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
     #[inline]
     unsafe fn unit(&self, number: usize) -> Unit {
-        let mut room = [0; 288];
-        let data = padded(self.row, number * 288, &mut room);
+        let room: [u8; 288];
+        let data = bytes!(room, self.row, number * 288);
         let mut bytes = [_mm256_setzero_si256(); 8];
         let (mut scales, mut leasts) = ([_mm256_setzero_ps(); 2], [_mm256_setzero_ps(); 2]);
         for (half, block) in data.as_chunks::<144>().0.iter().enumerate() {
@@ -385,8 +385,8 @@ impl Row for SixBits<'_> {
     #[target_feature(enable = "avx2,fma,f16c,bmi2,popcnt")]
     #[inline]
     unsafe fn unit(&self, number: usize) -> Unit {
-        let mut room = [0; 210];
-        let data = padded(self.row, number * 210, &mut room);
+        let room: [u8; 210];
+        let data = bytes!(room, self.row, number * 210);
         let (low, upper) = (_mm256_set1_epi8(15), _mm256_set1_epi8(0x30));
         let mut codes = [_mm256_setzero_si256(); 16];
         let (lower, higher) = (data.as_chunks::<32>().0, data[128..192].as_chunks::<32>().0);

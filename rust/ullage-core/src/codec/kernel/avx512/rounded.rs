@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::super::layout::{Block, Integers, Layout};
-use super::super::rounded::units::{Scaled, Whole, padded};
+use super::super::rounded::units::{Scaled, Whole, bytes};
 use super::super::rounded::{Form, LANES, LONG_BLOCK, Plan, ROUNDED_BATCH, Rounded, Vector, plain};
 use super::lanes::ask_far;
 use super::rounded_units::{EightBits, FourBits, Nibbles, Row, ScaledBytes, ScaledNibbles, SixBits, Sums};
@@ -242,15 +242,15 @@ fn whole_row<const BITS: usize, const N: usize>(
     let zeros = _mm512_set1_epi32(-zero & 0xFFFF);
     let mut lanes = [_mm512_setzero_ps(); N];
     for block in 0..blocks {
-        let (mut few, mut many) = ([0; LONG_BLOCK / 2], [0; LONG_BLOCK]);
+        let (few, many): ([u8; LONG_BLOCK / 2], [u8; LONG_BLOCK]);
         // SAFETY: a block has so many bytes.
         let codes = unsafe {
             if BITS == 4 {
-                let data = padded(row.codes, block * LONG_BLOCK / 2, &mut few).as_ptr();
+                let data = bytes!(few, row.codes, block * LONG_BLOCK / 2).as_ptr();
                 let [a, b] = [0, 64].map(|at| nibbles(loaded(data.add(at), flip)));
                 [a[0], a[1], b[0], b[1]]
             } else {
-                let data = padded(row.codes, block * LONG_BLOCK, &mut many).as_ptr();
+                let data = bytes!(many, row.codes, block * LONG_BLOCK).as_ptr();
                 [
                     loaded(data, flip),
                     loaded(data.add(64), flip),

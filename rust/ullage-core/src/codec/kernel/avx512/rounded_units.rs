@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::super::layout::Block;
 use super::super::rounded::UNIT;
-use super::super::rounded::units::{Scaled, ScaledRow, padded, row_blocks};
+use super::super::rounded::units::{Scaled, ScaledRow, bytes, row_blocks};
 use super::blocks::{half, scales};
 use super::lanes::ask_far;
 use super::rounded::{loaded, nibbles};
@@ -91,8 +91,8 @@ impl<'a> Shared<'a> {
     #[inline]
     fn of_unit(&self, number: usize, bits: u32) -> (__m512, __m512i) {
         let doublings = self.scaled.doublings;
-        let mut room = [0; 32];
-        let halves = padded(self.row.scales, number * (32 >> doublings), &mut room);
+        let room: [u8; 32];
+        let halves = bytes!(room, self.row.scales, number * (32 >> doublings));
         // SAFETY: 32 bytes.
         let mut scales = unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(halves.as_ptr().cast())) };
         if !self.scaled.is_affine() {
@@ -156,8 +156,8 @@ impl Row for ScaledNibbles<'_> {
     )]
     #[inline]
     unsafe fn unit(&self, number: usize) -> Unit {
-        let mut room = [0; UNIT / 2];
-        let data = padded(self.0.row.codes, number * (UNIT / 2), &mut room);
+        let room: [u8; UNIT / 2];
+        let data = bytes!(room, self.0.row.codes, number * (UNIT / 2));
         let flip = _mm512_set1_epi8(self.0.flip.cast_signed());
         let mut codes = [_mm512_setzero_si512(); 8];
         for (codes, data) in codes.as_chunks_mut::<2>().0.iter_mut().zip(data.as_chunks::<64>().0) {
@@ -187,8 +187,8 @@ impl Row for ScaledBytes<'_> {
     )]
     #[inline]
     unsafe fn unit(&self, number: usize) -> Unit {
-        let mut room = [0; UNIT];
-        let data = padded(self.0.row.codes, number * UNIT, &mut room);
+        let room: [u8; UNIT];
+        let data = bytes!(room, self.0.row.codes, number * UNIT);
         let flip = _mm512_set1_epi8(self.0.flip.cast_signed());
         let mut codes = [_mm512_setzero_si512(); 8];
         for (codes, data) in codes.iter_mut().zip(data.as_chunks::<64>().0) {
@@ -263,8 +263,8 @@ impl Row for Nibbles<'_> {
     )]
     #[inline]
     unsafe fn unit(&self, number: usize) -> Unit {
-        let mut room = [0; 288];
-        let data = padded(self.row, number * 288, &mut room).as_ptr();
+        let room: [u8; 288];
+        let data = bytes!(room, self.row, number * 288).as_ptr();
         ask_far::<288>(data);
         let mut codes = [_mm512_setzero_si512(); 8];
         for (four, codes) in codes.as_chunks_mut::<2>().0.iter_mut().enumerate() {
@@ -305,8 +305,8 @@ impl Row for EightBits<'_> {
     )]
     #[inline]
     unsafe fn unit(&self, number: usize) -> Unit {
-        let mut room = [0; 544];
-        let data = padded(self.row, number * 544, &mut room).as_ptr();
+        let room: [u8; 544];
+        let data = bytes!(room, self.row, number * 544).as_ptr();
         ask_far::<544>(data);
         let flip = _mm512_set1_epi8(-128);
         let mut codes = [_mm512_setzero_si512(); 8];
@@ -348,8 +348,8 @@ impl Row for FourBits<'_> {
     )]
     #[inline]
     unsafe fn unit(&self, number: usize) -> Unit {
-        let mut room = [0; 288];
-        let data = padded(self.row, number * 288, &mut room).as_ptr();
+        let room: [u8; 288];
+        let data = bytes!(room, self.row, number * 288).as_ptr();
         ask_far::<288>(data);
         let mut codes = [_mm512_setzero_si512(); 8];
         for (quarter, codes) in codes.as_chunks_mut::<2>().0.iter_mut().enumerate() {
@@ -384,8 +384,8 @@ impl Row for SixBits<'_> {
     )]
     #[inline]
     unsafe fn unit(&self, number: usize) -> Unit {
-        let mut room = [0; 210];
-        let data = padded(self.row, number * 210, &mut room).as_ptr();
+        let room: [u8; 210];
+        let data = bytes!(room, self.row, number * 210).as_ptr();
         ask_far::<210>(data);
         let mut codes = [_mm512_setzero_si512(); 8];
         let upper = _mm512_set1_epi8(0x30);

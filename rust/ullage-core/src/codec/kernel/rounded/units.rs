@@ -7,22 +7,35 @@ use super::super::layout::{Block, Integers};
 use super::super::runs::Run;
 use super::{BLOCK, UNIT};
 
-/// `N` bytes of `data` from `at` on; where there are fewer, in `room`, followed by zeros.
+/// `N` bytes of `data` from `at` on, if there are so many.
 #[inline(always)]
-pub(in crate::codec::kernel) fn padded<'a, const N: usize>(
-    data: &'a [u8],
-    at: usize,
-    room: &'a mut [u8; N],
-) -> &'a [u8; N] {
+pub(in crate::codec::kernel) fn whole<const N: usize>(data: &[u8], at: usize) -> Option<&[u8; N]> {
+    data.get(at..)?.first_chunk()
+}
+
+/// Where there are fewer, a copy of them, followed by zeros.
+#[cold]
+pub(in crate::codec::kernel) fn padded<const N: usize>(data: &[u8], at: usize) -> [u8; N] {
+    let mut room = [0; N];
     let data = data.get(at..).unwrap_or_default();
-    if let Some(whole) = data.first_chunk() {
-        return whole;
-    }
-    let (filled, rest) = room.split_at_mut(data.len());
-    filled.copy_from_slice(data);
-    rest.fill(0);
+    room.iter_mut().zip(data).for_each(|(byte, &found)| *byte = found);
     room
 }
+
+/// Bytes of `$data` from `$at` on, padded with zeros in `$room`, which is written only then: to clear it takes as long
+/// as to multiply.
+macro_rules! bytes {
+    ($room:ident, $data:expr, $at:expr) => {
+        match $crate::codec::kernel::rounded::units::whole($data, $at) {
+            Some(whole) => whole,
+            None => {
+                $room = $crate::codec::kernel::rounded::units::padded($data, $at);
+                &$room
+            }
+        }
+    };
+}
+pub(in crate::codec::kernel) use bytes;
 
 /// Integers with scales for blocks of 32, 64, 128, 256 or 512 columns.
 #[derive(Clone, Copy, Debug)]
@@ -94,11 +107,12 @@ impl ScaledRow<'_> {
     pub(in crate::codec::kernel) fn zeros(&self, unit: usize, count: usize, bits: u32) -> [u8; 16] {
         let done = unit.saturating_mul(count);
         let place = self.first.saturating_add(done);
-        let mut found = [0; 16];
+        let at = if bits == 8 { place } else { place / 2 };
+        let found = whole(self.zeros, at).copied().unwrap_or_else(|| padded(self.zeros, at));
         if bits == 8 {
-            return *padded(self.zeros, place, &mut found);
+            return found;
         }
-        let packed = u128::from_le_bytes(*padded(self.zeros, place / 2, &mut found)) >> ((place & 1) << 2);
+        let packed = u128::from_le_bytes(found) >> ((place & 1) << 2);
         // Bytes 0 to 7 hold sixteen codes, spread out by doubling steps.
         let packed = packed & u128::from(u64::MAX);
         let packed = (packed | packed << 32) & 0x0000_0000_FFFF_FFFF_0000_0000_FFFF_FFFF;
