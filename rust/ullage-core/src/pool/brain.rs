@@ -261,7 +261,7 @@ impl Pool {
         self.send_leavers_away(&mut actions);
         #[cfg(test)]
         if is_end && !self.is_dirty {
-            assert_eq!(self.would_do(), [], "{:?} {:?}", self.found, self.instances);
+            self.assert_of_no_use();
         }
         if self.is_dirty {
             self.walk(&mut actions);

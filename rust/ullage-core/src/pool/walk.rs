@@ -106,7 +106,7 @@ impl Pool {
     /// Settles every waiting request that can be settled, by rank.
     pub(super) fn walk(&mut self, actions: &mut Vec<Action>) {
         self.is_dirty = false;
-        let acted = actions.len();
+        let before = (actions.len(), self.queue.len());
         let mut draining = Vec::new();
         if !self.queue.is_empty() {
             let mut room = std::mem::take(&mut self.room);
@@ -123,7 +123,7 @@ impl Pool {
             }
             self.room = room;
         }
-        let is_settled = actions.len() == acted && self.is_draining(&draining);
+        let is_settled = (actions.len(), self.queue.len()) == before && self.is_draining(&draining);
         self.keep_draining(&draining);
         // Who acted has changed what it looked at: the next walk may find more to do.
         self.found.clear();
@@ -280,11 +280,18 @@ impl Pool {
 
     /// The workspace of a lease that ends stays with its model as the spare one, unless that has one already.
     pub(super) fn end_lease(&mut self, request: RequestId) {
-        let Some(Lease { model, instance: id, incarnation, since, mut workspace }) =
-            self.leases.remove(&request)
-        else {
-            return;
-        };
+        let Some(lease) = self.leases.remove(&request) else { return };
+        let model = lease.model;
+        let is_idle = self.take_back(lease);
+        self.policy.on_release(model, self.now);
+        self.use_now(model);
+        self.note_idle();
+        self.is_dirty |= self.is_of_use(model, is_idle);
+    }
+
+    /// Takes back what a lease held; true if nobody uses its instance any more.
+    fn take_back(&mut self, lease: Lease) -> bool {
+        let Lease { model, instance: id, incarnation, since, mut workspace } = lease;
         let entry = &mut self.entries[model.0];
         entry.learn_hold(self.now.since(since).as_secs_f64());
         let instance = &mut self.instances[id.0];
@@ -307,15 +314,12 @@ impl Pool {
             entry.orphans = entry.orphans.saturating_sub(1);
             entry.orphaned = entry.orphaned.minus(&workspace.demand());
         }
-        self.policy.on_release(model, self.now);
-        self.use_now(model);
-        self.note_idle();
-        self.is_dirty |= self.is_of_use(model, is_idle);
+        is_idle
     }
 
-    /// What a walk would do now: the slow way to know that none is needed.
+    /// That a walk would do nothing now: the slow way to know that none is needed.
     #[cfg(test)]
-    pub(super) fn would_do(&self) -> Vec<Decision> {
+    pub(super) fn assert_of_no_use(&self) {
         let mut room = super::room::Room::default();
         self.survey(&mut room);
         let (mut at, mut all) = (None, Vec::new());
@@ -326,6 +330,6 @@ impl Pool {
         }
         let waits = |way: &Way| way.unload.is_empty() && way.demote.is_empty();
         all.retain(|decision| !matches!(decision, Decision::Wait { way, .. } if waits(way)));
-        all
+        assert_eq!(all, [], "what a walk would do that none was made for");
     }
 }
