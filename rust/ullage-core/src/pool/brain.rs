@@ -64,6 +64,8 @@ pub struct Pool {
     pub(super) leavers: Vec<InstanceId>,
     /// Scratch space of the walk through the queue.
     pub(super) room: Room,
+    /// Bytes free on each account as the last walk found them, if it did nothing.
+    pub(super) found: Vec<Option<Bytes>>,
     /// The request that came with this event, while its `Queue` action is the last but those that follow from it.
     pub(super) fresh: Option<RequestId>,
     pub(super) now: Time,
@@ -98,6 +100,7 @@ impl Pool {
             retired: vec![false],
             leavers: Vec::new(),
             room: Room::default(),
+            found: Vec::new(),
             fresh: None,
             now: Time::ZERO,
             is_dirty: false,
@@ -240,6 +243,8 @@ impl Pool {
         self.check(&event)?;
         self.now = self.now.max(now);
         let mut actions = Vec::new();
+        #[cfg(test)]
+        let is_end = matches!(event, Event::Released { .. } | Event::Cancel { .. });
         // Before deadlines are looked at: who gives up is not told that time is up.
         match event {
             Event::Cancel { request } => self.cancel(request),
@@ -254,6 +259,10 @@ impl Pool {
         self.expire_idle(&mut actions);
         self.take_in(event, &mut actions);
         self.send_leavers_away(&mut actions);
+        #[cfg(test)]
+        if is_end && !self.is_dirty {
+            self.assert_of_no_use();
+        }
         if self.is_dirty {
             self.walk(&mut actions);
         }

@@ -10,7 +10,7 @@ use crate::units::Bytes;
 const MOST_DRAINERS: u32 = 16;
 
 /// One domain, as a walk through the queue sees it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Space {
     /// Free in the ledger now.
     pub(super) free: u128,
@@ -27,7 +27,7 @@ pub(super) struct Space {
 }
 
 /// Bytes free, coming free and claimed, as a walk through the queue sees them. Scratch space, kept from walk to walk.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Room {
     pub(super) spaces: Vec<Space>,
     /// The number of the walk; what carries an older one is not set.
@@ -109,6 +109,25 @@ impl Room {
     /// Whether nothing can be had for `demand`, which asks for something where older requests go short.
     pub(super) fn is_short_for(&self, demand: &Demand) -> bool {
         demand.parts().iter().any(|&(domain, _)| self.spaces[domain.index()].is_short)
+    }
+
+    /// Whether older requests go short anywhere.
+    pub(super) fn is_short(&self) -> bool {
+        self.spaces.iter().any(|space| space.is_short)
+    }
+
+    /// Claims `demand` for a request that has to wait though nobody makes way for it: it misses something, and asks for
+    /// something where older requests go short. False if that is not so, or nothing is missing.
+    pub(super) fn queue_behind(&mut self, demand: &Demand) -> bool {
+        let has_to_wait = self.is_short_for(demand) && !self.has(demand);
+        if has_to_wait {
+            for &(domain, bytes) in demand.parts() {
+                self.spaces[domain.index()].is_short |= self.missing_in(domain, bytes) > 0;
+            }
+            self.claim(demand);
+            self.take_seat();
+        }
+        has_to_wait
     }
 
     /// Notes that a request lets models in use make way; the last that may do so leaves none for others.

@@ -62,7 +62,38 @@ impl Pool {
     /// Decides on a request, older requests having taken and claimed their part of `room`.
     pub(super) fn decide(&self, ask: Ask, room: &mut Room) -> Decision {
         room.want(ask.model);
+        #[cfg(test)]
+        let mut before = room.clone();
+        if let Some(decision) = self.decide_behind(ask, room) {
+            #[cfg(test)]
+            assert_eq!(
+                (&decision, &*room),
+                (&self.decide_miss(ask, &mut before), &before),
+                "what all would say"
+            );
+            return decision;
+        }
         self.decide_hit(ask, room).unwrap_or_else(|| self.decide_miss(ask, room))
+    }
+
+    /// What most of many who wait meet, told without a look at all that might be otherwise: a model that is nowhere, with
+    /// one place to be, and older requests that miss more than can be had. [`Self::decide_miss`] would say the same.
+    fn decide_behind(&self, ask: Ask, room: &mut Room) -> Option<Decision> {
+        let entry = self.entry(ask.model);
+        let &[id] = &entry.own[..] else { return None };
+        let instance = self.instance(id);
+        let is_plain =
+            matches!(instance.state, State::Cold) && !instance.is_retired && entry.failure.is_none();
+        let is_calm = self.forms == 0 && self.pressure.iter().all(|level| *level < Level::Hard);
+        if !is_plain || !is_calm || !room.is_short() {
+            return None;
+        }
+        let needed = entry.needed(instance, ask.workspace);
+        if self.shortage_of(id, &needed, room).is_some() || !room.queue_behind(&needed) {
+            return None;
+        }
+        let way = Way { to: Some(id), is_closed: self.is_turn_over(ask.model), ..Way::default() };
+        Some(Decision::Wait { behind: WaitFor::Memory, way })
     }
 
     /// A hit takes the spare workspace or free memory; for more leases at once it may load another instance where memory

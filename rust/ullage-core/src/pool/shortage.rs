@@ -35,6 +35,11 @@ impl Pool {
             }
             _ => entry.needed(instance, ask.workspace),
         };
+        self.shortage_of(id, &needed, room)
+    }
+
+    /// What of `needed` bytes `id` can never hold.
+    pub(super) fn shortage_of(&self, id: InstanceId, needed: &Demand, room: &Room) -> Option<Shortage> {
         let shortages = needed.parts().iter().filter_map(|&(domain, requested)| {
             let limit = room.spaces[domain.index()].limit?;
             let available = self.available_to(id, domain, limit, room);

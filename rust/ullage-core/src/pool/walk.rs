@@ -11,6 +11,7 @@ use super::event::{Action, ModelId, RequestId, WaitFor};
 use super::instance::{InstanceId, State};
 use super::queue::Waiting;
 use super::schedule::Ask;
+use crate::ledger::Account;
 use crate::units::Bytes;
 
 impl Pool {
@@ -105,6 +106,7 @@ impl Pool {
     /// Settles every waiting request that can be settled, by rank.
     pub(super) fn walk(&mut self, actions: &mut Vec<Action>) {
         self.is_dirty = false;
+        let before = (actions.len(), self.queue.len());
         let mut draining = Vec::new();
         if !self.queue.is_empty() {
             let mut room = std::mem::take(&mut self.room);
@@ -121,7 +123,29 @@ impl Pool {
             }
             self.room = room;
         }
+        let is_settled = (actions.len(), self.queue.len()) == before && self.is_draining(&draining);
         self.keep_draining(&draining);
+        // Who acted has changed what it looked at: the next walk may find more to do.
+        self.found.clear();
+        if is_settled {
+            self.found.extend(self.accounts.iter().map(Account::available));
+        }
+    }
+
+    /// Whether those who drain are the same as before, and take new leases as before.
+    fn is_draining(&self, chosen: &[(InstanceId, bool)]) -> bool {
+        let before = self.draining.iter().map(|&id| (id, self.instances[id.0].is_closed));
+        before.eq(chosen.iter().copied())
+    }
+
+    /// Whether the end of a lease of `model` may be what somebody waits for: one who waits for that model, one for whom it
+    /// can now go, or one who needs bytes that came free.
+    fn is_of_use(&self, model: ModelId, is_idle: bool) -> bool {
+        let is_unchanged = || {
+            let free = self.accounts.iter().map(Account::available);
+            self.found.len() == self.accounts.len() && free.eq(self.found.iter().copied())
+        };
+        !self.queue.is_empty() && (is_idle || self.queue.is_awaited(model) || !is_unchanged())
     }
 
     fn keep_draining(&mut self, chosen: &[(InstanceId, bool)]) {
@@ -256,16 +280,25 @@ impl Pool {
 
     /// The workspace of a lease that ends stays with its model as the spare one, unless that has one already.
     pub(super) fn end_lease(&mut self, request: RequestId) {
-        let Some(Lease { model, instance: id, incarnation, since, mut workspace }) =
-            self.leases.remove(&request)
-        else {
-            return;
-        };
+        let Some(lease) = self.leases.remove(&request) else { return };
+        let model = lease.model;
+        let is_idle = self.take_back(lease);
+        self.policy.on_release(model, self.now);
+        self.use_now(model);
+        self.note_idle();
+        self.is_dirty |= self.is_of_use(model, is_idle);
+    }
+
+    /// Takes back what a lease held; true if nobody uses its instance any more.
+    fn take_back(&mut self, lease: Lease) -> bool {
+        let Lease { model, instance: id, incarnation, since, mut workspace } = lease;
         let entry = &mut self.entries[model.0];
         entry.learn_hold(self.now.since(since).as_secs_f64());
         let instance = &mut self.instances[id.0];
+        let mut is_idle = false;
         if instance.incarnation == incarnation {
             instance.leases = instance.leases.saturating_sub(1);
+            is_idle = instance.leases == 0;
             instance.leased = instance.leased.minus(&workspace.demand());
             if instance.is_retired {
                 self.leavers.push(id);
@@ -281,9 +314,22 @@ impl Pool {
             entry.orphans = entry.orphans.saturating_sub(1);
             entry.orphaned = entry.orphaned.minus(&workspace.demand());
         }
-        self.policy.on_release(model, self.now);
-        self.use_now(model);
-        self.note_idle();
-        self.is_dirty |= !self.queue.is_empty();
+        is_idle
+    }
+
+    /// That a walk would do nothing now: the slow way to know that none is needed.
+    #[cfg(test)]
+    pub(super) fn assert_of_no_use(&self) {
+        let mut room = super::room::Room::default();
+        self.survey(&mut room);
+        let (mut at, mut all) = (None, Vec::new());
+        while let Some(head) = self.queue.next_head(at) {
+            at = Some(head);
+            let Some(waiting) = self.queue.head(head.1) else { continue };
+            all.push(self.decide(Ask::of(waiting), &mut room));
+        }
+        let waits = |way: &Way| way.unload.is_empty() && way.demote.is_empty();
+        all.retain(|decision| !matches!(decision, Decision::Wait { way, .. } if waits(way)));
+        assert_eq!(all, [], "what a walk would do that none was made for");
     }
 }

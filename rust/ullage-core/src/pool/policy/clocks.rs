@@ -52,6 +52,7 @@ impl Clocks {
     }
 
     /// What waiting for the next request of `model` is worth: the geometric mean of both clocks.
+    #[inline]
     pub(super) fn index(&self, model: usize, now_s: f64) -> f64 {
         let kept = self.indices[model].get();
         if now_s < kept.until_s && self.requests < kept.until_requests {

@@ -69,10 +69,9 @@ impl Experts {
         self.ghosts.iter_mut().for_each(Ghost::add);
     }
 
-    /// Whether the ghost that is followed keeps `model`.
-    pub(super) fn keeps(&self, model: usize) -> bool {
-        let ghost = &self.ghosts[self.followed];
-        ghost.rule() != Rule::Gaps && ghost.has(model)
+    /// The ghost whose models the pool keeps; none where gaps alone decide.
+    pub(super) fn kept(&self) -> Option<&Ghost> {
+        Some(&self.ghosts[self.followed]).filter(|ghost| ghost.rule() != Rule::Gaps)
     }
 
     /// Whether something had to go yet.

@@ -8,7 +8,10 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
+use super::Candidate;
 use super::select::{Selection, Weighed, choose};
+use crate::pool::ModelId;
+use crate::units::Bytes;
 
 /// What a ghost goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,10 @@ impl Known {
         let mut known = Self { bytes, ..Self::default() };
         known.cost(load_s);
         known
+    }
+
+    fn candidate(&self, model: usize) -> Candidate {
+        Candidate { model: ModelId(model), bytes: Bytes::new(self.bytes), turn: self.turn }
     }
 
     /// A load costs so much.
@@ -95,8 +102,11 @@ impl Line {
 pub(super) struct Ghost {
     rule: Rule,
     residents: Vec<Resident>,
-    /// Where each model stands among the residents.
+    /// Where each model stands among the residents. By gaps any place says that it is there.
     places: Vec<u32>,
+    /// The residents by gaps, under their numbers. Those that were worth least when somebody had to go stand first: they
+    /// will be, mostly, the next time.
+    rows: Vec<Weighed>,
     used: u64,
     /// Greedy-Dual's clock.
     clock: f64,
@@ -108,7 +118,6 @@ pub(super) struct Ghost {
     /// moves up or down with each: an entry that says too little is put right once it comes to the front. Where a worth
     /// falls nonetheless (a load is found to cost less), a second entry says so, and the first is passed over.
     line: BinaryHeap<Reverse<Line>>,
-    scratch: Vec<Weighed>,
 }
 
 impl Ghost {
@@ -122,7 +131,7 @@ impl Ghost {
             ahead_s: 0.0,
             behind_s: 0.0,
             line: BinaryHeap::new(),
-            scratch: Vec::new(),
+            rows: Vec::new(),
         }
     }
 
@@ -168,13 +177,20 @@ impl Ghost {
         resident.frequency = frequency;
         if worth < before {
             let entry = Line::new(worth, known.turn, resident.model);
-            self.queue_up(entry);
+            self.queue_up(entry, false);
         }
     }
 
-    /// Puts an entry in line; the line is made anew once most of it is out of date.
-    fn queue_up(&mut self, entry: Line) {
-        self.line.push(Reverse(entry));
+    /// Puts an entry in line, in the place of the first one if that is vacant; the line is made anew once most of it is out
+    /// of date.
+    fn queue_up(&mut self, entry: Line, is_first_vacant: bool) {
+        match self.line.peek_mut() {
+            Some(mut first) if is_first_vacant => first.0 = entry,
+            first => {
+                drop(first);
+                self.line.push(Reverse(entry));
+            }
+        }
         if self.line.len() > 2 * self.residents.len() + 7 {
             // A turn that says too little is put right as a worth is.
             let line = |&Resident { model, worth, .. }| Reverse(Line::new(worth, 0, model));
@@ -195,6 +211,7 @@ impl Ghost {
     ) {
         let facts = &known[model];
         let needed = self.used.saturating_add(facts.bytes);
+        let mut is_first_vacant = false;
         if needed > room {
             match self.rule {
                 Rule::Gaps => {
@@ -202,15 +219,18 @@ impl Ghost {
                     self.weigh(needed - room, how, known, gap_worth);
                 }
                 Rule::GapsInOrder => self.weigh(needed - room, Selection::Ordered, known, gap_worth),
-                _ => self.shrink(room.saturating_sub(facts.bytes), known),
+                _ => is_first_vacant = self.shrink(room.saturating_sub(facts.bytes), known),
             }
         }
-        let worth = self.fresh(facts, 1.0);
-        self.places[model] = u32::try_from(self.residents.len()).unwrap_or(NONE);
-        let number = u32::try_from(model).unwrap_or(NONE);
-        self.residents.push(Resident { model: number, frequency: 1.0, worth });
-        if !self.is_by_gaps() {
-            self.queue_up(Line::new(worth, facts.turn, number));
+        if self.is_by_gaps() {
+            self.places[model] = 0;
+            self.rows.push(Weighed::new(model, 0.0, facts.candidate(model)));
+        } else {
+            let worth = self.fresh(facts, 1.0);
+            self.places[model] = u32::try_from(self.residents.len()).unwrap_or(NONE);
+            let number = u32::try_from(model).unwrap_or(NONE);
+            self.residents.push(Resident { model: number, frequency: 1.0, worth });
+            self.queue_up(Line::new(worth, facts.turn, number), is_first_vacant);
         }
         self.used = self.used.saturating_add(facts.bytes);
         if !facts.is_resident {
@@ -220,30 +240,36 @@ impl Ghost {
 
     /// Sends away what is worth least by its gaps.
     fn weigh(&mut self, missing: u64, how: Selection, known: &[Known], worth: impl Fn(usize) -> f64) {
-        let mut chosen = std::mem::take(&mut self.scratch);
-        chosen.clear();
-        // By their numbers: places change as residents go.
-        chosen.extend(self.residents.iter().map(|resident| {
-            let model = resident.model as usize;
-            Weighed::new(model, worth(model), known[model].turn, known[model].bytes)
-        }));
-        choose(how, missing.into(), 0, &mut chosen);
-        for victim in &chosen {
-            self.drop(self.places[victim.place] as usize, known);
+        let mut rows = std::mem::take(&mut self.rows);
+        for row in &mut rows {
+            row.worth = worth(row.place);
+            row.candidate.turn = known[row.place].turn;
         }
-        self.scratch = chosen;
+        let many = choose(how, missing.into(), 0, &mut rows);
+        for victim in rows.drain(..many) {
+            self.places[victim.place] = NONE;
+            self.part_with(&known[victim.place]);
+        }
+        self.rows = rows;
     }
 
-    /// Sends away what is worth least until no more than `room` bytes are used.
-    fn shrink(&mut self, room: u64, known: &[Known]) {
+    /// Sends away what is worth least until no more than `room` bytes are used. True if the first entry of the line is of
+    /// one that went.
+    fn shrink(&mut self, room: u64, known: &[Known]) -> bool {
+        let mut is_first_vacant = false;
         while self.used > room {
-            let Some(place) = self.least(known) else { return };
+            if is_first_vacant {
+                self.line.pop();
+            }
+            let Some(place) = self.least(known) else { return false };
+            is_first_vacant = true;
             self.clock = self.clock.max(self.residents[place].worth);
             self.drop(place, known);
         }
+        is_first_vacant
     }
 
-    /// The place of the resident that is worth least, whose entry leaves the line.
+    /// The place of the resident that is worth least, whose entry is the first in line.
     fn least(&mut self, known: &[Known]) -> Option<usize> {
         loop {
             let Reverse(first) = *self.line.peek()?;
@@ -255,7 +281,6 @@ impl Ghost {
             let now = Line::new(resident.worth, known[first.model as usize].turn, first.model);
             match first.cmp(&now) {
                 Ordering::Equal => {
-                    self.line.pop();
                     #[cfg(test)]
                     assert_eq!(
                         Some(place),
@@ -280,16 +305,21 @@ impl Ghost {
         if let Some(moved) = self.residents.get(place) {
             self.places[moved.model as usize] = u32::try_from(place).unwrap_or(NONE);
         }
-        self.used = self.used.saturating_sub(known[model].bytes);
-        if !known[model].is_resident {
-            self.ahead_s -= known[model].load_s;
+        self.part_with(&known[model]);
+    }
+
+    fn part_with(&mut self, known: &Known) {
+        self.used = self.used.saturating_sub(known.bytes);
+        if !known.is_resident {
+            self.ahead_s -= known.load_s;
         }
     }
 
     /// Adds up anew what it takes to become this ghost.
     pub(super) fn recount(&mut self, known: &[Known]) {
-        let absent = self.residents.iter().map(|resident| &known[resident.model as usize]);
-        self.ahead_s = absent.filter(|known| !known.is_resident).map(|known| known.load_s).sum();
+        let in_line = self.residents.iter().map(|resident| resident.model as usize);
+        let all = in_line.chain(self.rows.iter().map(|row| row.place)).map(|model| &known[model]);
+        self.ahead_s = all.filter(|known| !known.is_resident).map(|known| known.load_s).sum();
     }
 }
 

@@ -22,6 +22,8 @@ mod local_ai;
 mod lru;
 mod ollama;
 mod rate;
+mod roots;
+mod seen;
 mod select;
 mod ttl;
 mod value;
@@ -108,6 +110,17 @@ pub trait Policy: Send + std::fmt::Debug {
     /// What keeping `candidate` is worth at `now`, per byte where the rule weighs bytes. Among equals the least
     /// recently used goes. NaN says that the rule does not know: then the least recently used of all candidates goes.
     fn worth(&self, candidate: &Candidate, now: Time) -> f64;
+
+    /// Writes down the worth of each candidate; false as soon as one is NaN.
+    fn weigh(&self, candidates: &mut [Weighed], now: Time) -> bool {
+        for weighed in candidates {
+            weighed.worth = self.worth(&weighed.candidate, now);
+            if weighed.worth.is_nan() {
+                return false;
+            }
+        }
+        true
+    }
 
     /// How victims are chosen from their worths.
     fn selection(&self) -> Selection {

@@ -35,13 +35,17 @@ pub struct Weighed {
     pub place: usize,
     /// What keeping it is worth.
     pub worth: f64,
-    turn: u64,
-    bytes: u64,
+    /// The candidate itself.
+    pub candidate: Candidate,
 }
 
 impl Weighed {
-    pub(super) const fn new(place: usize, worth: f64, turn: u64, bytes: u64) -> Self {
-        Self { place, worth, turn, bytes }
+    pub(super) const fn new(place: usize, worth: f64, candidate: Candidate) -> Self {
+        Self { place, worth, candidate }
+    }
+
+    const fn bytes(&self) -> u64 {
+        self.candidate.bytes.get()
     }
 
     fn goes_before(&self, other: &Self) -> bool {
@@ -56,13 +60,13 @@ impl Weighed {
         if self.worth > other.worth {
             return Ordering::Greater;
         }
-        let rest = || (self.turn, self.place).cmp(&(other.turn, other.place));
+        let rest = || (self.candidate.turn, self.place).cmp(&(other.candidate.turn, other.place));
         self.worth.total_cmp(&other.worth).then_with(rest)
     }
 
     #[allow(clippy::cast_precision_loss, reason = "losses are weighed, not counted")]
     const fn size(&self) -> f64 {
-        self.bytes as f64
+        self.bytes() as f64
     }
 }
 
@@ -78,57 +82,50 @@ pub fn select(
     chosen: &mut Vec<Weighed>,
 ) {
     chosen.clear();
-    let mut is_sound = true;
-    chosen.extend(candidates.enumerate().map(|(place, candidate)| {
-        let worth = if is_sound { policy.worth(&candidate, now) } else { 0.0 };
-        is_sound = is_sound && !worth.is_nan();
-        Weighed::new(place, worth, candidate.turn, candidate.bytes.get())
-    }));
-    if is_sound {
-        choose(policy.selection(), missing, least_many, chosen);
+    let row = |(place, candidate)| Weighed { place, worth: 0.0, candidate };
+    chosen.extend(candidates.enumerate().map(row));
+    let many = if policy.weigh(chosen, now) {
+        choose(policy.selection(), missing, least_many, chosen)
     } else {
         for weighed in chosen.iter_mut() {
             weighed.worth = 0.0;
         }
-        choose(Selection::Ordered, missing, least_many, chosen);
-    }
+        choose(Selection::Ordered, missing, least_many, chosen)
+    };
+    chosen.truncate(many);
 }
 
-/// Leaves the victims in `chosen`, which holds all candidates.
-pub(super) fn choose(selection: Selection, missing: u128, least_many: usize, chosen: &mut Vec<Weighed>) {
+/// Brings the victims among `rows`, all candidates, to the front, and says how many they are. What little of the others was
+/// put in order stands behind them.
+pub(super) fn choose(selection: Selection, missing: u128, least_many: usize, rows: &mut [Weighed]) -> usize {
     match selection {
-        Selection::Least { slack } if least_many < 2 => least(missing, slack, chosen),
-        Selection::Least { .. } | Selection::Ordered => {
-            let (taken, _) = Ranked::new(chosen).enough(missing, least_many);
-            chosen.truncate(taken);
-        }
+        Selection::Least { slack } if least_many < 2 => least(missing, slack, rows),
+        Selection::Least { .. } | Selection::Ordered => Ranked::new(rows).enough(missing, least_many).0,
     }
 }
 
-/// Leaves the set with the least loss per useful byte.
-fn least(missing: u128, slack: f64, chosen: &mut Vec<Weighed>) {
-    let mut ranked = Ranked::new(chosen);
+/// Finds the set with the least loss per useful byte.
+fn least(missing: u128, slack: f64, rows: &mut [Weighed]) -> usize {
+    let mut ranked = Ranked::new(rows);
     let (greedy, freed) = ranked.enough(missing, 1);
     if freed < missing {
-        return;
+        return rows.len();
     }
     let useful = float(missing) + ranked.useful(slack);
     let mut search = Search::new(missing, useful, ranked);
     search.go(0, 0.0, 0.0, 0);
     let set = search.set;
     // Sums of floats are exact below 2^53 bytes; where they were not, the greedy set is sure to be enough.
-    let found: u128 = places(set).map(|place| u128::from(chosen[place].bytes)).sum();
-    if found < missing {
-        chosen.truncate(greedy);
-    } else {
-        let mut kept = 0_usize;
+    let found: u128 = places(set).map(|place| u128::from(rows[place].bytes())).sum();
+    let mut taken = greedy;
+    if found >= missing {
+        taken = 0;
         for place in places(set) {
-            chosen.swap(kept, place);
-            kept = kept.saturating_add(1);
+            rows.swap(taken, place);
+            taken = taken.saturating_add(1);
         }
-        chosen.truncate(kept);
     }
-    spare(missing, chosen);
+    spare(missing, &mut rows[..taken])
 }
 
 /// The places of a set's bits, rising.
@@ -137,20 +134,23 @@ fn places(set: u64) -> impl Iterator<Item = usize> {
     std::iter::successors(Some(set).filter(|&set| set != 0), next).map(|left| left.trailing_zeros() as usize)
 }
 
-/// Lets those stay whom the others make needless, the most worth first.
-fn spare(missing: u128, chosen: &mut Vec<Weighed>) {
+/// Lets those of `chosen` stay whom the others make needless, the most worth first; says how many go.
+fn spare(missing: u128, chosen: &mut [Weighed]) -> usize {
     let mut freed = bytes_of(chosen);
+    let mut taken = chosen.len();
     for place in (0..chosen.len()).rev() {
-        let without = freed.saturating_sub(chosen[place].bytes.into());
+        let without = freed.saturating_sub(chosen[place].bytes().into());
         if without >= missing {
             freed = without;
-            chosen.remove(place);
+            chosen[place..taken].rotate_left(1);
+            taken = taken.saturating_sub(1);
         }
     }
+    taken
 }
 
 fn bytes_of(chosen: &[Weighed]) -> u128 {
-    chosen.iter().map(|weighed| u128::from(weighed.bytes)).sum()
+    chosen.iter().map(|weighed| u128::from(weighed.bytes())).sum()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "losses are weighed, not counted")]
@@ -158,8 +158,7 @@ fn float(bytes: u128) -> f64 {
     bytes as f64
 }
 
-/// Among more than [`MOST`], so many are looked for at a time; among fewer, one. Seldom more are asked for, and to sort
-/// them all would cost more than the search.
+/// So many are looked for at a time. Seldom more are asked for, and to sort them all would cost more than the search.
 const AT_A_TIME: usize = 4;
 /// Once so many stand in order, the others are sorted.
 const FEW: usize = 8;
@@ -187,7 +186,7 @@ impl<'a> Ranked<'a> {
     #[allow(clippy::arithmetic_side_effects, reason = "places in a list, none below the first")]
     fn rank_more(&mut self) {
         let rest = &mut self.rows[self.ranked..];
-        if self.ranked >= FEW {
+        if self.ranked >= FEW || rest.len() <= AT_A_TIME {
             let many = MOST.min(rest.len());
             if many < rest.len() {
                 rest.select_nth_unstable_by(many, Weighed::order);
@@ -196,19 +195,14 @@ impl<'a> Ranked<'a> {
             self.ranked += many;
             return;
         }
-        if rest.len() <= MOST {
-            let least = least_of(rest);
-            rest.swap(0, least);
-            self.ranked += 1;
-            return;
-        }
         let (first, others) = rest.split_at_mut(AT_A_TIME);
         for at in 1..AT_A_TIME {
             sort_in(&mut first[..=at]);
         }
         for other in others {
             let last = &mut first[AT_A_TIME - 1];
-            if other.goes_before(last) {
+            // Seldom, if those that went or nearly did the last time stand first.
+            if other.worth <= last.worth && other.goes_before(last) {
                 std::mem::swap(last, other);
                 sort_in(first);
             }
@@ -223,7 +217,7 @@ impl<'a> Ranked<'a> {
             && let Some(next) = self.get(taken)
         {
             taken = taken.saturating_add(1);
-            freed = freed.saturating_add(next.bytes.into());
+            freed = freed.saturating_add(next.bytes().into());
         }
         (taken, freed)
     }
@@ -231,29 +225,22 @@ impl<'a> Ranked<'a> {
     /// How much of `slack` is of use: a set without a needless member frees less than the largest beyond what is missing.
     /// Only the [`MOST`] least worth count.
     fn useful(&mut self, slack: f64) -> f64 {
+        if self.rows.len() <= MOST {
+            let largest = self.rows.iter().map(Weighed::bytes).max().unwrap_or(0);
+            return slack.min(float(largest.into()));
+        }
         let is_useful = |weighed: &Weighed| weighed.size() >= slack;
         if self.rows[..self.ranked.min(MOST)].iter().any(is_useful) {
             return slack;
         }
         // If the largest of all is among those that stand in order, it is the largest of the least worth.
-        let largest_of = |rows: &[Weighed]| rows.iter().map(|weighed| weighed.bytes).max().unwrap_or(0);
+        let largest_of = |rows: &[Weighed]| rows.iter().map(Weighed::bytes).max().unwrap_or(0);
         let is_known = largest_of(&self.rows[..self.ranked.min(MOST)]) == largest_of(self.rows);
-        if self.rows.len() > MOST && self.ranked < MOST && !is_known {
+        if self.ranked < MOST && !is_known {
             self.rows[self.ranked..].select_nth_unstable_by(MOST.saturating_sub(self.ranked), Weighed::order);
         }
-        let least_worth = self.rows.len().min(MOST);
-        slack.min(float(largest_of(if is_known { self.rows } else { &self.rows[..least_worth] }).into()))
+        slack.min(float(largest_of(if is_known { self.rows } else { &self.rows[..MOST] }).into()))
     }
-}
-
-/// The place of the least worth, by two looks at all: in neither is there a branch on who is worth less, which nobody
-/// could foretell.
-fn least_of(rows: &[Weighed]) -> usize {
-    let less = |least: f64, row: &Weighed| if row.worth < least { row.worth } else { least };
-    let least = rows.iter().fold(f64::INFINITY, less);
-    let mut equals = (0..rows.len()).filter(|&at| rows[at].worth <= least);
-    let first = equals.next().unwrap_or(0);
-    equals.fold(first, |best, at| if rows[at].goes_before(&rows[best]) { at } else { best })
 }
 
 /// Brings the last of `rows` to its place; the others stand in order.
@@ -322,6 +309,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::pool::ModelId;
+    use crate::units::Bytes;
 
     /// The same by definition: all sorted beforehand, the first of them searched.
     fn least_by_sorting(missing: u128, slack: f64, mut all: Vec<Weighed>) -> Vec<usize> {
@@ -329,7 +318,7 @@ mod tests {
         let of = |rows: &[Weighed]| rows.iter().map(|row| row.place).collect::<Vec<_>>();
         let (mut freed, mut greedy) = (0_u128, 0_usize);
         while greedy < all.len() && (freed < missing || greedy == 0) {
-            freed = freed.saturating_add(all[greedy].bytes.into());
+            freed = freed.saturating_add(all[greedy].bytes().into());
             greedy = greedy.saturating_add(1);
         }
         if freed < missing {
@@ -346,8 +335,8 @@ mod tests {
             all.truncate(greedy);
             chosen = all;
         }
-        spare(missing, &mut chosen);
-        of(&chosen)
+        let taken = spare(missing, &mut chosen);
+        of(&chosen[..taken])
     }
 
     proptest! {
@@ -358,16 +347,18 @@ mod tests {
             slack in prop_oneof![Just(0.0), Just(1e9), 0.0..60.0], many in 0_usize..5,
         ) {
             let weighed = |(place, &(worth, bytes, turn)): (usize, &(u8, u64, u64))| {
-                Weighed::new(place, f64::from(worth) - 2.0, turn, bytes)
+                let candidate = Candidate { model: ModelId(place), bytes: Bytes::new(bytes), turn };
+                Weighed::new(place, f64::from(worth) - 2.0, candidate)
             };
             let all: Vec<Weighed> = rows.iter().enumerate().map(weighed).collect();
             let of = |rows: &[Weighed]| rows.iter().map(|row| row.place).collect::<Vec<_>>();
             let mut chosen = all.clone();
-            least(missing.into(), slack, &mut chosen);
-            prop_assert_eq!(of(&chosen), least_by_sorting(missing.into(), slack, all.clone()));
+            let taken = least(missing.into(), slack, &mut chosen);
+            prop_assert_eq!(of(&chosen[..taken]), least_by_sorting(missing.into(), slack, all.clone()));
             let (mut sorted, mut chosen) = (all.clone(), all);
             sorted.sort_unstable_by(Weighed::order);
-            choose(Selection::Ordered, missing.into(), many, &mut chosen);
+            let taken = choose(Selection::Ordered, missing.into(), many, &mut chosen);
+            chosen.truncate(taken);
             let rest = sorted.split_off(chosen.len());
             prop_assert_eq!(of(&chosen), of(&sorted));
             let is_enough = |rows: &[Weighed]| bytes_of(rows) >= missing.into() && rows.len() >= many;

@@ -14,8 +14,8 @@
 
 use super::clocks::Clocks;
 use super::experts::Experts;
-use super::ghost::Known;
-use super::{Candidate, Facts, Policy, Selection, count, seconds};
+use super::ghost::{Ghost, Known};
+use super::{Candidate, Facts, Policy, Selection, Weighed, count, seconds};
 use crate::pool::ModelId;
 use crate::units::Time;
 
@@ -59,6 +59,15 @@ impl Value {
         let Self { known, clocks, experts, slack_ln, .. } = self;
         let worth = |model: usize| clocks.index(model, now_s) * known[model].density;
         experts.request(model.0, known, *slack_ln, worth);
+    }
+
+    #[inline]
+    fn weigh_one(&self, candidate: &Candidate, kept: Option<&Ghost>, now_s: f64) -> f64 {
+        let model = candidate.model.0;
+        if kept.is_some_and(|ghost| ghost.has(model)) {
+            return KEPT;
+        }
+        self.known[model].load_s * self.clocks.index(model, now_s) / count(candidate.bytes).max(1.0)
     }
 }
 
@@ -125,11 +134,18 @@ impl Policy for Value {
     }
 
     fn worth(&self, candidate: &Candidate, now: Time) -> f64 {
-        let model = candidate.model.0;
-        if self.experts.keeps(model) {
-            return KEPT;
+        let kept = self.experts.kept();
+        self.weigh_one(candidate, kept, seconds(now))
+    }
+
+    fn weigh(&self, candidates: &mut [Weighed], now: Time) -> bool {
+        let (kept, now_s) = (self.experts.kept(), seconds(now));
+        let mut is_sound = true;
+        for weighed in candidates {
+            weighed.worth = self.weigh_one(&weighed.candidate, kept, now_s);
+            is_sound &= !weighed.worth.is_nan();
         }
-        self.known[model].load_s * self.clocks.index(model, seconds(now)) / count(candidate.bytes).max(1.0)
+        is_sound
     }
 
     fn selection(&self) -> Selection {
