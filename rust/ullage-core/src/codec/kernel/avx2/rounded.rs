@@ -232,14 +232,17 @@ fn whole_row<const BITS: usize>(row: &Whole<'_>, is_affine: bool, cols: usize, x
             }
         } else {
             let data = bytes!(many, row.codes, block * LONG_BLOCK);
-            let registers = data.as_chunks::<32>().0.iter().zip(x.as_chunks::<32>().0);
-            for (register, (data, x)) in registers.enumerate() {
-                // SAFETY: 32 bytes each.
-                let (codes, x) = unsafe {
-                    (_mm256_loadu_si256(data.as_ptr().cast()), _mm256_loadu_si256(x.as_ptr().cast()))
-                };
-                let found = signed_products(_mm256_xor_si256(codes, flip), x);
-                sums[register % 2] = _mm256_add_epi32(sums[register % 2], found);
+            for (data, x) in data.as_chunks::<64>().0.iter().zip(x.as_chunks::<64>().0) {
+                for (half, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: 64 bytes each.
+                    let (codes, x) = unsafe {
+                        (
+                            _mm256_loadu_si256(data.as_ptr().add(32 * half).cast()),
+                            _mm256_loadu_si256(x.as_ptr().add(32 * half).cast()),
+                        )
+                    };
+                    *sums = _mm256_add_epi32(*sums, signed_products(_mm256_xor_si256(codes, flip), x));
+                }
             }
         }
         for ((lanes, sums), of_codes) in lanes.iter_mut().zip(sums).zip(of_codes.as_chunks::<8>().0) {
