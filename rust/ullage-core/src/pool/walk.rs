@@ -125,9 +125,10 @@ impl Pool {
         }
         let is_settled = (actions.len(), self.queue.len()) == before && self.is_draining(&draining);
         self.keep_draining(&draining);
-        // Who acted has changed what it looked at: the next walk may find more to do.
+        // Who acted has changed what it looked at: the next walk may find more to do. And where there are several domains,
+        // the place that costs least may be another after every use.
         self.found.clear();
-        if is_settled {
+        if is_settled && self.accounts.len() == 1 {
             self.found.extend(self.accounts.iter().map(Account::available));
         }
     }
