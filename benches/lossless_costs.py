@@ -72,9 +72,9 @@ def peers(array: Array) -> Iterator[tuple[str, int, Decode]]:
     if find_spec("zipnn"):
         zipnn = importlib.import_module("zipnn")
         dtype = "bfloat16" if array.dtype == np.uint16 else "float32"
-        coder = zipnn.ZipNN(bytearray_dtype=dtype, input_format="byte", threads=1)
-        packed = bytes(coder.compress(raw))
-        yield "zipnn", len(packed), lambda: coder.decompress(packed)
+        nets = zipnn.ZipNN(bytearray_dtype=dtype, input_format="byte", threads=1)
+        small = bytes(nets.compress(raw))
+        yield "zipnn", len(small), lambda small=small: nets.decompress(small)
     if find_spec("blosc2"):
         blosc2 = importlib.import_module("blosc2")
         blosc2.set_nthreads(1)

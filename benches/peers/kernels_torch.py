@@ -85,8 +85,7 @@ def _bitsandbytes(torch: Any, weights: int, timed: Callable[[Callable[[], object
 
     def eight() -> float:
         codes, state = functional.quantize_blockwise(values, blocksize=64)
-        out = torch.empty(weights)
-        return timed(lambda: functional.dequantize_blockwise(codes, state, out=out))
+        return timed(lambda: functional.dequantize_blockwise(codes, state))
 
     return [
         ("bitsandbytes, NF4 in blocks of 64", "linear:4,block=32", "f16", lambda: four("float16")),
