@@ -68,8 +68,8 @@ pub enum Proof {
         /// Half the largest capacity at most; zero for none.
         cut: Bytes,
     },
-    /// The bound L3 of Martello and Toth: bins that some best plan has, and L2 of the rest, after the smallest item of the
-    /// rest was left out so many times.
+    /// The bound L3 of Martello and Toth for the items that have a size: bins that some best plan has, and L2 of the rest,
+    /// after the smallest item of the rest was left out so many times.
     Reduction {
         /// Items left out.
         left_out: usize,

@@ -83,9 +83,10 @@ pub(crate) fn improved(
     Ok(best)
 }
 
-/// The bounds that take more effort, one after the other.
+/// The bounds that take more effort, one after the other. Items of no size need no bin, and what dominates with one of
+/// them would not leave the other its place.
 fn thorough(sizes: &[u64], supply: &Supply) -> impl Iterator<Item = Bound> {
-    let types = Types::of(sizes);
+    let types = Types::positive(sizes);
     let capacity = supply.largest();
     let bounds: [fn(&Types, u64) -> Bound; 2] = [dual::dual, reduction::reduction];
     bounds.into_iter().map(move |bound| bound(&types, capacity))

@@ -25,7 +25,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn no_bound_is_above_the_fewest_bins(sizes in prop::collection::vec(1_u64..30, 1..9), capacity in 29_u64..60) {
+    fn no_bound_is_above_the_fewest_bins(sizes in prop::collection::vec(0_u64..30, 1..9), capacity in 29_u64..60) {
         let fewest = naive::fewest(&sizes, &vec![capacity; sizes.len()]).unwrap();
         for bound in all(&sizes, capacity) {
             prop_assert!(bound.bins <= fewest, "{bound:?}, {fewest} bins do");
@@ -33,7 +33,7 @@ proptest! {
     }
 
     #[test]
-    fn bounds_hold_where_many_items_fill_a_bin(sizes in prop::collection::vec(1_u64..13, 1..12), capacity in 12_u64..40) {
+    fn bounds_hold_where_many_items_fill_a_bin(sizes in prop::collection::vec(0_u64..13, 1..12), capacity in 12_u64..40) {
         let exact = solve(&problem(&sizes, &[(capacity, None)]), Strategy::Exact, 0, &Limits::default());
         for bound in all(&sizes, capacity) {
             prop_assert!(bound.bins <= exact.bins_used, "{bound:?}, {} bins do", exact.bins_used);
@@ -42,7 +42,7 @@ proptest! {
 
     #[test]
     fn the_validator_agrees_with_every_bound(
-        sizes in prop::collection::vec(prop_oneof![1_u64..100, 20..40_u64], 1..40),
+        sizes in prop::collection::vec(prop_oneof![0_u64..100, 20..40_u64, Just(0)], 1..40),
         capacity in prop_oneof![Just(100_u64), 99..130_u64],
     ) {
         let problem = problem(&sizes, &[(capacity, None)]);
@@ -73,4 +73,11 @@ fn each_bound_is_the_best_somewhere() {
     assert_eq!(bins_of(&thirds, "dual_feasible_function"), 4);
     let halves = all(&[51, 51, 51], 100);
     assert_eq!((bins_of(&halves, "area"), bins_of(&halves, "threshold")), (2, 3));
+}
+
+#[test]
+fn items_of_no_size_need_no_bin() {
+    for bound in all(&[10, 7, 5, 0, 0], 12) {
+        assert!(bound.bins <= 2, "{bound:?}");
+    }
 }

@@ -109,7 +109,8 @@ fn by_function(problem: &Problem, function: DualFunction, k: u64, cut: Bytes) ->
 /// L3 of Martello and Toth: see [`Proof::Reduction`].
 fn by_reduction(problem: &Problem, left_out: usize) -> usize {
     let capacity = largest_bin(problem);
-    let mut rest: Vec<u64> = problem.sizes().iter().map(|size| size.get()).collect();
+    // Of items of no size one would dominate two, which keeps neither from its bin.
+    let mut rest: Vec<u64> = problem.sizes().iter().map(|size| size.get()).filter(|&size| size > 0).collect();
     rest.sort_unstable_by(|a, b| b.cmp(a));
     let mut packed = 0_usize;
     for round in 0..=left_out {
